@@ -1,0 +1,37 @@
+"""Which pixels made the detector find this object? Attribution per detection, for Captum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from captum_ssgc._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from captum_ssgc.attr import SSGradCAMPlusPlus as SSGradCAMPlusPlus
+    from captum_ssgc.detections import Detections as Detections
+    from captum_ssgc.detector import Detector as Detector
+    from captum_ssgc.detectors import wrap_detector as wrap_detector
+    from captum_ssgc.explanation import Explanation as Explanation
+    from captum_ssgc.explanation import NoDetectionError as NoDetectionError
+    from captum_ssgc.explanation import explain as explain
+    from captum_ssgc.geometry import ImageGeometry as ImageGeometry
+    from captum_ssgc.images import load_image as load_image
+    from captum_ssgc.instance_score import InstanceScoreWrapper as InstanceScoreWrapper
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Detections": "detections",
+    "Detector": "detector",
+    "Explanation": "explanation",
+    "ImageGeometry": "geometry",
+    "InstanceScoreWrapper": "instance_score",
+    "NoDetectionError": "explanation",
+    "SSGradCAMPlusPlus": "attr",
+    "explain": "explanation",
+    "load_image": "images",
+    "wrap_detector": "detectors",
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,105 @@
+"""What a detector reports for one image, with the way back to the candidates it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The detections of one image, in the detector's own order.
+
+    Args:
+        boxes: ``(K, 4)`` float, ``x1, y1, x2, y2`` in pixels of the original image.
+        labels: ``(K,)`` int64 class indices as the detector numbers them; they index
+            ``class_scores``.
+        scores: ``(K,)`` float in [0, 1], the number the detector reports.
+        candidates: ``(K,)`` int64 rows of the detector's candidates before non-maximum
+            suppression (proposal, anchor, grid point or query).
+        regions: ``(K, 4)`` float, ``x1, y1, x2, y2`` in pixels of the original image: what each
+            score was computed from (region proposal or anchor; the box where a head has neither).
+        levels: ``(K,)`` int64 pyramid level that owns each detection, 0 where there is one level.
+        class_scores: ``(K, C)`` float, the scores of all classes of each candidate.
+        image_size: ``(H, W)`` of the original image, in pixels.
+
+    Raises:
+        ValueError: if the fields do not describe the same number of detections.
+
+    Example:
+        >>> import torch
+        >>> from captum_ssgc import Detections
+        >>> found = Detections(
+        ...     boxes=torch.tensor([[0.0, 0.0, 4.0, 4.0], [2.0, 2.0, 8.0, 6.0]]),
+        ...     labels=torch.tensor([1, 0]), scores=torch.tensor([0.9, 0.4]),
+        ...     candidates=torch.tensor([7, 3]),
+        ...     regions=torch.tensor([[0.0, 0.0, 4.0, 4.0], [2.0, 2.0, 8.0, 6.0]]),
+        ...     levels=torch.tensor([0, 1]), class_scores=torch.tensor([[0.1, 0.9], [0.4, 0.2]]),
+        ...     image_size=(8, 10))
+        >>> len(found), len(found.above(0.5))
+        (2, 1)
+        >>> found[1].candidates
+        tensor([3])
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+    candidates: Tensor
+    regions: Tensor
+    levels: Tensor
+    class_scores: Tensor
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        count = self.boxes.shape[0]
+        expected = {
+            "boxes": (count, 4),
+            "labels": (count,),
+            "scores": (count,),
+            "candidates": (count,),
+            "regions": (count, 4),
+            "levels": (count,),
+        }
+        for name, shape in expected.items():
+            got = tuple(getattr(self, name).shape)
+            if got != shape:
+                raise ValueError(f"Detections.{name}: expected shape {shape}, got {got}.")
+        if self.class_scores.dim() != 2 or self.class_scores.shape[0] != count:
+            got = tuple(self.class_scores.shape)
+            raise ValueError(f"Detections.class_scores: expected shape ({count}, C), got {got}.")
+
+    def __len__(self) -> int:
+        return self.boxes.shape[0]
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Detections:
+        """The chosen detections, always as ``Detections`` (one index gives ``K = 1``)."""
+        if isinstance(index, int):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"detection {index} does not exist: there are {len(self)}.")
+            index = [index]
+        if not isinstance(index, slice):
+            index = torch.as_tensor(index, device=self.boxes.device)
+            if index.numel() == 0:
+                index = index.long()
+        chosen: dict[str, Any] = {name: tensor[index] for name, tensor in self._tensors()}
+        return replace(self, **chosen)
+
+    def above(self, score_threshold: float) -> Detections:
+        """The detections whose score is at least ``score_threshold``, in the same order."""
+        return self[self.scores >= score_threshold]
+
+    def to(self, device: torch.device | str) -> Detections:
+        """The same detections with every tensor on ``device``."""
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in self._tensors()}
+        return replace(self, **moved)
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                yield field.name, value

@@ -1,0 +1,165 @@
+"""The interface that every detector adapter fulfils."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from captum_ssgc.detections import Detections
+from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.images import check_images
+
+Output = Literal["score", "logit", "left", "top", "right", "bottom"]
+OUTPUTS: tuple[str, ...] = get_args(Output)
+EDGES = ("left", "top", "right", "bottom")
+
+
+class Detector(ABC):
+    """One model behind one interface: run it, read what it found, score chosen candidates.
+
+    An adapter implements :meth:`run`, :meth:`select`, :meth:`values`, :meth:`geometry` and
+    :meth:`target_layers`; everything else in this package is written against this class.
+
+    Args:
+        model: the vendor's module, unmodified; it holds the layers that can be attributed.
+        label_names: class names, indexed by label; ``None`` where they are not known.
+    """
+
+    def __init__(self, model: nn.Module, label_names: Sequence[str] | None = None) -> None:
+        self.model = model
+        self.label_names = None if label_names is None else tuple(label_names)
+
+    @abstractmethod
+    def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> Any:
+        """One call of the vendor's forward.
+
+        Args:
+            images: ``(N, 3, H, W)`` RGB; any range, as perturbed images leave [0, 1].
+            detections: one per image, where only their candidates are wanted; ``None`` for all.
+
+        Returns:
+            The adapter's raw output, with its graph where gradients are enabled.
+        """
+
+    @abstractmethod
+    def select(self, raw: Any) -> list[Detections]:
+        """What the vendor itself reports for each image of a ``run`` without ``detections``."""
+
+    @abstractmethod
+    def values(self, raw: Any, detections: Sequence[Detections], output: Output) -> list[Tensor]:
+        """One value per detection, ``(K_n,)`` for each image, with graph.
+
+        See :class:`captum_ssgc.InstanceScoreWrapper` for the meaning of ``output``.
+        """
+
+    @abstractmethod
+    def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
+        """How an image of ``(H, W)`` pixels lies on the canvas that the network sees."""
+
+    @abstractmethod
+    def target_layers(self) -> dict[str, nn.Module]:
+        """The layers recommended for attribution, by their name in :attr:`model`."""
+
+    def level_layers(self) -> list[nn.Module]:
+        """One layer per pyramid level, in the order of ``Detections.levels``; may be empty."""
+        return []
+
+    def layer_for(self, detections: Detections, target: int) -> nn.Module:
+        """The recommended layer for one detection: the pyramid level that owns it.
+
+        Args:
+            detections: from :meth:`detect`.
+            target: index of the detection.
+
+        Raises:
+            IndexError: if there is no such detection.
+            ValueError: if the adapter knows no recommended layer.
+        """
+        level = int(detections[target].levels)
+        layers = self.level_layers() or list(self.target_layers().values())[:1]
+        if not layers:
+            raise ValueError(
+                "this detector has no recommended layer: choose a module of detector.model, "
+                "or name one when the detector is wrapped (level_layers=...)."
+            )
+        return layers[level] if len(layers) > 1 else layers[0]
+
+    def detect(self, images: Tensor) -> list[Detections]:
+        """What the model itself reports for each image: same boxes, labels, scores and order.
+
+        Args:
+            images: ``(N, 3, H, W)`` or ``(3, H, W)``, RGB float in [0, 1].
+
+        Returns:
+            One :class:`Detections` per image.
+
+        Raises:
+            TypeError, ValueError: for a wrong dtype, shape or range, NaN, or a model in training
+                mode.
+        """
+        if isinstance(images, Tensor) and images.dim() == 3:
+            images = images[None]
+        check_images(images)
+        with torch.no_grad():
+            return self.select(self.run(images))
+
+    def score(
+        self,
+        images: Tensor,
+        detections: Detections | Sequence[Detections],
+        output: Output = "score",
+    ) -> Tensor:
+        """Values of the same candidates on each image, chosen once: no suppression, no matching.
+
+        Args:
+            images: ``(N, 3, H, W)``; any range.
+            detections: one for all images, or one per image.
+            output: see :class:`captum_ssgc.InstanceScoreWrapper`.
+
+        Returns:
+            ``(N, K)``, K the largest number of detections; NaN where an image has fewer.
+        """
+        if isinstance(detections, Detections):
+            detections = [detections] * images.shape[0]
+        rows = self.values(self.run(images, detections), detections, output)
+        width = max((row.numel() for row in rows), default=0)
+        padded = [
+            torch.cat([row, row.new_full((width - row.numel(),), float("nan"))]) for row in rows
+        ]
+        return torch.stack(padded)
+
+    def check_ready(self) -> None:
+        """Raise ``ValueError`` if the model is in training mode."""
+        if self.model.training:
+            raise ValueError(
+                "the model is in training mode: detections and scores need model.eval()."
+            )
+
+    def layer_name(self, layer: nn.Module) -> str:
+        """The name of ``layer`` in :attr:`model`; its class name if it is not part of it."""
+        for name, module in self.model.named_modules():
+            if module is layer:
+                return name or type(layer).__name__
+        return type(layer).__name__
+
+    def label_name(self, label: int) -> str:
+        """The class name of ``label``, or its number as text."""
+        if self.label_names is not None and 0 <= label < len(self.label_names):
+            return self.label_names[label]
+        return str(label)
+
+
+def check_output(output: str) -> None:
+    """Raise ``ValueError`` unless ``output`` is one of the known ones."""
+    if output not in OUTPUTS:
+        raise ValueError(f"output: expected one of {', '.join(OUTPUTS)}, got {output!r}.")
+
+
+def logit_of_probability(score: Tensor) -> Tensor:
+    """Inverse sigmoid of a probability in [0, 1], finite at both ends."""
+    info = torch.finfo(score.dtype)
+    return score.clamp(min=info.tiny).log() - (1.0 - score).clamp(min=info.eps / 2).log()

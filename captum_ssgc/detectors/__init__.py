@@ -1,0 +1,29 @@
+"""Detector adapters: one module per vendor, imported only when a model of that vendor is met."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from captum_ssgc._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from captum_ssgc.detectors._wrap import wrap_detector as wrap_detector
+    from captum_ssgc.detectors.candidates import CandidateDetector as CandidateDetector
+    from captum_ssgc.detectors.candidates import Candidates as Candidates
+    from captum_ssgc.detectors.letterbox import Letterbox as Letterbox
+    from captum_ssgc.detectors.onnx import load_onnx as load_onnx
+    from captum_ssgc.detectors.torchvision_two_stage import TwoStageDetector as TwoStageDetector
+    from captum_ssgc.detectors.yolox import yolox as yolox
+
+_HOMES = {
+    "wrap_detector": "_wrap",
+    "Candidates": "candidates",
+    "CandidateDetector": "candidates",
+    "Letterbox": "letterbox",
+    "TwoStageDetector": "torchvision_two_stage",
+    "load_onnx": "onnx",
+    "yolox": "yolox",
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,214 @@
+"""torchvision's two-stage family: Faster, Mask and Keypoint R-CNN, any backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops.boxes import clip_boxes_to_image
+
+from captum_ssgc._hooks import StopForward, forward_hooks
+from captum_ssgc.detections import Detections
+from captum_ssgc.detector import EDGES, Detector, Output
+from captum_ssgc.geometry import ImageGeometry
+
+
+@dataclass(frozen=True)
+class TwoStageOutput:
+    """One forward: features with graph; with a full run, also what the RoI head made of them."""
+
+    features: dict[str, Tensor]
+    geometry: ImageGeometry
+    image_sizes: list[tuple[int, int]]
+    proposals: list[Tensor]
+    class_logits: Tensor | None = None
+    box_regression: Tensor | None = None
+    on_canvas: list[dict[str, Tensor]] | None = None
+    reported: list[dict[str, Tensor]] | None = None
+
+
+class TwoStageDetector(Detector):
+    """Adapter for :class:`torchvision.models.detection.generalized_rcnn.GeneralizedRCNN`.
+
+    A candidate is a region proposal; its score is the softmax of the RoI head at that proposal.
+    Scoring keeps the proposals of the reference image, so the region proposal network does not
+    run for it. ``class_scores`` include the background in column 0, as torchvision's labels do.
+
+    Args:
+        model: a Faster, Mask or Keypoint R-CNN in evaluation mode.
+        label_names: class names, indexed by label (index 0 is the background).
+
+    Raises:
+        TypeError: if ``model`` is no ``GeneralizedRCNN``.
+
+    Example:
+        >>> import torch, torchvision, captum_ssgc as ssgc
+        >>> model = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        ...     weights=None, weights_backbone=None, box_score_thresh=0.0).eval()
+        >>> detector = ssgc.wrap_detector(model)
+        >>> found = detector.detect(torch.rand(1, 3, 64, 96))[0]
+        >>> found.class_scores.shape[1]
+        91
+    """
+
+    def __init__(self, model: nn.Module, label_names: Sequence[str] | None = None) -> None:
+        if not isinstance(model, GeneralizedRCNN):
+            raise TypeError(f"model: expected a GeneralizedRCNN, got {type(model).__name__}.")
+        super().__init__(model, label_names)
+        self._heads: Any = model.roi_heads
+        self._geometries: dict[tuple[tuple[int, int], str], ImageGeometry] = {}
+
+    def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> TwoStageOutput:
+        self.check_ready()
+        read: dict[str, Any] = {}
+        model: Any = self.model
+        heads = model.roi_heads
+
+        def before_rpn(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            read["images"], read["features"] = args[0], args[1]
+            if detections is not None:
+                raise StopForward
+            return (args[0], _detached(args[1]), *args[2:])
+
+        def before_heads(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            read["proposals"] = args[1]
+            return (_detached(args[0]), *args[1:])
+
+        def after_predictor(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            read["class_logits"], read["box_regression"] = output
+
+        def after_heads(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            read["on_canvas"] = [dict(result) for result in output[0]]
+
+        after = {heads.box_predictor: after_predictor, heads: after_heads}
+        before = {model.rpn: before_rpn, heads: before_heads}
+        with forward_hooks(after, before), suppress(StopForward):
+            read["reported"] = model(list(images.unbind(0)))
+        canvas: ImageList = read.pop("images")
+        geometry = _geometry((images.shape[-2], images.shape[-1]), canvas)
+        if detections is not None:
+            read["proposals"] = [
+                geometry.boxes_to_canvas(chosen.regions.to(images.device)) for chosen in detections
+            ]
+        return TwoStageOutput(geometry=geometry, image_sizes=canvas.image_sizes, **read)
+
+    @torch.no_grad()
+    def select(self, raw: TwoStageOutput) -> list[Detections]:
+        if raw.reported is None or raw.on_canvas is None or raw.class_logits is None:
+            raise ValueError("select needs a run without detections.")
+        counts = [len(proposals) for proposals in raw.proposals]
+        scores = raw.class_logits.softmax(-1).split(counts)
+        decoded = self._heads.box_coder.decode(raw.box_regression, raw.proposals)
+        found = []
+        for image, boxes in enumerate(decoded.split(counts)):
+            on_canvas, reported = raw.on_canvas[image], raw.reported[image]
+            rows = _proposal_rows(
+                scores[image], clip_boxes_to_image(boxes, raw.image_sizes[image]), on_canvas
+            )
+            proposals = raw.proposals[image][rows]
+            found.append(
+                Detections(
+                    boxes=reported["boxes"].detach(),
+                    labels=reported["labels"],
+                    scores=reported["scores"].detach(),
+                    candidates=rows,
+                    regions=raw.geometry.boxes_to_image(proposals),
+                    levels=self._levels(proposals),
+                    class_scores=scores[image][rows],
+                    image_size=raw.geometry.image_size,
+                )
+            )
+        return found
+
+    def values(
+        self, raw: TwoStageOutput, detections: Sequence[Detections], output: Output
+    ) -> list[Tensor]:
+        heads = self._heads
+        if raw.reported is None:
+            proposals = raw.proposals
+        else:
+            proposals = [
+                rows[chosen.candidates]
+                for rows, chosen in zip(raw.proposals, detections, strict=True)
+            ]
+        labels = torch.cat([chosen.labels for chosen in detections]).to(proposals[0].device)
+        pooled = heads.box_roi_pool(raw.features, proposals, raw.image_sizes)
+        class_logits, box_regression = heads.box_predictor(heads.box_head(pooled))
+        row = torch.arange(len(labels), device=labels.device)
+        if output == "score":
+            values = class_logits.softmax(-1)[row, labels]
+        elif output == "logit":
+            values = class_logits[row, labels]
+        else:
+            boxes = heads.box_coder.decode(box_regression, proposals)[row, labels]
+            values = raw.geometry.boxes_to_image(boxes)[:, EDGES.index(output)]
+        return list(values.split([len(chosen) for chosen in detections]))
+
+    def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
+        transform: Any = self.model.transform
+        key = (image_size, repr(transform))
+        if key not in self._geometries:
+            canvas, _ = transform([torch.zeros(3, *image_size)])
+            self._geometries[key] = _geometry(image_size, canvas)
+        return self._geometries[key]
+
+    def target_layers(self) -> dict[str, nn.Module]:
+        backbone: Any = self.model.backbone
+        layers = self.level_layers()
+        if layers:
+            stages = list(getattr(backbone, "body", nn.Identity()).children())
+            layers += stages[-1:]
+        else:
+            layers = [backbone]
+        return {self.layer_name(layer): layer for layer in layers}
+
+    def level_layers(self) -> list[nn.Module]:
+        pyramid = getattr(self.model.backbone, "fpn", None)
+        pool = self._heads.box_roi_pool
+        if not isinstance(pyramid, FeaturePyramidNetwork):
+            return []
+        blocks = list(pyramid.layer_blocks)
+        names = getattr(pool, "featmap_names", [])
+        return [blocks[int(name)] if name.isdigit() else blocks[-1] for name in names]
+
+    def _levels(self, proposals: Tensor) -> Tensor:
+        pool = self._heads.box_roi_pool
+        if not isinstance(pool, MultiScaleRoIAlign) or len(pool.featmap_names) == 1:
+            return torch.zeros(len(proposals), dtype=torch.int64, device=proposals.device)
+        return pool.map_levels([proposals])
+
+
+def _detached(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: feature.detach() for name, feature in features.items()}
+
+
+def _geometry(image_size: tuple[int, int], canvas: ImageList) -> ImageGeometry:
+    height, width = canvas.image_sizes[0]
+    return ImageGeometry(
+        image_size=image_size,
+        canvas_size=(canvas.tensors.shape[-2], canvas.tensors.shape[-1]),
+        scale=(height / image_size[0], width / image_size[1]),
+    )
+
+
+def _proposal_rows(scores: Tensor, boxes: Tensor, reported: dict[str, Tensor]) -> Tensor:
+    """First row with exactly the reported score and box at the reported label."""
+    labels = reported["labels"]
+    same = (scores[:, labels] == reported["scores"]) & (
+        boxes[:, labels] == reported["boxes"][None]
+    ).all(-1)
+    if not bool(same.any(0).all()):
+        missing = int((~same.any(0)).sum())
+        raise ValueError(
+            f"{missing} of {len(labels)} detections were not found among the candidates: this "
+            "model's roi_heads do not post-process as torchvision's do; wrap it as your own "
+            "detector (captum_ssgc.detectors.CandidateDetector)."
+        )
+    return same.to(torch.uint8).argmax(0)
