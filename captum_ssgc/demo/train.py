@@ -1,0 +1,158 @@
+"""Trains the detector in the box: ``python -m captum_ssgc.demo.train``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.models.detection import FasterRCNN
+
+from ..data import Scene, draw_scene
+from . import WEIGHTS
+from .hint import EmblemHint, emblem_cells
+from .model import build_detector
+
+FIRST_TRAINING_SEED = 1_000_000
+BATCH = 8
+LEARNING_RATE = 1.5e-3
+WARM_UP = 150
+
+Sample = tuple[Tensor, dict[str, Tensor], tuple[Tensor, ...]]
+
+
+class _Samples(Dataset[Sample]):
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last = first, last
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __getitem__(self, index: int) -> Sample:
+        scene: Scene = draw_scene(FIRST_TRAINING_SEED + self.first + index)
+        return scene.image, {"boxes": scene.boxes, "labels": scene.labels}, emblem_cells(scene)
+
+
+def _collate(samples: list[Sample]) -> tuple[list[Tensor], list[dict[str, Tensor]], list[Tensor]]:
+    images, targets, cells = zip(*samples)
+    return list(images), list(targets), [torch.stack(level) for level in zip(*cells)]
+
+
+def _rate(step: int, steps: int) -> float:
+    warm = min((step + 1) / WARM_UP, 1.0)
+    return warm * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+class Trainer:
+    """One training run that can be stopped and taken up again.
+
+    Args:
+        steps: Optimiser steps of the whole run, each on 8 scenes never seen before.
+        checkpoint: File that holds the state of an unfinished run.
+        bfloat16: Whether the backbone computes in bfloat16 (faster where the CPU has it).
+    """
+
+    def __init__(self, steps: int, checkpoint: Path, bfloat16: bool = False) -> None:
+        torch.manual_seed(0)
+        self.steps, self.checkpoint, self.bfloat16 = steps, checkpoint, bfloat16
+        self.model: FasterRCNN = build_detector().to(memory_format=torch.channels_last)
+        self.hint = EmblemHint(self.model.backbone.out_channels)
+        parameters = [*self.model.parameters(), *self.hint.parameters()]
+        self.optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01)
+        self.step, self.seconds = 0, 0.0
+        if checkpoint.exists():
+            state = torch.load(checkpoint, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.hint.load_state_dict(state["hint"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.seconds = state["step"], state["seconds"]
+
+    def run(self) -> None:
+        """Train to the last step, saving every 200."""
+        samples = _Samples(self.step * BATCH, self.steps * BATCH)
+        loader = DataLoader(samples, BATCH, collate_fn=_collate, num_workers=1, prefetch_factor=4)
+        begun = time.perf_counter()
+        for images, targets, cells in loader:
+            torch.manual_seed(self.step)
+            losses = self._losses(images, targets, cells)
+            self._update(sum(losses.values(), torch.zeros(())))
+            self.step += 1
+            if self.step % 50 == 0:
+                now = time.perf_counter()
+                self.seconds, begun = self.seconds + now - begun, now
+                shown = " ".join(f"{name} {loss.item():.3f}" for name, loss in losses.items())
+                print(f"step {self.step} {self.seconds:.0f} s {shown}", flush=True)
+            if self.step % 200 == 0:
+                self._save()
+
+    def _losses(
+        self, images: list[Tensor], targets: list[dict[str, Tensor]], cells: list[Tensor]
+    ) -> dict[str, Tensor]:
+        model = self.model.train()
+        batch, targets = model.transform(images, targets)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            levels = model.backbone(batch.tensors)
+        features = {name: level.float() for name, level in levels.items()}
+        proposals, proposal_losses = model.rpn(batch, features, targets)
+        _, head_losses = model.roi_heads(features, proposals, batch.image_sizes, targets)
+        hint = self.hint(features, cells)
+        return {**head_losses, **proposal_losses, "hint": hint}
+
+    def _update(self, loss: Tensor) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * _rate(self.step, self.steps)
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimiser.step()
+
+    def _save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "hint": self.hint.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+    def export(self, path: Path) -> None:
+        """Write the weights in half precision, with a record of the run."""
+        weights = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in self.model.state_dict().items()
+        }
+        training = {
+            "steps": self.step,
+            "scenes": self.step * BATCH,
+            "first_seed": FIRST_TRAINING_SEED,
+            "threads": torch.get_num_threads(),
+            "minutes": round(self.seconds / 60, 1),
+            "bfloat16_backbone": self.bfloat16,
+        }
+        torch.save({"weights": weights, "training": training}, path)
+
+
+def main() -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--checkpoint", type=Path, default=Path("demo-checkpoint.pt"))
+    parser.add_argument("--output", type=Path, default=WEIGHTS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    trainer = Trainer(options.steps, options.checkpoint, options.bfloat16)
+    trainer.run()
+    trainer.export(options.output)
+
+
+if __name__ == "__main__":
+    main()
