@@ -1,0 +1,27 @@
+"""Pictures of explanations: heat maps over the image, all detections at a glance, curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from captum_ssgc._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from captum_ssgc.visualization._blend import blend as blend
+    from captum_ssgc.visualization._comparison import comparison_grid as comparison_grid
+    from captum_ssgc.visualization._curves import curves as curves
+    from captum_ssgc.visualization._marks import BOX_COLORS as BOX_COLORS
+    from captum_ssgc.visualization._overlay import overlay as overlay
+    from captum_ssgc.visualization._overview import overview as overview
+
+_HOMES = {
+    "BOX_COLORS": "_marks",
+    "blend": "_blend",
+    "comparison_grid": "_comparison",
+    "curves": "_curves",
+    "overlay": "_overlay",
+    "overview": "_overview",
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

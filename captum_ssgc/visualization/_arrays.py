@@ -1,0 +1,101 @@
+"""Tensors and arrays from users as the arrays that matplotlib draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+Array = npt.NDArray[np.float64]
+
+
+class Explained(Protocol):
+    """What a picture needs of one detection, such as :class:`captum_ssgc.Explanation`."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def box(self) -> Any: ...
+    @property
+    def heat_map(self) -> Any: ...
+    @property
+    def method(self) -> str: ...
+
+
+def image_array(image: Any) -> Array:
+    """An image ``(3, H, W)`` or ``(1, 3, H, W)`` in [0, 1] as ``(H, W, 3)``."""
+    pixels = as_array(image)
+    if pixels.ndim == 4 and pixels.shape[0] == 1:
+        pixels = pixels[0]
+    if pixels.ndim != 3 or pixels.shape[0] != 3 or 0 in pixels.shape:
+        raise ValueError(
+            f"image: expected shape (3, H, W) or (1, 3, H, W), RGB, got {pixels.shape}."
+        )
+    if not np.isfinite(pixels).all() or pixels.min() < 0.0 or pixels.max() > 1.0:
+        raise ValueError(
+            "image: expected finite values in [0, 1], got "
+            f"[{pixels.min():.4g}, {pixels.max():.4g}]; pass the image before normalisation."
+        )
+    return pixels.transpose(1, 2, 0)
+
+
+def heat_array(heat_map: Any, size: tuple[int, int]) -> Array:
+    """A heat map ``(H, W)``, leading axes of length 1 allowed, as ``(H, W)``."""
+    values = as_array(heat_map)
+    if tuple(values.shape[-2:]) != size or values.size != size[0] * size[1]:
+        raise ValueError(
+            f"heat map: expected shape {size}, as the image, got {values.shape}; attributions on "
+            "a layer's grid need interpolate_mode='bilinear' first."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError("heat map: expected finite values, got NaN or infinity.")
+    return values.reshape(size)
+
+
+def box_array(box: Any) -> tuple[float, float, float, float]:
+    """A box ``(4,)`` as ``x1, y1, x2, y2``."""
+    corners = as_array(box).reshape(-1)
+    if corners.size != 4 or not np.isfinite(corners).all():
+        raise ValueError(f"box: expected four finite numbers x1, y1, x2, y2, got {box!r}.")
+    x1, y1, x2, y2 = (float(corner) for corner in corners)
+    return x1, y1, x2, y2
+
+
+def reduced(values: Array, size: tuple[float, float]) -> Array:
+    """``(H, W)`` or ``(H, W, C)`` averaged to at most twice ``size``, which is plenty to draw.
+
+    Photos have many times more pixels than a panel, and colouring them all takes seconds.
+    """
+    target = (math.ceil(2 * size[0]), math.ceil(2 * size[1]))
+    if values.shape[0] <= target[0] or values.shape[1] <= target[1]:
+        return values
+    channels = torch.from_numpy(values.reshape(*values.shape[:2], -1)).movedim(-1, 0)
+    smaller = adaptive_avg_pool2d(channels, target).movedim(0, -1).numpy()
+    return smaller.reshape(*target, *values.shape[2:])
+
+
+def one_by_one(explanations: Sequence[Explained]) -> list[Explained]:
+    """The explanations as a list.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    found = list(explanations)
+    if not found:
+        raise ValueError("explanations: expected at least one, got none.")
+    return found
+
+
+def as_array(values: Any) -> Array:
+    """A tensor or anything that NumPy takes, as float64 on the CPU."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().double().numpy()
+    return np.asarray(values, dtype=np.float64)

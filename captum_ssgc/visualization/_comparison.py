@@ -1,0 +1,157 @@
+"""The same detections explained by several methods, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from captum_ssgc.visualization._arrays import (
+    Explained,
+    box_array,
+    heat_array,
+    image_array,
+    one_by_one,
+    reduced,
+)
+from captum_ssgc.visualization._blend import Look
+from captum_ssgc.visualization._layout import best_blocks
+from captum_ssgc.visualization._marks import (
+    BOX_COLORS,
+    CASING,
+    Tag,
+    draw_box,
+    draw_tags,
+    shortened,
+)
+from captum_ssgc.visualization._overlay import draw_heat_map
+from captum_ssgc.visualization._panels import (
+    FOOTER,
+    HEADER,
+    MARGIN,
+    NARROWEST,
+    TITLE,
+    Sheet,
+    fit_text,
+    panel_title,
+    show_pixels,
+)
+
+
+def comparison_grid(
+    image: Any,
+    rows: Sequence[Sequence[Explained]],
+    *,
+    captions: Sequence[Sequence[str]] | None = None,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw one row for each detection and one column for each method.
+
+    The first column shows the image with the row's box, label and score; every map is scaled to
+    its own maximum.
+
+    Args:
+        image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
+        rows: for each detection its explanations, the same methods in the same order in all
+            rows; any objects with ``label``, ``score``, ``box``, ``heat_map`` and ``method``.
+        captions: short texts, one for each explanation, written into its panel.
+        title: a line above all panels.
+        figure: the figure to draw into, cleared and resized; ``None`` for a new one that pyplot
+            does not know of.
+
+    Returns:
+        The figure, at most 1,360 pixels wide at its own 100 dots per inch.
+
+    Raises:
+        ValueError: if there is no row, or rows differ in their methods or captions.
+
+    Example:
+        >>> import torch
+        >>> from types import SimpleNamespace
+        >>> from captum_ssgc.visualization import comparison_grid
+        >>> cat = dict(label="cat", score=0.93, box=torch.tensor([5.0, 5.0, 20.0, 25.0]))
+        >>> row = [SimpleNamespace(**cat, heat_map=torch.rand(30, 40), method=name)
+        ...        for name in ("grad-cam", "ssgrad-cam++")]
+        >>> figure = comparison_grid(torch.rand(3, 30, 40), [row])
+        >>> [axes.get_title(loc="left") for axes in figure.axes[1:3]]
+        ['grad-cam', 'ssgrad-cam++']
+    """
+    found = [one_by_one(row) for row in rows]
+    methods = _methods(found)
+    texts = _captions(captions, found)
+    pixels = image_array(image)
+    size = (pixels.shape[0], pixels.shape[1])
+    blocks = best_blocks(len(methods) + 1, len(found), size[1] / size[0])
+    above = MARGIN + (HEADER if title else 0) + TITLE
+    sheet = Sheet(
+        max(blocks.width + 2 * MARGIN, NARROWEST), above + blocks.height + MARGIN + FOOTER, figure
+    )
+    if title:
+        sheet.header(title)
+    cell = blocks.cell_height, blocks.cell_width
+    for number, (row, captioned) in enumerate(zip(found, texts)):
+        color = BOX_COLORS[number % len(BOX_COLORS)]
+        panels = []
+        for column in range(blocks.columns):
+            left, top = blocks.place(number, column)
+            panels.append(sheet.panel(MARGIN + left, above + top, cell[1], cell[0]))
+        first, box = row[0], box_array(row[0].box)
+        show_pixels(panels[0], reduced(pixels, cell), size)
+        draw_box(panels[0], box, size, color)
+        text = shortened(f"{number + 1} {first.label}", int(cell[1] / 7) - 5)
+        draw_tags(panels[0], [Tag(box, f"{text} {first.score:.2f}", color)])
+        for ax, one, caption in zip(panels[1:], row, captioned):
+            draw_heat_map(ax, pixels, heat_array(one.heat_map, size), Look())
+            draw_box(ax, box_array(one.box), size, color)
+            if caption:
+                _write(ax, caption)
+        if number % blocks.rows == 0:
+            for ax, name in zip(panels, ["image", *methods]):
+                panel_title(ax, name)
+    sheet.legend("each map on its own scale")
+    return sheet.figure
+
+
+def _methods(found: Sequence[Sequence[Explained]]) -> list[str]:
+    if not found:
+        raise ValueError("rows: expected at least one detection, got none.")
+    names = [[one.method for one in row] for row in found]
+    for number, row in enumerate(names):
+        if row != names[0]:
+            raise ValueError(
+                "rows: expected the same methods in the same order in all rows, got "
+                f"{', '.join(names[0])} in row 0 and {', '.join(row)} in row {number}."
+            )
+    return names[0]
+
+
+def _captions(
+    captions: Sequence[Sequence[str]] | None, found: Sequence[Sequence[Explained]]
+) -> list[list[str]]:
+    if captions is None:
+        return [[""] * len(row) for row in found]
+    texts = [list(row) for row in captions]
+    if [len(row) for row in texts] != [len(row) for row in found]:
+        raise ValueError(
+            f"captions: expected {len(found)} rows of {len(found[0])}, one text for each map, got "
+            f"rows of {[len(row) for row in texts]}."
+        )
+    return texts
+
+
+def _write(ax: Axes, caption: str) -> None:
+    written = ax.annotate(
+        " ".join(caption.split()),
+        (0, 0),
+        (4, 4),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=7.5,
+        color="white",
+        parse_math=False,
+        bbox={"boxstyle": "square,pad=0.25", "fc": CASING, "ec": "none", "alpha": 0.72},
+    )
+    fit_text(written, ax.get_window_extent().width - 16)

@@ -1,0 +1,180 @@
+"""Deletion and insertion curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from captum_ssgc.visualization._arrays import Array, as_array, image_array
+from captum_ssgc.visualization._marks import INK, QUIET
+from captum_ssgc.visualization._panels import MARGIN, Sheet, show_pixels
+
+# Okabe and Ito's colours that are dark enough for lines on white, then line styles as well.
+_LINE_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#1B2430")
+_LINE_STYLES = ("-", "--", ":", "-.")
+_THUMBNAIL_HEIGHT, _THUMBNAIL_LIFT = 0.24, 0.045
+
+
+def curves(
+    fractions: Any,
+    scores: Mapping[str, Any],
+    *,
+    ax: Axes | None = None,
+    areas: Mapping[str, float] | None = None,
+    thumbnails: Sequence[tuple[float, Any]] = (),
+    title: str | None = None,
+    x_label: str = "share of pixels removed",
+    y_label: str = "score",
+) -> Axes:
+    """Draw deletion or insertion curves, one for each method.
+
+    Args:
+        fractions: ``(S,)`` shares of changed pixels, rising, in [0, 1].
+        scores: for each label the scores ``(S,)`` at these fractions.
+        ax: where to draw; ``None`` for a new figure.
+        areas: for each label the area under the curve, for the legend; ``None``: by the
+            trapezoidal rule, divided by the range of ``fractions``.
+        thumbnails: pairs of a fraction and the image at that step, ``(3, H, W)`` in [0, 1],
+            shown in a strip above the curves.
+        title: above everything.
+        x_label: what the fractions are.
+        y_label: what the scores are.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if there is no curve, or for shapes or values that do not fit.
+
+    Example:
+        >>> from captum_ssgc.visualization import curves
+        >>> axes = curves([0.0, 0.5, 1.0], {"random": [0.9, 0.6, 0.1], "map": [0.9, 0.2, 0.1]})
+        >>> [text.get_text() for text in axes.get_legend().get_texts()]
+        ['random  0.550', 'map  0.350']
+    """
+    steps = _fractions(fractions)
+    lines = _lines(scores, steps)
+    if areas is None:
+        areas = {label: _area(steps, line) for label, line in lines.items()}
+    if set(areas) != set(lines):
+        raise ValueError(f"areas: expected the labels {list(lines)}, got {list(areas)}.")
+    if ax is None:
+        ax = _new_axes(bool(thumbnails), bool(title))
+    for number, (label, line) in enumerate(lines.items()):
+        ax.plot(
+            steps,
+            line,
+            color=_LINE_COLORS[number % len(_LINE_COLORS)],
+            linestyle=_LINE_STYLES[number // len(_LINE_COLORS) % len(_LINE_STYLES)],
+            linewidth=2.0,
+            marker="o" if len(steps) <= 25 else None,
+            markersize=3.5,
+            label=f"{_legible(label)}  {areas[label]:.3f}",
+            clip_on=False,
+            zorder=3,
+        )
+    _dress(ax, steps, lines, x_label, y_label)
+    legend = ax.legend(
+        title="area under the curve",
+        fontsize=9,
+        title_fontsize=9,
+        facecolor="white",
+        edgecolor="none",
+        framealpha=0.9,
+    )
+    legend.get_title().set_color(QUIET)
+    if thumbnails:
+        _strip(ax, steps, thumbnails)
+    if title:
+        lift = _THUMBNAIL_HEIGHT + 2 * _THUMBNAIL_LIFT if thumbnails else 0.025
+        style: dict[str, Any] = {
+            "color": INK,
+            "fontsize": 11,
+            "fontweight": "bold",
+            "parse_math": False,
+        }
+        ax.set_title(title, loc="left", y=1 + lift, pad=0, **style)
+    return ax
+
+
+def _new_axes(thumbnails: bool, title: bool) -> Axes:
+    width, height = 640.0, 360.0
+    strip = (_THUMBNAIL_HEIGHT + 1.5 * _THUMBNAIL_LIFT) * height if thumbnails else 0.0
+    above = MARGIN + strip + (28 if title else 0)
+    sheet = Sheet(66 + width + 24, above + height + 58)
+    ax = sheet.panel(66, above, width, height)
+    ax.set_axis_on()
+    return ax
+
+
+def _legible(label: str) -> str:
+    """``label`` so that the legend shows it: matplotlib hides those that begin with ``_``."""
+    label = " ".join(label.split()).replace("$", r"\$")
+    return f"\u200b{label}" if label.startswith("_") else label
+
+
+def _fractions(fractions: Any) -> Array:
+    steps = as_array(fractions)
+    if steps.ndim != 1 or len(steps) < 2 or not np.isfinite(steps).all():
+        raise ValueError(
+            f"fractions: expected at least two finite numbers (S,), got shape {steps.shape}."
+        )
+    if steps.min() < 0.0 or steps.max() > 1.0 or not (np.diff(steps) > 0).all():
+        raise ValueError("fractions: expected rising values in [0, 1].")
+    return steps
+
+
+def _lines(scores: Mapping[str, Any], steps: Array) -> dict[str, Array]:
+    lines = {str(label): as_array(values) for label, values in scores.items()}
+    if not lines:
+        raise ValueError("scores: expected at least one curve, got none.")
+    for label, line in lines.items():
+        if line.shape != steps.shape or not np.isfinite(line).all():
+            raise ValueError(
+                f"scores[{label!r}]: expected {len(steps)} finite numbers, one for each fraction, "
+                f"got shape {line.shape}."
+            )
+    return lines
+
+
+def _area(steps: Array, line: Array) -> float:
+    return float(np.trapezoid(line, steps) / (steps[-1] - steps[0]))
+
+
+def _dress(ax: Axes, steps: Array, lines: Mapping[str, Array], x_label: str, y_label: str) -> None:
+    highest = max(float(line.max()) for line in lines.values())
+    lowest = min(float(line.min()) for line in lines.values())
+    ax.set_xlim(float(steps[0]), float(steps[-1]))
+    ax.set_ylim(min(lowest, 0.0), max(highest * 1.02, 1e-3) if highest > 0 else None)
+    ax.set_xlabel(x_label, color=INK)
+    ax.set_ylabel(y_label, color=INK)
+    ax.grid(color="#E3E7EC", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.tick_params(colors=QUIET, length=0, pad=6)
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color("#C4CBD4")
+
+
+def _strip(ax: Axes, steps: Array, thumbnails: Sequence[tuple[float, Any]]) -> None:
+    """Small images above the axes, each joined to its fraction by a thin line."""
+    span = float(steps[-1] - steps[0])
+    width = min(0.96 / len(thumbnails), 0.3)
+    centres = (np.arange(len(thumbnails)) + 0.5) / len(thumbnails)
+    for centre, (fraction, image) in zip(centres, thumbnails):
+        inset = ax.inset_axes((centre - width / 2, 1 + _THUMBNAIL_LIFT, width, _THUMBNAIL_HEIGHT))
+        inset.set_axis_off()
+        show_pixels(inset, image_array(image))
+        place = (float(fraction) - float(steps[0])) / span
+        ax.plot(
+            [place, centre],
+            [1.0, 1 + _THUMBNAIL_LIFT],
+            transform=ax.transAxes,
+            color="#9AA5B1",
+            linewidth=0.9,
+            clip_on=False,
+        )
+        ax.axvline(float(fraction), color="#9AA5B1", linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)

@@ -1,0 +1,128 @@
+"""Boxes and name tags on an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
+
+Box = tuple[float, float, float, float]
+
+BOX_COLORS = ("#56B4E9", "#E69F00", "#00B283", "#F0E442", "#E28DBE", "#3D8FD1", "#F0733A")
+"""Seven box colours that colour-blind readers can tell apart (hues of Okabe and Ito, 2008,
+the dark ones lightened so that they show on dark photos)."""
+
+INK, QUIET, CASING = "#1B2430", "#5B6675", "#10151C"
+_TAG_SIZE, _TAG_PADDING = 8.5, 0.3
+_PIXELS_PER_POINT = 100 / 72
+
+
+class Tag(NamedTuple):
+    """A short text that belongs to a box."""
+
+    box: Box
+    text: str
+    color: str
+
+
+class _Area(NamedTuple):
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+    def shared_with(self, other: _Area) -> float:
+        across = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        along = min(self.bottom + self.height, other.bottom + other.height) - max(
+            self.bottom, other.bottom
+        )
+        return max(across, 0.0) * max(along, 0.0)
+
+
+def draw_box(ax: Axes, box: Box, size: tuple[int, int], color: str, width: float = 1.8) -> None:
+    """Draw the part of a box (xyxy in pixels) that lies in an image of ``(H, W)``."""
+    x1, x2 = (min(max(x, 0.0), float(size[1])) for x in (box[0], box[2]))
+    y1, y2 = (min(max(y, 0.0), float(size[0])) for y in (box[1], box[3]))
+    outline = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=color, lw=width)
+    outline.set_joinstyle("miter")
+    casing = Stroke(linewidth=width + 1.6, foreground=CASING, alpha=0.65)
+    outline.set_path_effects([casing, Normal()])
+    ax.add_patch(outline)
+
+
+def draw_tags(ax: Axes, tags: Sequence[Tag]) -> None:
+    """Write each tag at its box, moved so that it covers no other tag where that is possible.
+
+    The axes must already have their final place in the figure.
+    """
+    frame = ax.get_window_extent()
+    room = _Area(frame.x0, frame.y0, frame.width, frame.height)
+    taken: list[_Area] = []
+    for tag in tags:
+        written = ax.text(
+            0.0,
+            0.0,
+            tag.text,
+            transform=None,
+            fontsize=_TAG_SIZE,
+            color=readable_on(tag.color),
+            va="bottom",
+            parse_math=False,
+            bbox={"boxstyle": f"square,pad={_TAG_PADDING}", "fc": tag.color, "ec": "none"},
+            zorder=5,
+        )
+        padding = _TAG_SIZE * _PIXELS_PER_POINT * _TAG_PADDING
+        extent = written.get_window_extent()
+        width, height = extent.width + 2 * padding, extent.height + 2 * padding
+        area = _best_place(_places(ax, tag.box, width, height), room, taken)
+        taken.append(area)
+        written.set_transform(ax.transData)
+        anchor = (area.left + padding, area.bottom + padding)
+        written.set_position(tuple(ax.transData.inverted().transform(anchor)))
+
+
+def readable_on(color: str) -> str:
+    """Dark or white text, whichever has the higher contrast on ``color``."""
+    red, green, blue = (channel**2.2 for channel in to_rgb(color))
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return CASING if luminance > 0.18 else "white"
+
+
+def shortened(text: str, length: int) -> str:
+    """``text`` on one line, cut to ``length`` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: max(length - 1, 1)].rstrip() + "…"
+
+
+def _places(ax: Axes, box: Box, width: float, height: float) -> list[_Area]:
+    (left, bottom), (right, top) = ax.transData.transform([(box[0], box[3]), (box[2], box[1])])
+    spots = [
+        (left, top),
+        (right - width, top),
+        (left, top - height),
+        (right - width, top - height),
+        (left, bottom - height),
+        (right - width, bottom - height),
+        (left, bottom),
+        (right - width, bottom),
+        (right, top - height),
+        (left - width, top - height),
+    ]
+    return [_Area(x, y, width, height) for x, y in spots]
+
+
+def _best_place(places: Sequence[_Area], room: _Area, taken: Sequence[_Area]) -> _Area:
+    def loss(place: _Area) -> float:
+        outside = place.width * place.height - place.shared_with(room)
+        return round(2 * outside + sum(place.shared_with(other) for other in taken))
+
+    best = min(places, key=loss)
+    left = min(max(best.left, room.left), max(room.left + room.width - best.width, room.left))
+    bottom = min(
+        max(best.bottom, room.bottom), max(room.bottom + room.height - best.height, room.bottom)
+    )
+    return best._replace(left=left, bottom=bottom)

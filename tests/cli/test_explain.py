@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import captum_ssgc as ssgc
+from captum_ssgc import explanation
+
+LABELS = "__background__\nant\nbee\n"
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
+
+
+def test_writes_pictures_and_record_and_prints_them(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path, small_model: nn.Module
+) -> None:
+    labels = tmp_path / "names.txt"
+    labels.write_text(LABELS)
+    outcome = explain(photo, "-o", tmp_path / "out", "--labels", labels)
+    assert outcome.code == 0
+    assert outcome.err == ""
+
+    folder = tmp_path / "out" / "cat"
+    written = record(folder)
+    small_model.roi_heads.score_thresh = 0.0
+    expected = ssgc.explain(small_model, photo, score_threshold=0.0, top_k=2)
+    assert len(written["detections"]) == len(expected) == 2
+    rows = {
+        int(line.split()[0]): line
+        for line in outcome.out.splitlines()
+        if line.split()[:1] and line.split()[0].isdecimal()
+    }
+    for entry, one in zip(written["detections"], expected):
+        assert entry["score"] == one.score
+        assert entry["box"] == one.box.tolist()
+        assert entry["label"] == LABELS.split()[one.label_index]
+        (drawn,) = entry["maps"]
+        assert drawn["layer"] == one.layer
+        assert drawn["method"] == "ssgrad-cam++"
+        x1, y1, x2, y2 = one.box.round().int().tolist()
+        inside = float(one.heat_map[y1:y2, x1:x2].sum() / one.heat_map.sum())
+        assert drawn["energy_in_box"] == pytest.approx(inside, rel=1e-5)
+        assert drawn["maximum"] == pytest.approx(float(one.heat_map.max()))
+        line = rows[entry["number"]]
+        assert line.split()[1:3] == [entry["label"], f"{one.score:.3f}"]
+        assert f"{100 * inside:.1f} %" in line
+        assert one.layer in line
+    assert {path.name for path in folder.iterdir()} == {*written["files"], "cat.json"}
+    assert [written["width"], written["height"]] == [64, 48]
+    for name in written["files"]:
+        with Image.open(folder / name) as picture:
+            assert picture.format == "PNG"
+            assert picture.width <= 1400
+            assert np.asarray(picture.convert("L")).std() > 5
+    assert str(folder / "cat_overview.png") in outcome.out
+
+
+def test_several_methods_give_a_comparison_too(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path
+) -> None:
+    outcome = explain(photo, "-o", tmp_path, "--method", "odam,ssgrad-cam++", "--output", "logit")
+    assert outcome.code == 0
+    written = record(tmp_path / "cat")
+    assert "cat_comparison.png" in written["files"]
+    assert written["output"] == "logit"
+    for entry in written["detections"]:
+        assert [drawn["method"] for drawn in entry["maps"]] == ["odam", "ssgrad-cam++"]
+        assert len({drawn["file"] for drawn in entry["maps"]}) == 2
+    assert outcome.out.count("odam") >= 2
+
+
+def test_all_methods_begin_with_the_default(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path
+) -> None:
+    arguments = ("--method", "all", "--masks", "4", "--top-k", "1", "-o", tmp_path)
+    assert explain(photo, *arguments).code == 0
+    (entry,) = record(tmp_path / "cat")["detections"]
+    methods = [drawn["method"] for drawn in entry["maps"]]
+    assert methods[0] == "ssgrad-cam++"
+    assert sorted(methods) == sorted(ssgc.attr.METHODS)
+    layers = {drawn["method"]: drawn["layer"] for drawn in entry["maps"]}
+    assert layers["d-rise"] is None
+
+
+def test_chosen_layers_are_used(explain: Callable[..., Any], photo: Path, tmp_path: Path) -> None:
+    layers = "backbone.fpn.layer_blocks.0,backbone.fpn.layer_blocks.1"
+    assert explain(photo, "--layer", layers, "-o", tmp_path).code == 0
+    (drawn,) = record(tmp_path / "cat")["detections"][0]["maps"]
+    assert drawn["layer"] == layers.replace(",", ", ")
+
+
+def test_images_of_one_name_do_not_overwrite_one_another(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "more" / "cat.png"
+    other.parent.mkdir()
+    Image.new("RGB", (64, 48), "teal").save(other)
+    third = Path(shutil.copy(photo, tmp_path / "Cat.bmp"))
+    assert explain(photo, other, third, "-o", tmp_path / "out").code == 0
+    folders = sorted(path.name.lower() for path in (tmp_path / "out").iterdir())
+    assert folders == ["cat", "cat-2", "cat-3"]
+    sources = {record(path)["image"] for path in (tmp_path / "out").iterdir()}
+    assert sources == {str(photo), str(other), str(third)}
+
+
+def test_one_bad_image_does_not_stop_the_others(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("no image")
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(photo.read_bytes()[:2000])
+    missing = tmp_path / "missing.png"
+    outcome = explain(missing, text, cut, photo, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert len(outcome.lines) == 3
+    for line, path in zip(outcome.lines, (missing, text, cut)):
+        assert line.startswith("captum-ssgc: error: ")
+        assert str(path) in line
+    assert (tmp_path / "out" / "cat" / "cat.json").exists()
+
+
+def test_nothing_detected_says_how_close_it_was(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path, small_model: nn.Module
+) -> None:
+    with torch.no_grad():
+        highest = float(small_model([ssgc.load_image(photo)[0]])[0]["scores"].max())
+    outcome = explain(photo, "--score-threshold", "1", "-o", tmp_path / "out")
+    assert outcome.code == 1
+    assert len(outcome.lines) == 1
+    assert str(photo) in outcome.err
+    assert f"the highest score is {highest:.3f}" in outcome.err
+    assert outcome.out == ""
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_exit_code_is_the_worst(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path
+) -> None:
+    outcome = explain(photo, tmp_path / "none.png", "--score-threshold", "1", "-o", tmp_path)
+    assert outcome.code == 2
+    assert len(outcome.lines) == 2
+
+
+def test_an_all_zero_map_is_a_warning_line_not_a_failure(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = explanation.gradient_maps
+
+    def emptied(*args: Any) -> Any:
+        warnings.warn_explicit("all-zero map", UserWarning, explanation.__file__, 1)
+        return {method: [0 * one for one in maps] for method, maps in real(*args).items()}
+
+    monkeypatch.setattr(explanation, "gradient_maps", emptied)
+    outcome = explain(photo, "-o", tmp_path)
+    assert outcome.code == 0
+    assert outcome.lines == [f"captum-ssgc: warning: {photo}: all-zero map"]
+    (drawn,) = record(tmp_path / "cat")["detections"][0]["maps"]
+    assert drawn["energy_in_box"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--layer", "backbone.nope"), "no layer 'backbone.nope'; recommended: backbone.fpn.layer"),
+        (("--method", "grad-cam,oddam"), "--method: expected one of .*ssgrad-cam.*'oddam'"),
+        (("--method", ","), "--method: expected at least one"),
+        (("--output", "middle"), "--output: expected one of score, logit, left"),
+        (("--device", "warp"), "--device warp cannot be used here"),
+        (("--top-k", "0"), "--top-k: expected a whole number"),
+        (("--score-threshold", "50"), "--score-threshold: expected a number from 0 to 1, got 50"),
+        (("--weights", "none"), "--weights and --checkpoint exclude each other"),
+        (("--labels", "no_such_file.txt"), "--labels no_such_file.txt cannot be read"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_wrong_options_are_one_clear_line(
+    explain: Callable[..., Any],
+    photo: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    outcome = explain(photo, "-o", tmp_path / "out", *arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    (line,) = outcome.lines
+    assert "error: " in line
+    assert re.search(message, line)
+
+
+def test_a_folder_that_cannot_be_made(explain: Callable[..., Any], photo: Path) -> None:
+    outcome = explain(photo, "-o", photo / "out")
+    assert outcome.code == 2
+    (line,) = outcome.lines
+    assert f"-o {photo / 'out'} cannot be used" in line
+
+
+def test_traceback_on_request(explain: Callable[..., Any], photo: Path, tmp_path: Path) -> None:
+    outcome = explain(photo, "-o", tmp_path, "--layer", "nope", "--traceback")
+    assert outcome.code == 2
+    assert outcome.err.startswith("Traceback")
+    assert outcome.lines[-1].startswith("captum-ssgc: error: ")
+
+
+def test_real_photo_with_yolox(run: Callable[..., Any], shared_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx2torch")
+    content = json.loads((shared_data / "coco_val_50" / "instances.json").read_text())
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    names = tmp_path / "coco.json"
+    names.write_text(json.dumps([category["name"] for category in categories]))
+    outcome = run(
+        "explain",
+        shared_data / "coco_val_50" / "images" / "000000423617.jpg",
+        *("--model", f"onnx:{shared_data / 'yolox_nano_coco.onnx'}"),
+        *("--labels", names, "--top-k", "2", "-o", tmp_path),
+    )
+    assert outcome.code == 0
+    assert outcome.err == ""
+    found = record(tmp_path / "000000423617")["detections"]
+    assert [entry["label"] for entry in found] == ["car", "bus"]
+    assert all(entry["maps"][0]["energy_in_box"] > 0.8 for entry in found)

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import argparse
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from captum_ssgc.cli import torchvision_models
+from captum_ssgc.cli.messages import CommandError
+from captum_ssgc.cli.models import ModelChoice, load_detector
+from captum_ssgc.demo import CLASS_NAMES
+
+SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"
+PIXELS = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+
+
+def choice(name: str = SMALL, **options: Any) -> ModelChoice:
+    return ModelChoice(name, **{"device": "cpu", "score_threshold": 0.0, **options})
+
+
+def save(content: object, path: Path) -> Path:
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"model": state, "args": argparse.Namespace(lr=0.1), "epoch": 3},
+        lambda state: {"state_dict": state},
+        lambda state: {f"module.{key}": entry for key, entry in state.items()},
+    ],
+    ids=["training script", "state_dict", "data parallel"],
+)
+def test_wrapped_checkpoints_load(
+    wrap: Callable[[Any], Any],
+    small_state: dict[str, Tensor],
+    small_model: nn.Module,
+    tmp_path: Path,
+) -> None:
+    path = save(wrap(small_state), tmp_path / "tuned.pt")
+    detector = load_detector(choice(f"torchvision:{SMALL}", checkpoint=path))
+    small_model.roi_heads.score_thresh = 0.0
+    with torch.no_grad():
+        expected = small_model(list(PIXELS))[0]
+    found = detector.detect(PIXELS)[0]
+    assert len(found) > 5
+    assert torch.equal(found.scores, expected["scores"])
+    assert torch.equal(found.boxes, expected["boxes"])
+
+
+def test_frozen_statistics_load(
+    small_state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fine-tuned models have frozen batch norm, whose state has no counters."""
+    frozen = {key: entry for key, entry in small_state.items() if "num_batches_tracked" not in key}
+    assert len(frozen) < len(small_state)
+    path = save(frozen, tmp_path / "frozen.pt")
+    model = load_detector(choice(checkpoint=path)).model
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert {module.eps for module in norms} == {1e-5}
+    monkeypatch.setattr(torchvision_models, "_FROZEN_WITHOUT_EPS", (SMALL,))
+    model = load_detector(choice(checkpoint=path)).model
+    assert {m.eps for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {0.0}
+
+
+@pytest.mark.parametrize("name", torchvision_models.names())
+def test_the_number_of_classes_is_read_from_the_checkpoint(name: str) -> None:
+    with torch.device("meta"):
+        model = torchvision.models.get_model(
+            name, weights=None, weights_backbone=None, num_classes=5
+        )
+    assert torchvision_models._classes(name, model.state_dict()) == 5
+
+
+def test_labels_fit_with_and_without_background(checkpoint: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    for content, expected in (
+        ("ant\nbee\n", ("__background__", "ant", "bee")),
+        ("nothing\nant\nbee\n", ("nothing", "ant", "bee")),
+    ):
+        names.write_text(content)
+        assert load_detector(choice(checkpoint=checkpoint, labels=names)).label_names == expected
+    names.write_text("ant\nbee\ncow\ndog\n")
+    with pytest.raises(CommandError, match=r"expected 3 names.*or 2 without.*, got 4"):
+        load_detector(choice(checkpoint=checkpoint, labels=names))
+
+
+def test_without_labels_numbers_are_shown(checkpoint: Path) -> None:
+    assert load_detector(choice(checkpoint=checkpoint)).label_name(2) == "2"
+
+
+def test_published_weights_bring_their_class_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = torchvision.models.get_model(SMALL, weights=None, weights_backbone=None)
+    asked = []
+
+    def offline(self: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        asked.append(self.name)
+        return model.state_dict()
+
+    monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", offline)
+    for weights in (None, "FasterRCNN_X_Weights.coco_v1"):
+        detector = load_detector(choice(weights=weights))
+        assert detector.label_name(1) == "person"
+        assert detector.label_name(17) == "cat"
+    assert asked == ["COCO_V1"] * 2
+
+
+def test_random_weights_warn(capsys: pytest.CaptureFixture[str]) -> None:
+    first = load_detector(choice(weights="none"))
+    assert "has random weights" in capsys.readouterr().err
+    second = load_detector(choice(weights="none"))
+    assert torch.equal(first.detect(PIXELS)[0].scores, second.detect(PIXELS)[0].scores)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"), [(0.0, 0.0), (0.5, 0.05)], ids=["lowered", "kept"]
+)
+def test_the_vendors_threshold_never_hides_what_was_asked_for(
+    checkpoint: Path, threshold: float, expected: float
+) -> None:
+    detector = load_detector(choice(checkpoint=checkpoint, score_threshold=threshold))
+    assert detector.model.roi_heads.score_thresh == expected
+
+
+def test_demo_detector_has_its_class_names() -> None:
+    assert load_detector(choice("demo")).label_names == tuple(CLASS_NAMES)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_failed_download_names_the_way_out() -> None:
+    with pytest.raises(CommandError, match=r"not known.*download https://.*--checkpoint FILE"):
+        load_detector(choice())
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_broken_download_is_told(tmp_path: Path) -> None:
+    weights = torchvision.models.get_model_weights(SMALL)["DEFAULT"]
+    cached = tmp_path / "hub" / "checkpoints" / Path(weights.url).name
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(CommandError, match="could not be downloaded or read"):
+        load_detector(choice())
+
+
+class Pickled(nn.Module):
+    """A module that somebody saved as a whole."""
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path, state: path.write_bytes(b"hello"), "no readable PyTorch checkpoint"),
+        (lambda path, state: path.write_bytes(b""), "no readable PyTorch checkpoint"),
+        (lambda path, state: save(Pickled(), path), "Python objects.*save model.state_dict"),
+        (lambda path, state: save([1, 2], path), "expected a state dict.*got list"),
+        (lambda path, state: save(nn.Linear(2, 2).state_dict(), path), "no class layer.*weight"),
+        (
+            lambda path, state: save({k: v for k, v in state.items() if "fpn" not in k}, path),
+            r"does not fit .*entries missing, such as backbone\.fpn",
+        ),
+        (
+            lambda path, state: save({**state, "extra": torch.ones(1)}, path),
+            "1 entries unknown, such as extra",
+        ),
+        (
+            lambda path, state: save({**state, "rpn.head.bbox_pred.bias": torch.ones(7)}, path),
+            "1 entries of another shape, such as rpn.head.bbox_pred.bias",
+        ),
+    ],
+    ids=["text", "empty", "pickle", "list", "foreign", "incomplete", "extra", "shape"],
+)
+def test_unusable_checkpoints(
+    write: Callable[[Path, Any], Any],
+    message: str,
+    small_state: dict[str, Tensor],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "bad.pt"
+    write(path, small_state)
+    with pytest.raises(CommandError, match=message):
+        load_detector(choice(checkpoint=path))
+
+
+def test_a_truncated_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.pt"
+    path.write_bytes(checkpoint.read_bytes()[:100_000])
+    with pytest.raises(CommandError, match="no readable PyTorch checkpoint"):
+        load_detector(choice(checkpoint=path))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("fasterrcnn_resnet50", {}, "did you mean fasterrcnn_resnet50_fpn"),
+        ("torchvision:maskrcnn", {}, "did you mean maskrcnn_resnet50_fpn"),
+        ("resnet50", {}, "unknown model 'resnet50'"),
+        ("qqq", {}, "expected one of demo, fasterrcnn_.*onnx:FILE"),
+        ("yolox_nano.onnx", {}, "did you mean onnx:yolox_nano.onnx"),
+        ("keras:x", {}, "unknown kind 'keras'; expected torchvision:NAME"),
+        ("onnx:none.onnx", {}, "none.onnx does not exist"),
+        ("ultralytics:none.pt", {}, "none.pt does not exist"),
+        ("demo", {"weights": "none"}, "do not apply to demo"),
+        (SMALL, {"weights": "IMAGENET"}, "has COCO_V1, DEFAULT, none"),
+        (SMALL, {"checkpoint": Path("none.pt")}, "none.pt does not exist"),
+        (SMALL, {"device": "cuda:99"}, "--device cuda:99 cannot be used here"),
+    ],
+)
+def test_what_cannot_be_found_is_named(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        load_detector(choice(name, **options))
+
+
+def test_unusable_onnx_files(tmp_path: Path) -> None:
+    pytest.importorskip("onnx2torch")
+    import onnx
+
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(b"no onnx file")
+    with pytest.raises(CommandError, match="not a readable ONNX model"):
+        load_detector(choice(f"onnx:{path}"))
+    shape = (1, 3, 32, 32)
+    tensors = [onnx.helper.make_tensor_value_info(name, 1, shape) for name in ("image", "same")]
+    node = onnx.helper.make_node("Relu", ["image"], ["same"])
+    graph = onnx.helper.make_graph([node], "foreign", tensors[:1], tensors[1:])
+    opset = [onnx.helper.make_opsetid("", 13)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    with pytest.raises(CommandError, match="expected the YOLOX layout"):
+        load_detector(choice(f"onnx:{path}"))
+
+
+def test_transformers_folders(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.YolosConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=[64, 64],
+        num_detection_tokens=10,
+        id2label={0: "ant", 1: "bee"},
+        label2id={"ant": 0, "bee": 1},
+    )
+    torch.manual_seed(0)
+    transformers.YolosForObjectDetection(config).save_pretrained(tmp_path)
+    processor = transformers.YolosImageProcessor(size={"height": 64, "width": 64})
+    processor.save_pretrained(tmp_path)
+    detector = load_detector(choice(f"transformers:{tmp_path}"))
+    assert detector.label_names[:2] == ("ant", "bee")
+    assert len(detector.detect(PIXELS)[0]) > 0
+    for name in (tmp_path / "none", "./none"):
+        with pytest.raises(CommandError, match="there is no such folder"):
+            load_detector(choice(f"transformers:{name}"))
+
+
+def test_ultralytics_files(tmp_path: Path) -> None:
+    ultralytics = pytest.importorskip("ultralytics")
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.pt"
+    ultralytics.YOLO("yolo11n.yaml").save(path)
+    detector = load_detector(choice(f"ultralytics:{path}"))
+    assert len(detector.detect(PIXELS)[0]) > 0
+    path.write_bytes(b"cut")
+    with pytest.raises(CommandError, match=r"tiny\.pt"):
+        load_detector(choice(f"ultralytics:{path}"))

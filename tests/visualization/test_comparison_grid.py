@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from captum_ssgc.visualization import comparison_grid
+from captum_ssgc.visualization._layout import best_blocks
+
+METHODS = ("grad-cam", "odam", "ssgrad-cam++")
+
+
+@pytest.fixture
+def rows(explained: list[Any]) -> list[list[Any]]:
+    return [
+        [dataclasses.replace(one, method=method) for method in METHODS] for one in explained[:2]
+    ]
+
+
+def test_rows_are_detections_and_columns_methods(picture: Tensor, rows: list[list[Any]]) -> None:
+    figure = comparison_grid(picture, rows, title="cats.jpg")
+    panels = figure.axes[:-1]
+    assert len(panels) == 2 * (1 + len(METHODS))
+    assert [ax.get_title(loc="left") for ax in panels[:4]] == ["image", *METHODS]
+    assert [ax.get_title(loc="left") for ax in panels[4:]] == [""] * 4
+    first, second = panels[0], panels[4]
+    assert [text.get_text() for text in first.texts] == ["1 cat 0.93"]
+    assert [text.get_text() for text in second.texts] == ["2 dog 0.71"]
+    for row, ax in ((0, panels[3]), (1, panels[7])):
+        (patch,) = ax.patches
+        assert patch.get_bbox().extents.tolist() == rows[row][0].box.tolist()
+
+
+def test_captions_are_written_into_their_panels(picture: Tensor, rows: list[list[Any]]) -> None:
+    captions = [["a", "b", "c"], ["d", "", "f"]]
+    panels = comparison_grid(picture, rows, captions=captions).axes
+    written = [[text.get_text() for text in ax.texts] for ax in panels[5:8]]
+    assert written == [["d"], [], ["f"]]
+
+
+@pytest.mark.parametrize(
+    ("methods", "detections"), [(8, 1), (1, 10)], ids=["8 methods", "10 detections"]
+)
+def test_fits_a_laptop(
+    picture: Tensor, explained: list[Any], methods: int, detections: int
+) -> None:
+    row = [dataclasses.replace(explained[0], method=str(number)) for number in range(methods)]
+    figure = comparison_grid(picture, [row] * detections)
+    assert figure.get_size_inches()[0] * figure.dpi <= 1400
+    sides = figure.axes[1].get_window_extent()
+    assert sides.width >= 140
+
+
+@pytest.mark.parametrize("aspect", [0.5, 0.75, 1.33, 2.0], ids="aspect {}".format)
+@pytest.mark.parametrize("detections", [1, 2, 5, 9, 10, 30], ids="{} detections".format)
+@pytest.mark.parametrize("columns", [2, 3, 7], ids="{} columns".format)
+def test_panels_do_not_overlap_and_stay_inside(
+    columns: int, detections: int, aspect: float
+) -> None:
+    blocks = best_blocks(columns, detections, aspect)
+    assert blocks.width <= 1360
+    if detections <= 10 and columns <= 3:
+        assert blocks.height <= 820
+    places = [
+        blocks.place(number, column) for number in range(detections) for column in range(columns)
+    ]
+    assert len(set(places)) == len(places)
+    for left, top in places:
+        assert 0 <= left <= blocks.width - blocks.cell_width + 1e-6
+        assert 0 <= top <= blocks.height - blocks.cell_height + 1e-6
+    for (left, top), (other_left, other_top) in itertools.combinations(places, 2):
+        beside = abs(left - other_left) >= blocks.cell_width
+        below = abs(top - other_top) >= blocks.cell_height
+        assert beside or below
+
+
+def test_errors(picture: Tensor, rows: list[list[Any]]) -> None:
+    with pytest.raises(ValueError, match="rows: expected at least one detection"):
+        comparison_grid(picture, [])
+    with pytest.raises(ValueError, match="explanations: expected at least one"):
+        comparison_grid(picture, [rows[0], []])
+    with pytest.raises(ValueError, match=r"grad-cam, odam, ssgrad-cam\+\+ in row 0 and odam"):
+        comparison_grid(picture, [rows[0], rows[1][1:]])
+    with pytest.raises(ValueError, match="captions: expected 2 rows of 3"):
+        comparison_grid(picture, rows, captions=[["a"]])
