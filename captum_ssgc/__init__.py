@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 from captum_ssgc._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from captum_ssgc.attr import DRISE as DRISE
+    from captum_ssgc.attr import ODAM as ODAM
+    from captum_ssgc.attr import GradCAMPlusPlus as GradCAMPlusPlus
+    from captum_ssgc.attr import SSGradCAM as SSGradCAM
     from captum_ssgc.attr import SSGradCAMPlusPlus as SSGradCAMPlusPlus
     from captum_ssgc.detections import Detections as Detections
     from captum_ssgc.detector import Detector as Detector
@@ -21,12 +25,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DRISE": "attr",
     "Detections": "detections",
     "Detector": "detector",
     "Explanation": "explanation",
+    "GradCAMPlusPlus": "attr",
     "ImageGeometry": "geometry",
     "InstanceScoreWrapper": "instance_score",
     "NoDetectionError": "explanation",
+    "ODAM": "attr",
+    "SSGradCAM": "attr",
     "SSGradCAMPlusPlus": "attr",
     "explain": "explanation",
     "load_image": "images",

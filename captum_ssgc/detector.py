@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import torch
@@ -22,7 +23,8 @@ class Detector(ABC):
     """One model behind one interface: run it, read what it found, score chosen candidates.
 
     An adapter implements :meth:`run`, :meth:`select`, :meth:`values`, :meth:`geometry` and
-    :meth:`target_layers`; everything else in this package is written against this class.
+    :meth:`target_layers`, and :meth:`level_layers` and :meth:`reshape_transform_for` where they
+    apply; everything else in this package is written against this class.
 
     Args:
         model: the vendor's module, unmodified; it holds the layers that can be attributed.
@@ -68,6 +70,21 @@ class Detector(ABC):
         """One layer per pyramid level, in the order of ``Detections.levels``; may be empty."""
         return []
 
+    def reshape_transform_for(
+        self, layer: nn.Module, image_size: tuple[int, int]
+    ) -> Callable[[Tensor], Tensor] | None:
+        """What brings a layer's output, and its gradient, to ``(N, C, h, w)``.
+
+        Args:
+            layer: a module of :attr:`model`.
+            image_size: ``(H, W)`` of the image, in pixels.
+
+        Returns:
+            A function for layers that give tokens ``(N, T, C)`` whose grid is known; ``None``
+            where there is nothing to do, or nothing known.
+        """
+        return None
+
     def layer_for(self, detections: Detections, target: int) -> nn.Module:
         """The recommended layer for one detection: the pyramid level that owns it.
 
@@ -104,7 +121,7 @@ class Detector(ABC):
         if isinstance(images, Tensor) and images.dim() == 3:
             images = images[None]
         check_images(images)
-        with torch.no_grad():
+        with outside_inference_mode(), torch.no_grad():
             return self.select(self.run(images))
 
     def score(
@@ -125,7 +142,8 @@ class Detector(ABC):
         """
         if isinstance(detections, Detections):
             detections = [detections] * images.shape[0]
-        rows = self.values(self.run(images, detections), detections, output)
+        with outside_inference_mode():
+            rows = self.values(self.run(images, detections), detections, output)
         width = max((row.numel() for row in rows), default=0)
         padded = [
             torch.cat([row, row.new_full((width - row.numel(),), float("nan"))]) for row in rows
@@ -151,6 +169,18 @@ class Detector(ABC):
         if self.label_names is not None and 0 <= label < len(self.label_names):
             return self.label_names[label]
         return str(label)
+
+
+@contextmanager
+def outside_inference_mode() -> Iterator[None]:
+    """The caller's grad mode without inference mode.
+
+    Vendors keep constants (anchors, means) from one call to the next, and those that were made in
+    inference mode would break every later gradient.
+    """
+    with_gradients = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(with_gradients):
+        yield
 
 
 def check_output(output: str) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from captum_ssgc.attr._gradients import capturing, gradients_of
-from captum_ssgc.attr._layer_cam import MapOptions, layer_map, on_grid, warn_if_empty
-from captum_ssgc.attr._masks import Mask
-from captum_ssgc.attr._registry import method_named
+from captum_ssgc.attr import DRISE, Method, method_named, methods_named
+from captum_ssgc.attr._gradients import capturing
+from captum_ssgc.attr._masks import Mask, check_mask
+from captum_ssgc.attr._options import check_options
+from captum_ssgc.attr._shared_forward import LayerChoice, gradient_maps
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import Detector, Output, check_output
+from captum_ssgc.detector import Output, check_output
 from captum_ssgc.detectors import wrap_detector
 from captum_ssgc.images import ImageSource, load_image
+from captum_ssgc.instance_score import InstanceScoreWrapper
+
+DRISE_BATCH = 8
 
 
 class NoDetectionError(ValueError):
@@ -39,7 +43,7 @@ class Explanation:
         box: ``(4,)`` x1, y1, x2, y2 in pixels of the original image.
         heat_map: ``(H, W)`` at image size, >= 0, not normalised.
         method: name of the attribution method.
-        layer: name of the attributed layer.
+        layer: name of the attributed layer; empty for a method that uses none.
     """
 
     index: int
@@ -72,24 +76,31 @@ def explain(
     top_k: int | None = None,
     output: Output = "score",
     mask: Mask = "region",
+    method_options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Explanation]:
-    """Every detection of an image with its heat map, from one forward of the model.
+    """Every detection of an image with its heat maps, from one forward of the model.
 
     Args:
         model: a detection model (see :func:`captum_ssgc.wrap_detector`) or a
             :class:`captum_ssgc.Detector`.
         image: a path, Pillow image, uint8 array ``(H, W, 3)``, or float tensor ``(3, H, W)`` or
             ``(1, 3, H, W)`` in [0, 1].
-        method: name of a method, or several (see :data:`captum_ssgc.attr.METHODS`).
+        method: name of a method, several names, or ``"all"`` (see
+            :data:`captum_ssgc.attr.METHODS`). The methods made of gradients share one forward;
+            ``"d-rise"`` runs the model on thousands of masked images.
         layer: a module or its name; several are joined by their maximum in image pixels. ``None``:
             the detector's recommended layer for each detection.
         score_threshold: detections below it are left out.
         top_k: the most detections, best first; ``None`` for all.
-        output: what is explained, see :class:`captum_ssgc.InstanceScoreWrapper`.
+        output: what is explained, see :class:`captum_ssgc.InstanceScoreWrapper`; D-RISE always
+            explains the detection as a whole.
         mask: as in :meth:`captum_ssgc.SSGradCAMPlusPlus.attribute`, for methods that use one.
+        method_options: further arguments of single methods by their name, such as
+            ``{"d-rise": {"n_masks": 1000}, "odam": {"smoothing": 1.0}}``.
 
     Returns:
-        One :class:`Explanation` per detection and method, best detection first.
+        One :class:`Explanation` per detection and method, best detection first, methods in the
+        order given.
 
     Raises:
         NoDetectionError: if no detection reaches ``score_threshold``; says the highest score.
@@ -105,63 +116,65 @@ def explain(
         (2, torch.Size([64, 96]))
     """
     check_output(output)
-    names = [method] if isinstance(method, str) else list(method)
-    methods = [method_named(name) for name in names]
+    check_mask(mask, has_detections=True)
+    methods = methods_named(method)
+    options = _options(methods, method_options or {})
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image).to(device)
-    chosen_layers, by_level = _layers(detector, layer)
-    advice = _advice(detector)
-    explanations: list[Explanation] = []
-    with capturing(detector.model, chosen_layers) as capture:
-        raw = detector.run(images)
-        found = detector.select(raw)[0]
+    gradient_based = [entry for entry in methods if entry.gradient_based]
+    layer_names: list[str] = []
+    maps: dict[Method, list[Tensor]] = {}
+    if gradient_based:
+        bound = {entry: entry.bound(**options.get(entry.name, {})) for entry in gradient_based}
+        choice = LayerChoice.of(detector, layer)
+        with capturing(detector.model, choice.modules) as capture:
+            raw = detector.run(images)
+            found = detector.select(raw)[0]
+            order = _choose(found, score_threshold, top_k)
+            values = detector.values(raw, [found[order]], output)[0]
+            maps = gradient_maps(
+                detector, images, choice, capture, found[order], values, bound, mask
+            )
+        layer_names = [choice.names(detector, int(level)) for level in found[order].levels]
+    else:
+        found = detector.detect(images)[0]
         order = _choose(found, score_threshold, top_k)
-        detections = found[order]
-        values = detector.values(raw, [detections], output)[0]
-        tensors = capture.tensors(detector.layer_name, advice)
-        geometry = detector.geometry((images.shape[-2], images.shape[-1]))
-        for row, index in enumerate(order):
-            instance = detections[row]
-            layers, used = chosen_layers, tensors
-            if by_level is not None:
-                place = by_level[int(instance.levels)]
-                layers, used = [chosen_layers[place]], [tensors[place]]
-            gradients = gradients_of(values[row], used, {"retain_graph": True})
-            if all(gradient is None for gradient in gradients):
-                name = detector.layer_name(layers[0])
-                raise ValueError(
-                    f"layer {name!r} is not on the path to the score; {_advice(detector)}"
-                )
-            for entry in methods:
-                options = MapOptions(mask=mask if entry.uses_mask else None)
-                maps: list[Tensor] = []
-                for one_layer, tensor, gradient in zip(layers, used, gradients, strict=True):
-                    slope = torch.zeros_like(tensor) if gradient is None else gradient
-                    name = detector.layer_name(one_layer)
-                    one = layer_map(
-                        entry.maps,
-                        options,
-                        on_grid(tensor.detach(), 1, name, advice),
-                        on_grid(slope, 1, name, advice),
-                        lambda: geometry,
-                        [instance],
-                    )
-                    maps.append(geometry.grid_to_image(one))
-                warn_if_empty(maps, values[row : row + 1].detach())
-                explanations.append(
-                    Explanation(
-                        index=index,
-                        label=detector.label_name(int(instance.labels)),
-                        label_index=int(instance.labels),
-                        score=float(instance.scores),
-                        box=instance.boxes[0],
-                        heat_map=torch.stack(maps).amax(0)[0, 0],
-                        method=entry.name,
-                        layer=", ".join(detector.layer_name(one) for one in layers),
-                    )
-                )
-    return explanations
+    if len(gradient_based) < len(methods):
+        drise = DRISE(InstanceScoreWrapper(detector, found[order]))
+        further = {"perturbations_per_eval": DRISE_BATCH, **options.get("d-rise", {})}
+        maps[method_named("d-rise")] = list(drise.attribute_instances(images, **further)[:, 0])
+    return [
+        Explanation(
+            index=index,
+            label=detector.label_name(int(found.labels[index])),
+            label_index=int(found.labels[index]),
+            score=float(found.scores[index]),
+            box=found.boxes[index],
+            heat_map=maps[entry][row],
+            method=entry.name,
+            layer=layer_names[row] if entry.gradient_based else "",
+        )
+        for row, index in enumerate(order)
+        for entry in methods
+    ]
+
+
+def _options(
+    methods: Sequence[Method], given: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Mapping[str, Any]]:
+    names = [entry.name for entry in methods]
+    for name, options in given.items():
+        if name not in names:
+            raise ValueError(
+                f"method_options: {name!r} is none of the chosen methods {', '.join(names)}."
+            )
+        maps = method_named(name).maps
+        if "mask" in options:
+            raise TypeError("method_options: pass mask=... to explain itself.")
+        if maps is not None:
+            check_options(maps, options, f"method_options[{name!r}]")
+    return given
 
 
 def _choose(found: Detections, score_threshold: float, top_k: int | None) -> list[int]:
@@ -176,40 +189,3 @@ def _choose(found: Detections, score_threshold: float, top_k: int | None) -> lis
             highest,
         )
     return kept[:top_k]
-
-
-def _layers(
-    detector: Detector, layer: nn.Module | str | Sequence[nn.Module | str] | None
-) -> tuple[list[nn.Module], list[int] | None]:
-    """The layers to record, and for each pyramid level the place of its own layer among them."""
-    if layer is not None:
-        wanted = [layer] if isinstance(layer, (nn.Module, str)) else list(layer)
-        return [_module(detector, entry) for entry in wanted], None
-    levels = detector.level_layers()
-    if len(levels) < 2:
-        layers = levels or list(detector.target_layers().values())[:1]
-        if not layers:
-            raise ValueError(
-                "this detector has no recommended layer: pass layer=..., a module of its model."
-            )
-        return layers, None
-    distinct = list(dict.fromkeys(levels))
-    return distinct, [distinct.index(entry) for entry in levels]
-
-
-def _module(detector: Detector, layer: nn.Module | str) -> nn.Module:
-    modules = dict(detector.model.named_modules())
-    if isinstance(layer, str):
-        if layer not in modules or not layer:
-            raise ValueError(f"the model has no layer {layer!r}; {_advice(detector)}")
-        return modules[layer]
-    if layer not in modules.values():
-        raise ValueError(
-            f"layer {type(layer).__name__} is no module of the model; {_advice(detector)}"
-        )
-    return layer
-
-
-def _advice(detector: Detector) -> str:
-    names = ", ".join(map(repr, detector.target_layers()))
-    return f"use one of {names}." if names else "choose a layer that leads to the score."

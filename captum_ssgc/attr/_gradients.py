@@ -58,7 +58,11 @@ class LayerCapture:
         """
         found = []
         for layer in self.layers:
-            calls, name = self._calls[layer], name_of(layer)
+            calls = self._calls[layer]
+            if len(calls) == 1 and isinstance(calls[0], Tensor):
+                found.append(calls[0])
+                continue
+            name = name_of(layer)
             if not calls:
                 raise ValueError(
                     f"layer {name!r} did not run in the forward pass, so it is not on the path to "
@@ -69,12 +73,10 @@ class LayerCapture:
                     f"layer {name!r} ran {len(calls)} times in one forward pass (a head shared by "
                     f"the levels of a pyramid, say), so it has no single activation map; {advice}"
                 )
-            if not isinstance(calls[0], Tensor):
-                raise ValueError(
-                    f"layer {name!r}: expected a tensor, got {type(calls[0]).__name__}; for a "
-                    f"feature pyramid pass a list of its level layers; {advice}"
-                )
-            found.append(calls[0])
+            raise ValueError(
+                f"layer {name!r}: expected a tensor, got {type(calls[0]).__name__}; for a "
+                f"feature pyramid pass a list of its level layers; {advice}"
+            )
         return found
 
 

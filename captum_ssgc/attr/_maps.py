@@ -1,15 +1,40 @@
-"""The methods as pure functions of activations, gradients and mask.
+"""The methods as pure functions of activations and gradients.
 
-Every function takes ``activations`` and ``gradients`` of shape ``(N, C, h, w)`` and returns the
+Every method takes ``activations`` and ``gradients`` of shape ``(N, C, h, w)`` and returns the
 contribution of each channel, ``(N, C, h, w)``; the heat map is their sum over the channels, after
-which a ReLU follows. ``k`` numbers channels, ``i, j`` cells.
+which a ReLU follows. ``k`` numbers channels, ``i, j`` cells. What a method takes besides (``mask``,
+``smoothing``, ...) becomes an argument of its class, see :mod:`captum_ssgc.attr._options`.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+SignedActivations = Literal["split", "as_is"]
+
+
+def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """``mean_ij(g^k_ij) A^k`` (Selvaraju et al., ICCV 2017, eq. 1 and 2): Grad-CAM."""
+    return mean_weights(gradients) * activations
+
+
+def grad_cam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
+    """``w_k A^k`` (Chattopadhay et al., WACV 2018, eq. 5 and 19): Grad-CAM++."""
+    return plus_plus_weights(activations, gradients) * activations
+
+
+def odam(activations: Tensor, gradients: Tensor, smoothing: float = 0.0) -> Tensor:
+    """``g^k A^k``, cell by cell (Zhao and Chan, ICLR 2023): ODAM."""
+    return gaussian_blur(gradients, smoothing) * activations
+
+
+def ssgrad_cam(activations: Tensor, gradients: Tensor, smoothing: float = 0.0) -> Tensor:
+    """``mean_ij(g^k_ij) A^k S^k`` (Yamauchi and Ishikawa, ICIP 2022): SSGrad-CAM."""
+    return mean_weights(gradients) * activations * space_map(gradients, smoothing)
 
 
 def ssgrad_cam_plus_plus(
@@ -17,9 +42,13 @@ def ssgrad_cam_plus_plus(
     gradients: Tensor,
     mask: Tensor | None = None,
     smoothing: float = 0.0,
-    signed_activations: str = "split",
+    signed_activations: SignedActivations = "split",
 ) -> Tensor:
     """``w_k A^k S^k`` (Yamauchi, CVPRW 2024, eq. 3): SSGrad-CAM++."""
+    if signed_activations not in ("split", "as_is"):
+        raise ValueError(
+            f"signed_activations: expected 'split' or 'as_is', got {signed_activations!r}."
+        )
     space = space_map(gradients, smoothing)
     if signed_activations == "as_is":
         return plus_plus_weights(activations, gradients, mask) * activations * space
@@ -34,6 +63,11 @@ def space_map(gradients: Tensor, smoothing: float = 0.0) -> Tensor:
     magnitude = gaussian_blur(gradients.abs(), smoothing)
     peak = magnitude.amax(dim=(-2, -1), keepdim=True)
     return torch.where(peak > 0, magnitude / peak, torch.zeros_like(magnitude))
+
+
+def mean_weights(gradients: Tensor) -> Tensor:
+    """``mean_ij(g^k_ij)``, ``(N, C, 1, 1)``."""
+    return gradients.mean(dim=(-2, -1), keepdim=True)
 
 
 def plus_plus_weights(activations: Tensor, gradients: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -54,7 +88,9 @@ def plus_plus_alpha(activations: Tensor, gradients: Tensor, mask: Tensor | None 
 
 def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
     """Gaussian of standard deviation ``sigma`` cells, cut at 3 sigma, edges replicated."""
-    if sigma <= 0.0:
+    if sigma < 0.0:
+        raise ValueError(f"smoothing: expected a width in cells >= 0, got {sigma}.")
+    if sigma == 0.0:
         return maps
     radius = max(int(3.0 * sigma + 0.5), 1)
     offsets = torch.arange(-radius, radius + 1, device=maps.device, dtype=maps.dtype)

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from captum_ssgc.detectors.candidates import Candidates as Candidates
     from captum_ssgc.detectors.letterbox import Letterbox as Letterbox
     from captum_ssgc.detectors.onnx import load_onnx as load_onnx
+    from captum_ssgc.detectors.torchvision_one_stage import OneStageDetector as OneStageDetector
     from captum_ssgc.detectors.torchvision_two_stage import TwoStageDetector as TwoStageDetector
+    from captum_ssgc.detectors.transformers_queries import (
+        TransformersDetector as TransformersDetector,
+    )
+    from captum_ssgc.detectors.ultralytics_rtdetr import UltralyticsRTDETR as UltralyticsRTDETR
+    from captum_ssgc.detectors.ultralytics_yolo import YoloDetector as YoloDetector
     from captum_ssgc.detectors.yolox import yolox as yolox
 
 _HOMES = {
@@ -20,7 +26,11 @@ _HOMES = {
     "Candidates": "candidates",
     "CandidateDetector": "candidates",
     "Letterbox": "letterbox",
+    "OneStageDetector": "torchvision_one_stage",
     "TwoStageDetector": "torchvision_two_stage",
+    "TransformersDetector": "transformers_queries",
+    "UltralyticsRTDETR": "ultralytics_rtdetr",
+    "YoloDetector": "ultralytics_yolo",
     "load_onnx": "onnx",
     "yolox": "yolox",
 }

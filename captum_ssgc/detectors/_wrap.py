@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from captum_ssgc.detector import Detector
+
+_HERE = "captum_ssgc.detectors"
+_TORCHVISION = "torchvision.models.detection"
+_ADAPTERS = {
+    f"{_TORCHVISION}.generalized_rcnn.GeneralizedRCNN": (
+        f"{_HERE}.torchvision_two_stage",
+        "TwoStageDetector",
+    ),
+    f"{_TORCHVISION}.retinanet.RetinaNet": (f"{_HERE}.torchvision_one_stage", "OneStageDetector"),
+    f"{_TORCHVISION}.fcos.FCOS": (f"{_HERE}.torchvision_one_stage", "OneStageDetector"),
+    f"{_TORCHVISION}.ssd.SSD": (f"{_HERE}.torchvision_one_stage", "OneStageDetector"),
+    "transformers.modeling_utils.PreTrainedModel": (
+        f"{_HERE}.transformers_queries",
+        "TransformersDetector",
+    ),
+    "ultralytics.engine.model.Model": (f"{_HERE}.ultralytics_yolo", "ultralytics_detector"),
+    "ultralytics.nn.tasks.BaseModel": (f"{_HERE}.ultralytics_yolo", "ultralytics_detector"),
+}
 
 
 def wrap_detector(model: Any, **options: Any) -> Detector:
     """The adapter for a model, chosen by the model's own classes.
 
     Args:
-        model: a torchvision two-stage detection model; or your own function or module, images
-            ``(N, 3, H, W)`` to ``(boxes, class_scores)``; or a :class:`captum_ssgc.Detector`,
-            returned as it is.
-        **options: of the adapter, such as ``label_names``; for your own model those of
-            :class:`captum_ssgc.detectors.CandidateDetector`.
+        model: one of
+
+            * torchvision's detection models: Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD
+              and SSDlite;
+            * a model that ``transformers.AutoModelForObjectDetection`` loads;
+            * a ``YOLO`` or ``RTDETR`` object of Ultralytics, or its ``model``;
+            * your own function or module, images ``(N, 3, H, W)`` to ``(boxes, class_scores)``;
+            * a :class:`captum_ssgc.Detector`, returned as it is.
+        **options: of the adapter, such as ``label_names``; ``processor`` for transformers; for
+            your own model those of :class:`captum_ssgc.detectors.CandidateDetector`.
 
     Returns:
         A :class:`captum_ssgc.Detector`.
 
     Raises:
-        TypeError: if ``model`` is nothing that can be called.
+        TypeError: if ``model`` is nothing that can be called, or a vendor's model without boxes.
 
     Example:
         >>> import torch, captum_ssgc as ssgc
@@ -34,10 +58,11 @@ def wrap_detector(model: Any, **options: Any) -> Detector:
     if isinstance(model, Detector):
         return model
     ancestors = [f"{base.__module__}.{base.__name__}" for base in type(model).__mro__]
-    if "torchvision.models.detection.generalized_rcnn.GeneralizedRCNN" in ancestors:
-        from captum_ssgc.detectors.torchvision_two_stage import TwoStageDetector
-
-        return TwoStageDetector(model, **options)
+    for ancestor, (module, name) in _ADAPTERS.items():
+        if ancestor in ancestors:
+            adapter = getattr(importlib.import_module(module), name)
+            detector: Detector = adapter(model, **options)
+            return detector
     if not callable(model):
         raise TypeError(
             f"model: expected a detection model or a function, got {type(model).__name__}."

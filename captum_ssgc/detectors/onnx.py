@@ -79,7 +79,7 @@ def load_onnx(path: str | os.PathLike[str]) -> tuple[nn.Module, OnnxInput]:
     except Exception as error:  # NotImplementedError, KeyError, ...: all mean the same here
         raise ValueError(f"{path} cannot be converted to torch: {_first_line(error)}") from error
     size = OnnxInput(*((shape[axis].dim_value or None) for axis in (0, 2, 3)))
-    return (OneByOne(module) if size.batch == 1 else module), size
+    return (OneByOne(module).eval() if size.batch == 1 else module), size
 
 
 def common_sources(network: nn.Module, outputs: Iterable[fx.Node]) -> list[nn.Module]:

@@ -15,8 +15,10 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks
+from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
+from captum_ssgc.detectors._torchvision import CanvasGeometries, canvas_geometry, last_stage
 from captum_ssgc.geometry import ImageGeometry
 
 
@@ -63,7 +65,7 @@ class TwoStageDetector(Detector):
             raise TypeError(f"model: expected a GeneralizedRCNN, got {type(model).__name__}.")
         super().__init__(model, label_names)
         self._heads: Any = model.roi_heads
-        self._geometries: dict[tuple[tuple[int, int], str], ImageGeometry] = {}
+        self._geometries = CanvasGeometries()
 
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> TwoStageOutput:
         self.check_ready()
@@ -92,7 +94,7 @@ class TwoStageDetector(Detector):
         with forward_hooks(after, before), suppress(StopForward):
             read["reported"] = model(list(images.unbind(0)))
         canvas: ImageList = read.pop("images")
-        geometry = _geometry((images.shape[-2], images.shape[-1]), canvas)
+        geometry = canvas_geometry((images.shape[-2], images.shape[-1]), canvas)
         if detections is not None:
             read["proposals"] = [
                 geometry.boxes_to_canvas(chosen.regions.to(images.device)) for chosen in detections
@@ -143,7 +145,7 @@ class TwoStageDetector(Detector):
         class_logits, box_regression = heads.box_predictor(heads.box_head(pooled))
         row = torch.arange(len(labels), device=labels.device)
         if output == "score":
-            values = class_logits.softmax(-1)[row, labels]
+            values = softmax_score(class_logits, labels)
         elif output == "logit":
             values = class_logits[row, labels]
         else:
@@ -152,21 +154,12 @@ class TwoStageDetector(Detector):
         return list(values.split([len(chosen) for chosen in detections]))
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
-        transform: Any = self.model.transform
-        key = (image_size, repr(transform))
-        if key not in self._geometries:
-            canvas, _ = transform([torch.zeros(3, *image_size)])
-            self._geometries[key] = _geometry(image_size, canvas)
-        return self._geometries[key]
+        return self._geometries(self.model.transform, image_size)
 
     def target_layers(self) -> dict[str, nn.Module]:
         backbone: Any = self.model.backbone
         layers = self.level_layers()
-        if layers:
-            stages = list(getattr(backbone, "body", nn.Identity()).children())
-            layers += stages[-1:]
-        else:
-            layers = [backbone]
+        layers = [*layers, *last_stage(backbone)] if layers else [backbone]
         return {self.layer_name(layer): layer for layer in layers}
 
     def level_layers(self) -> list[nn.Module]:
@@ -176,7 +169,8 @@ class TwoStageDetector(Detector):
             return []
         blocks = list(pyramid.layer_blocks)
         names = getattr(pool, "featmap_names", [])
-        return [blocks[int(name)] if name.isdigit() else blocks[-1] for name in names]
+        layers = [blocks[int(name)] for name in names if name.isdigit() and int(name) < len(blocks)]
+        return [*layers, blocks[-1]] if "pool" in names else layers
 
     def _levels(self, proposals: Tensor) -> Tensor:
         pool = self._heads.box_roi_pool
@@ -187,15 +181,6 @@ class TwoStageDetector(Detector):
 
 def _detached(features: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: feature.detach() for name, feature in features.items()}
-
-
-def _geometry(image_size: tuple[int, int], canvas: ImageList) -> ImageGeometry:
-    height, width = canvas.image_sizes[0]
-    return ImageGeometry(
-        image_size=image_size,
-        canvas_size=(canvas.tensors.shape[-2], canvas.tensors.shape[-1]),
-        scale=(height / image_size[0], width / image_size[1]),
-    )
 
 
 def _proposal_rows(scores: Tensor, boxes: Tensor, reported: dict[str, Tensor]) -> Tensor:

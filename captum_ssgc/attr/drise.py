@@ -1,0 +1,236 @@
+"""D-RISE."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from captum.attr import PerturbationAttribution
+from captum.log import log_usage
+from torch import Tensor
+from torchvision.ops import box_iou
+from tqdm.auto import tqdm
+
+from captum_ssgc.attr._random_masks import MaskShape
+from captum_ssgc.attr._targets import single_image_targets, targeted_instances
+from captum_ssgc.detections import Detections
+from captum_ssgc.instance_score import InstanceScoreWrapper
+
+Objectness = Callable[[Detections], Tensor]
+
+
+class DRISE(PerturbationAttribution):
+    r"""D-RISE: which pixels must be visible for the detector to find this object again.
+
+    .. math::
+
+        H = \frac{1}{N p} \sum_{i=1}^{N} w_i M_i, \quad
+        w_i = \max_j \; \mathrm{IoU}(B, B_j) \; \frac{P \cdot P_j}{\|P\| \, \|P_j\|} \; O_j
+
+    over random masks :math:`M_i`, with box :math:`B` and class scores :math:`P` of the explained
+    detection, and :math:`B_j, P_j, O_j` box, class scores and objectness of everything that the
+    detector reports for the masked image. It needs no gradients and no layer.
+
+    Args:
+        forward_func: the wrapper, whose detector runs on the masked images.
+        objectness: ``O_j`` of detections, ``(J,)`` in [0, 1]; ``None`` for 1.
+
+    Raises:
+        TypeError: if ``forward_func`` is no :class:`captum_ssgc.InstanceScoreWrapper`.
+
+    Notes:
+        * The detections of the masked image are the detector's own, with its own (low) score
+          threshold and non-maximum suppression; pixels are masked with black.
+        * ``O_j`` is 1, as the source says for detectors without a separate objectness;
+          where class scores already contain it (YOLO), the cosine does not see it.
+        * A cell is ``ceil(H / h)`` pixels high, as in the RISE source code; the paper rounds down,
+          which leaves pixels uncovered where ``h`` does not divide ``H``.
+        * The sum is divided by ``N p``, so that a pixel's value estimates the expected weight given
+          that it is visible; the source leaves the scale open.
+
+    References:
+        V. Petsiuk et al., Black-box Explanation of Object Detectors via Saliency Maps, CVPR 2021,
+        arXiv:2006.03204. V. Petsiuk, A. Das, K. Saenko, RISE: Randomized Input Sampling for
+        Explanation of Black-box Models, BMVC 2018, arXiv:1806.07421.
+
+    Example:
+        >>> import torch, captum_ssgc as ssgc
+        >>> def one_box(images):   # a detector without gradients is enough
+        ...     boxes = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]]).expand(len(images), 1, 4)
+        ...     return boxes, images[..., :8].mean((1, 2, 3)).reshape(-1, 1, 1).round(decimals=1)
+        >>> image = torch.ones(1, 3, 8, 16)
+        >>> detector = ssgc.wrap_detector(one_box, score_threshold=0.5)
+        >>> wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0])
+        >>> heat_map = ssgc.DRISE(wrapper).attribute(
+        ...     image, target=0, n_masks=200, grid=(2, 4), perturbations_per_eval=50,
+        ...     generator=torch.Generator().manual_seed(0))
+        >>> bool(heat_map[..., :8].mean() > heat_map[..., 8:].mean())
+        True
+    """
+
+    def __init__(
+        self, forward_func: InstanceScoreWrapper, objectness: Objectness | None = None
+    ) -> None:
+        if not isinstance(forward_func, InstanceScoreWrapper):
+            raise TypeError(
+                "forward_func: D-RISE needs captum_ssgc.InstanceScoreWrapper, whose detector it "
+                f"runs on masked images, got {type(forward_func).__name__}."
+            )
+        super().__init__(forward_func)
+        self._wrapper = forward_func
+        self.objectness = objectness
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        perturbations_per_eval: int = 1,
+        show_progress: bool = False,
+        *,
+        n_masks: int = 5000,
+        grid: tuple[int, int] = (16, 16),
+        probability: float = 0.5,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Attribute one detection per example; all examples see the same masks.
+
+        Args:
+            inputs: ``(N, 3, H, W)``.
+            target: index of the detection, or one per example.
+            additional_forward_args: the wrapper's ``image_index`` where it has several reference
+                images.
+            perturbations_per_eval: masks per call of the detector, which then sees
+                ``perturbations_per_eval * N`` images; the result does not depend on it.
+            show_progress: show a progress bar.
+            n_masks: number of masks; no memory is kept for them.
+            grid: ``(h, w)`` cells of a mask before it is upsampled.
+            probability: that a cell is visible, in (0, 1].
+            generator: seeds the masks; ``None`` for torch's default generator.
+
+        Returns:
+            ``(N, 1, H, W)`` in image pixels, values >= 0 and not normalised.
+
+        Raises:
+            IndexError: if ``target`` is out of range.
+            ValueError, TypeError: for a wrong target or option.
+        """
+        instances, _ = targeted_instances(self._wrapper, inputs, target, additional_forward_args)
+        shape = MaskShape((inputs.shape[-2], inputs.shape[-1]), grid, probability)
+        found = self._heat_maps(
+            inputs, instances, shape, n_masks, perturbations_per_eval, show_progress, generator
+        )
+        result = torch.cat(found)
+        _warn_if_never_found(result, n_masks, stacklevel=4)
+        return result
+
+    def attribute_instances(
+        self,
+        inputs: Tensor,
+        targets: Sequence[int] | None = None,
+        perturbations_per_eval: int = 1,
+        show_progress: bool = False,
+        *,
+        n_masks: int = 5000,
+        grid: tuple[int, int] = (16, 16),
+        probability: float = 0.5,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Attribute many detections of one image, with the same masks and forwards for all.
+
+        Args:
+            inputs: ``(1, 3, H, W)``, the reference image.
+            targets: indices of the detections; ``None`` for all.
+            perturbations_per_eval: masked images per call of the detector.
+            show_progress: show a progress bar.
+            n_masks: number of masks.
+            grid: ``(h, w)`` cells of a mask before it is upsampled.
+            probability: that a cell is visible, in (0, 1].
+            generator: seeds the masks; ``None`` for torch's default generator.
+
+        Returns:
+            ``(K, 1, H, W)`` in image pixels; row ``i`` is what :meth:`attribute` gives for
+            ``targets[i]`` with the same masks.
+
+        Raises:
+            IndexError, TypeError, ValueError: as :meth:`attribute`.
+        """
+        wrapper, chosen = single_image_targets(self._wrapper, inputs, targets)
+        wrapper.detections_for(inputs)
+        shape = MaskShape((inputs.shape[-2], inputs.shape[-1]), grid, probability)
+        [found] = self._heat_maps(
+            inputs,
+            [wrapper.detections[0][chosen]],
+            shape,
+            n_masks,
+            perturbations_per_eval,
+            show_progress,
+            generator,
+        )
+        _warn_if_never_found(found, n_masks, stacklevel=3)
+        return found
+
+    @torch.no_grad()
+    def _heat_maps(
+        self,
+        images: Tensor,
+        instances: Sequence[Detections],
+        shape: MaskShape,
+        n_masks: int,
+        per_eval: int,
+        show_progress: bool,
+        generator: torch.Generator | None,
+    ) -> list[Tensor]:
+        """For each image the maps of its instances, ``(K, 1, H, W)``."""
+        for name, number in (("n_masks", n_masks), ("perturbations_per_eval", per_eval)):
+            if number < 1:
+                raise ValueError(f"{name}: expected at least 1, got {number}.")
+        detector = self._wrapper.detector
+        totals = [
+            torch.zeros(len(one), *shape.size, dtype=torch.float64, device=images.device)
+            for one in instances
+        ]
+        with tqdm(total=n_masks, desc="D-RISE", disable=not show_progress) as progress:
+            for done in range(0, n_masks, per_eval):
+                cells, shifts = shape.draw(min(per_eval, n_masks - done), generator)
+                masks = shape.upsample(cells.to(images.device), shifts)
+                masked = images[:, None] * masks[None].to(images.dtype)
+                reported = detector.select(detector.run(masked.flatten(0, 1)))
+                for row, (instance, total) in enumerate(zip(instances, totals, strict=True)):
+                    own = reported[row * len(masks) : (row + 1) * len(masks)]
+                    weights = torch.stack(
+                        [similarity(instance, found, self.objectness) for found in own]
+                    )
+                    total += torch.einsum("pk,phw->khw", weights.to(total), masks[:, 0].double())
+                progress.update(len(masks))
+        return [(one / (n_masks * shape.probability)).to(images.dtype)[:, None] for one in totals]
+
+
+def similarity(
+    instances: Detections, found: Detections, objectness: Objectness | None = None
+) -> Tensor:
+    """``max_j IoU(B, B_j) cos(P, P_j) O_j`` for each instance, ``(K,)`` in [0, 1]; 0 for none."""
+    boxes, scores = instances.boxes.float(), instances.class_scores.float()
+    if not len(found):
+        return boxes.new_zeros(len(instances))
+    overlap = box_iou(boxes, found.boxes.to(boxes)).nan_to_num()
+    classes = F.normalize(scores, dim=1) @ F.normalize(found.class_scores.to(scores), dim=1).T
+    weight = overlap * classes
+    if objectness is not None:
+        weight = weight * objectness(found).to(weight)
+    return weight.amax(1)
+
+
+def _warn_if_never_found(maps: Tensor, n_masks: int, stacklevel: int) -> None:
+    empty = int((maps.flatten(1).amax(1) == 0).sum())
+    if empty:
+        warnings.warn(
+            f"{empty} all-zero map(s): on none of {n_masks} masked images did the detector report "
+            "a box that overlaps the detection: lower its score threshold, or raise probability "
+            "or n_masks.",
+            stacklevel=stacklevel,
+        )

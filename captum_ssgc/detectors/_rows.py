@@ -1,0 +1,65 @@
+"""Which candidate each reported detection came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+ROUNDINGS = 64
+
+
+def reported_rows(
+    scores: Tensor,
+    reported: dict[str, Tensor],
+    boxes_of: Callable[[Tensor], Tensor],
+    vendor: str,
+) -> Tensor:
+    """First row with the reported score at the reported label, and the reported box.
+
+    Scores are compared exactly. Boxes are, too, where the arithmetic is the same on every machine;
+    a difference of a few roundings is accepted, as vendors decode a part of the rows only.
+
+    Args:
+        scores: ``(R, C)`` of all candidates.
+        reported: ``boxes`` ``(K, 4)``, ``labels`` ``(K,)`` and ``scores`` ``(K,)``.
+        boxes_of: rows ``(M,)`` to their boxes ``(M, 4)``, in the units of the reported ones.
+        vendor: whose post-processing this follows, for the error message.
+
+    Returns:
+        ``(K,)`` int64.
+
+    Raises:
+        ValueError: if a detection is not among the candidates.
+    """
+    labels = reported["labels"].tolist()
+    columns = {label: scores[:, label].contiguous() for label in set(labels)}
+    matches = [
+        (columns[label] == score).nonzero()[:, 0]
+        for label, score in zip(labels, reported["scores"], strict=True)
+    ]
+    boxes = reported["boxes"]
+    counts = [len(rows) for rows in matches]
+    found = torch.zeros(len(labels), dtype=torch.int64, device=scores.device)
+    missing = counts.count(0)
+    if sum(counts):
+        rows = torch.cat(matches)
+        wanted = boxes.repeat_interleave(torch.tensor(counts, device=boxes.device), 0)
+        distances = (boxes_of(rows) - wanted).abs().amax(-1)
+        size = float(boxes.abs().amax().clamp(min=1.0))
+        tolerance = ROUNDINGS * torch.finfo(boxes.dtype).eps * size
+        for index, (mine, away) in enumerate(
+            zip(rows.split(counts), distances.split(counts), strict=True)
+        ):
+            if len(mine):
+                nearest = int(away.argmin())
+                missing += int(not away[nearest] <= tolerance)
+                found[index] = mine[nearest]
+    if missing:
+        raise ValueError(
+            f"{missing} of {len(labels)} detections were not found among the candidates: this "
+            f"model does not post-process as {vendor} does; wrap it as your own detector "
+            "(captum_ssgc.detectors.CandidateDetector)."
+        )
+    return found

@@ -1,0 +1,66 @@
+"""What torchvision's detection models share: their transform and their backbones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.ssd import SSDFeatureExtractorVGG
+from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+
+from captum_ssgc.geometry import ImageGeometry
+
+
+class CanvasGeometries:
+    """How a transform lays images of each size on its canvas; remembered while it is unchanged."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[int, int], str], ImageGeometry] = {}
+
+    def __call__(self, transform: Any, image_size: tuple[int, int]) -> ImageGeometry:
+        key = (image_size, repr(transform))
+        if key not in self._known:
+            canvas, _ = transform([torch.zeros(3, *image_size)])
+            self._known[key] = canvas_geometry(image_size, canvas)
+        return self._known[key]
+
+
+def canvas_geometry(image_size: tuple[int, int], canvas: ImageList) -> ImageGeometry:
+    """How images of ``(H, W)`` lie on the canvas that torchvision's transform made of them."""
+    height, width = canvas.image_sizes[0]
+    return ImageGeometry(
+        image_size=image_size,
+        canvas_size=(canvas.tensors.shape[-2], canvas.tensors.shape[-1]),
+        scale=(height / image_size[0], width / image_size[1]),
+    )
+
+
+def feature_layers(backbone: nn.Module) -> list[nn.Module]:
+    """The modules whose outputs are the backbone's feature maps, finest first.
+
+    A level that only subsamples another one is represented by that one's module. Empty where the
+    backbone is none of torchvision's.
+    """
+    if isinstance(backbone, SSDFeatureExtractorVGG):
+        return [backbone.features, *backbone.extra]
+    if isinstance(backbone, SSDLiteFeatureExtractorMobileNet):
+        return [*backbone.features, *backbone.extra]
+    pyramid = getattr(backbone, "fpn", None)
+    if not isinstance(pyramid, FeaturePyramidNetwork):
+        return []
+    layers = list(pyramid.layer_blocks)
+    extra = pyramid.extra_blocks
+    if isinstance(extra, LastLevelP6P7):
+        return [*layers, extra.p6, extra.p7]
+    if isinstance(extra, LastLevelMaxPool):
+        return [*layers, layers[-1]]
+    return layers if extra is None else []
+
+
+def last_stage(backbone: nn.Module) -> list[nn.Module]:
+    """The last stage of the network below a feature pyramid, if there is one."""
+    return list(getattr(backbone, "body", nn.Identity()).children())[-1:]

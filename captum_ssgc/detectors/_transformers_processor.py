@@ -1,0 +1,118 @@
+"""The image processor of a transformers model as a differentiable function of the image."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers.image_processing_backends import TorchvisionBackend
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+
+from captum_ssgc.geometry import ImageGeometry
+
+_UNLISTED = {
+    "conditional_detr": "ConditionalDetrImageProcessor",
+    "d_fine": "RTDetrImageProcessor",
+    "dab-detr": "ConditionalDetrImageProcessor",
+    "pp_doclayout_v3": "PPDocLayoutV3ImageProcessor",
+    "rt_detr_v2": "RTDetrImageProcessor",
+}
+
+
+class ProcessorCanvas:
+    """Runs the vendor's own resizing, normalising and padding on floats, keeping the graph.
+
+    The processors of transformers work on tensors. Given bytes they round after resizing; given
+    floats they do not, so that the canvas agrees with theirs within one byte value.
+
+    Args:
+        processor: an image processor, or a processor that holds one.
+
+    Raises:
+        TypeError: if it is no image processor.
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = _on_tensors(getattr(processor, "image_processor", processor))
+        self._geometries: dict[tuple[tuple[int, int], str], ImageGeometry] = {}
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None, ImageGeometry]:
+        """Images ``(N, 3, H, W)`` in [0, 1] to pixel values, pixel mask and geometry."""
+        white = 255.0 if self.processor.do_rescale else 1.0
+        batch = self.processor(
+            images=list((images.float() * white).unbind(0)),
+            input_data_format="channels_first",
+            return_tensors="pt",
+        )
+        pixels, mask = batch["pixel_values"], batch.get("pixel_mask")
+        canvas = (pixels.shape[-2], pixels.shape[-1])
+        content = canvas
+        if mask is not None:
+            content = (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
+        size = (images.shape[-2], images.shape[-1])
+        scale = (content[0] / size[0], content[1] / size[1])
+        return pixels, mask, ImageGeometry(size, canvas, scale)
+
+    def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
+        """How an image of ``(H, W)`` lies on the canvas."""
+        key = (image_size, self.processor.to_json_string())
+        if key not in self._geometries:
+            self._geometries[key] = self(torch.zeros(1, 3, *image_size))[2]
+        return self._geometries[key]
+
+
+def processor_for(model: nn.Module) -> Any:
+    """The processor saved with a model, else the default one of its family.
+
+    Raises:
+        ValueError: if transformers knows no processor for this family.
+    """
+    config: Any = model.config
+    saved = config._name_or_path
+    family = _family_processor(config.model_type)
+    if saved:
+        try:
+            return transformers.AutoImageProcessor.from_pretrained(saved)
+        except (OSError, ValueError) as error:
+            if family is not None:
+                reason = str(error).strip().splitlines()[0]
+                warnings.warn(
+                    f"no image processor could be loaded from {saved!r} ({reason}); using the "
+                    f"defaults of {family.__name__}: pass processor=... to choose another.",
+                    stacklevel=4,
+                )
+    if family is None:
+        raise ValueError(
+            f"transformers has no image processor for the family {config.model_type!r}: pass "
+            "processor=..., the one that the model was trained with."
+        )
+    return family()
+
+
+def _family_processor(model_type: str) -> Any:
+    known = IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type) or {}
+    name = known.get("torchvision") or _UNLISTED.get(model_type)
+    return None if name is None else getattr(transformers, name)
+
+
+def _on_tensors(processor: Any) -> Any:
+    """A copy that works on tensors; a copy, so that what it remembers is not shared."""
+    if isinstance(processor, TorchvisionBackend):
+        return copy.copy(processor)
+    twin: Any = getattr(transformers, type(processor).__name__.removesuffix("Pil"), None)
+    if TorchvisionBackend not in getattr(twin, "__mro__", ()):
+        raise TypeError(
+            "processor: expected an image processor of transformers that works on tensors, such "
+            f"as DetrImageProcessor, got {type(processor).__name__}."
+        )
+    return twin.from_dict(processor.to_dict())
+
+
+def cast_like(pixels: Tensor, model: nn.Module) -> Tensor:
+    """``pixels`` in the floating-point type of the model's parameters."""
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    return pixels.to(dtype)

@@ -1,0 +1,151 @@
+"""What the adapters of Ultralytics models share: their letterbox, layers and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from captum_ssgc.geometry import ImageGeometry
+
+FILL = 114 / 255
+
+
+@cache
+def vendor() -> Any:
+    """What is used of Ultralytics; importing it changes how tensors and arrays are printed.
+
+    Raises:
+        ImportError: if it is not installed.
+    """
+    try:
+        from ultralytics.data.augment import LetterBox
+        from ultralytics.nn.modules import head
+        from ultralytics.utils import nms, ops
+        from ultralytics.utils.checks import check_imgsz
+    except ImportError as error:
+        raise ImportError(
+            "detectors of Ultralytics need ultralytics (AGPL-3.0): "
+            "pip install 'captum-ssgc[ultralytics]'"
+        ) from error
+    return SimpleNamespace(
+        LetterBox=LetterBox, check_imgsz=check_imgsz, head=head, nms=nms, ops=ops
+    )
+
+
+@dataclass(frozen=True)
+class PredictCanvas:
+    """The resizing and padding of ``YOLO.predict``, as a differentiable function of the image.
+
+    The vendor's own ``LetterBox`` says where the image goes; for a single image, and for a batch
+    of one size, that is a rectangle whose sides are multiples of the stride.
+
+    Args:
+        size: ``(H, W)`` that the image is fitted into, in canvas pixels.
+        stride: of the coarsest level, in canvas pixels.
+        scale_fill: stretch the image to ``size`` without padding.
+    """
+
+    size: tuple[int, int]
+    stride: int
+    scale_fill: bool = False
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, ImageGeometry]:
+        """Images ``(N, 3, H, W)`` to the canvas ``(N, 3, h, w)`` and how they lie there."""
+        geometry, content, padding = self._layout((images.shape[-2], images.shape[-1]))
+        if content != geometry.image_size:
+            images = F.interpolate(images, content, mode="bilinear", align_corners=False)
+        return F.pad(images, padding, value=FILL), geometry
+
+    def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
+        """How an image of ``(H, W)`` lies on the canvas."""
+        return self._layout(image_size)[0]
+
+    def _layout(
+        self, image_size: tuple[int, int]
+    ) -> tuple[ImageGeometry, tuple[int, int], list[int]]:
+        letterbox = vendor().LetterBox(
+            self.size, auto=not self.scale_fill, scale_fill=self.scale_fill, stride=self.stride
+        )
+        shape = (*image_size, 3)
+        place = letterbox.get_params({"img": np.broadcast_to(np.zeros((), np.uint8), shape)})
+        width, height = place["new_unpad"]
+        padding = [place[side] for side in ("left", "right", "top", "bottom")]
+        canvas = (height + padding[2] + padding[3], width + padding[0] + padding[1])
+        scale = (height / image_size[0], width / image_size[1])
+        offset = (padding[2], padding[0])
+        return ImageGeometry(image_size, canvas, scale, offset), (height, width), padding
+
+
+def network_of(model: Any) -> tuple[Any, dict[str, Any]]:
+    """The network inside a ``YOLO`` object, and the settings of that object.
+
+    Raises:
+        TypeError: if there is no torch network, as in an exported model.
+    """
+    overrides = getattr(model, "overrides", None)
+    network = model.model if isinstance(overrides, dict) else model
+    if not isinstance(getattr(network, "model", None), nn.Sequential):
+        raise TypeError(
+            f"model: expected a torch model of Ultralytics, got {type(network).__name__}; load "
+            "the .pt file instead of an export."
+        )
+    return network, overrides if isinstance(overrides, dict) else {}
+
+
+def canvas_size(
+    model: nn.Module, image_size: int | Sequence[int] | None, overrides: dict[str, Any]
+) -> tuple[int, int]:
+    """``(H, W)`` as ``YOLO.predict`` takes it: the argument, the user's setting, the training's."""
+    trained = getattr(model, "args", None)
+    trained = trained.get("imgsz") if isinstance(trained, dict) else getattr(trained, "imgsz", None)
+    wanted = image_size or overrides.get("imgsz") or trained or 640
+    height, width = vendor().check_imgsz(wanted, stride=stride_of(model), min_dim=2)
+    return height, width
+
+
+def stride_of(model: Any) -> int:
+    """The stride that the canvas must be a multiple of."""
+    return max(int(model.stride.max()), 32)
+
+
+def label_names_of(model: Any) -> list[str] | None:
+    """Class names, indexed by label."""
+    names = getattr(model, "names", None)
+    if isinstance(names, dict):
+        return [str(names.get(label, label)) for label in range(max(names, default=-1) + 1)]
+    return None if names is None else [str(name) for name in names]
+
+
+def input_layers(model: Any) -> list[nn.Module]:
+    """The modules that feed the head, one per level."""
+    head = model.model[-1]
+    return [model.model[index if index >= 0 else head.i + index] for index in head.f]
+
+
+def last_backbone_stage(model: Any) -> list[nn.Module]:
+    """The last module of the backbone, as the model's own description divides it."""
+    backbone = model.yaml.get("backbone") if isinstance(model.yaml, dict) else None
+    return [model.model[len(backbone) - 1]] if backbone else []
+
+
+def forget_inference_constants(head: Any, shape_name: str, forgotten: Any) -> None:
+    """Have the head make its anchors anew if they were last made in inference mode.
+
+    Tensors of inference mode break every gradient through them.
+    """
+    if isinstance(head.anchors, Tensor) and head.anchors.is_inference():
+        setattr(head, shape_name, forgotten)
+
+
+def cast_like(canvas: Tensor, model: nn.Module) -> Tensor:
+    """``canvas`` in the floating-point type of the model's parameters."""
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    return canvas.to(dtype)

@@ -1,0 +1,282 @@
+"""Every user error has its own message: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import captum_ssgc as ssgc
+from captum_ssgc.detectors import CandidateDetector, Candidates
+
+
+@pytest.fixture
+def cam(wrapper):
+    return ssgc.SSGradCAMPlusPlus(wrapper, wrapper.model.fine)
+
+
+@pytest.mark.parametrize("target", [5, -1, [7]])
+def test_a_target_out_of_range_names_the_count(cam, image, target):
+    with pytest.raises(IndexError, match=r"out of range: there are 5 detections, 0\.\.4"):
+        cam.attribute(image, target=target)
+    with pytest.raises(IndexError, match="there are 5 detections"):
+        cam.attribute_instances(image, targets=[target] if isinstance(target, int) else target)
+
+
+def test_a_missing_target(cam, image):
+    with pytest.raises(ValueError, match=r"expected the index of a detection, 0\.\.4, got None"):
+        cam.attribute(image)
+
+
+@pytest.mark.parametrize("target", [0.0, "0", [True]])
+def test_a_target_of_the_wrong_type(cam, image, target):
+    with pytest.raises((TypeError, ValueError)):
+        cam.attribute(image, target=target)
+
+
+def test_too_many_targets(cam, image):
+    with pytest.raises(ValueError, match="expected 1 or 1 entries, got 2"):
+        cam.attribute(image, target=[0, 1])
+
+
+def test_no_targets(cam, image):
+    with pytest.raises(ValueError, match="expected at least one detection, got none"):
+        cam.attribute_instances(image, targets=[])
+
+
+def test_a_target_that_one_reference_image_does_not_have(detector, image):
+    references = [detector.detect(image)[0], detector.detect(image)[0][[0, 1]]]
+    wrapper = ssgc.InstanceScoreWrapper(detector, references)
+    cam = ssgc.ODAM(wrapper, detector.level_layers())
+    with pytest.raises(IndexError, match=r"target 2 of example 1 .* has 2 detections"):
+        cam.attribute(
+            image.expand(2, -1, -1, -1), target=2, additional_forward_args=torch.tensor([0, 1])
+        )
+
+
+def test_a_layer_of_another_model(wrapper):
+    with pytest.raises(ValueError, match=r"Linear is no module of the model; use one of 'fine'"):
+        ssgc.ODAM(wrapper, torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("layer", ["fine", [], [None]], ids=str)
+def test_a_layer_that_is_no_module(wrapper, layer):
+    with pytest.raises(TypeError, match="expected a module or a list of modules"):
+        ssgc.ODAM(wrapper, layer)
+
+
+def test_a_layer_that_does_not_run(wrapper, image):
+    cam = ssgc.ODAM(wrapper, wrapper.model.unused)
+    with pytest.raises(ValueError, match=r"'unused' did not run .* use one of 'fine', 'coarse'"):
+        cam.attribute(image, target=0)
+
+
+def test_a_layer_off_the_path_to_the_score(image):
+    class SideBranch(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.side = torch.nn.Conv2d(3, 2, 1)
+
+        def forward(self, images):
+            self.side(images)
+            boxes = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]]).expand(len(images), 1, 4)
+            return boxes, images.mean((1, 2, 3)).reshape(-1, 1, 1)
+
+    detector = ssgc.wrap_detector(SideBranch().eval(), target_layers=["side"])
+    wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0])
+    for call in ("attribute", "attribute_instances"):
+        with pytest.raises(ValueError, match="'side' is not on the path to the score"):
+            getattr(ssgc.ODAM(wrapper, detector.model.side), call)(image)
+
+
+def test_a_layer_that_runs_several_times(wrapper, image):
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, wrapper.model.head)
+    with pytest.raises(ValueError, match=r"'head' ran 2 times .* use one of 'fine', 'coarse'"):
+        cam.attribute(image, target=0)
+
+
+@pytest.mark.parametrize("call", ["attribute", "attribute_instances"])
+def test_the_wrong_pyramid_level_names_the_right_one(wrapper, detections, image, call):
+    coarse = int((detections.levels == 1).nonzero())
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, wrapper.model.fine)
+    argument = coarse if call == "attribute" else [coarse]
+    with pytest.raises(
+        ValueError, match=r"'fine' is pyramid level 0, but .* level 1: use layer 'coarse'"
+    ):
+        getattr(cam, call)(image, argument)
+
+
+def test_a_layer_inside_another_levels_branch_names_the_right_one(image, make_detector):
+    """Not a recommended layer itself, but before one: found by its gradient, which is zero."""
+    detector = make_detector()
+    model = detector.model
+    inner = torch.nn.Identity()
+    model.fine = torch.nn.Sequential(inner, model.fine)
+    detector = CandidateDetector(
+        model, score_threshold=0.0, iou_threshold=1.0, level_layers=["fine", "coarse"]
+    )
+    found = detector.detect(image)[0]
+    coarse = int((found.levels == 1).nonzero())
+    cam = ssgc.ODAM(ssgc.InstanceScoreWrapper(detector, found), inner)
+    with pytest.raises(ValueError, match=r"'fine.0' .*another pyramid level.*use layer 'coarse'"):
+        cam.attribute(image, target=coarse)
+
+
+def test_an_output_that_is_no_grid_says_how_to_reshape(image):
+    class TokenDetector(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens = torch.nn.Flatten(2)
+
+        def forward(self, images):
+            boxes = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]]).expand(len(images), 1, 4)
+            scores = self.tokens(images).mean((1, 2)).reshape(-1, 1, 1)
+            return Candidates(boxes, scores)
+
+    detector = ssgc.wrap_detector(TokenDetector().eval())
+    wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0])
+    cam = ssgc.ODAM(wrapper, detector.model.tokens)
+    with pytest.raises(ValueError, match=r"got shape \(1, 3, 64\); pass reshape_transform"):
+        cam.attribute(image)
+    wrong = ssgc.ODAM(wrapper, detector.model.tokens, reshape_transform=lambda t: t[..., None])
+    assert wrong.attribute(image).shape == (1, 1, 64, 1)
+    rows = ssgc.ODAM(wrapper, detector.model.tokens, reshape_transform=lambda t: t.view(3, 1, 8, 8))
+    with pytest.raises(ValueError, match="expected 1 rows, one per image, got 3"):
+        rows.attribute(image)
+
+
+def test_a_layer_that_gives_several_tensors(image):
+    class Pair(torch.nn.Module):
+        def forward(self, images):
+            return images, images
+
+    class PairDetector(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pair = Pair()
+
+        def forward(self, images):
+            boxes = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]]).expand(len(images), 1, 4)
+            return boxes, self.pair(images)[0].mean((1, 2, 3)).reshape(-1, 1, 1)
+
+    detector = ssgc.wrap_detector(PairDetector().eval())
+    wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0])
+    with pytest.raises(ValueError, match=r"'pair': expected a tensor, got tuple; .* level layers"):
+        ssgc.ODAM(wrapper, detector.model.pair).attribute(image)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 5, 5), (2, 1, 4, 4), (1, 3, 4, 4), (4, 4), (1, 8, 8)], ids=str
+)
+def test_a_mask_of_the_wrong_shape(cam, image, shape):
+    with pytest.raises(ValueError, match=r"mask: expected shape \(1\|1, 1\|2, h, w\).*\(8, 8\)"):
+        cam.attribute(image, target=0, mask=torch.ones(shape))
+
+
+def test_a_mask_of_the_wrong_kind(cam, image):
+    with pytest.raises(ValueError, match="expected 'region', 'box', a tensor or None, got 'roi'"):
+        cam.attribute(image, target=0, mask="roi")
+    with pytest.raises(TypeError, match="a tensor or None, got ndarray"):
+        cam.attribute(image, target=0, mask=torch.ones(1, 1, 4, 4).numpy())
+
+
+@pytest.mark.parametrize("options", [{}, {"mask": "region"}, {"mask": "box"}], ids=str)
+def test_masks_of_detections_need_the_wrapper(classifier, options):
+    cam = ssgc.SSGradCAMPlusPlus(classifier, classifier[1])
+    with pytest.raises(ValueError, match=r"InstanceScoreWrapper .* pass a tensor .* or None"):
+        cam.attribute(torch.rand(1, 3, 12, 10), target=0, **options)
+
+
+@pytest.mark.parametrize("method", [ssgc.ODAM, ssgc.SSGradCAM, ssgc.GradCAMPlusPlus])
+def test_an_option_that_the_method_does_not_have(method, wrapper, image):
+    cam = method(wrapper, wrapper.model.fine)
+    for call in (cam.attribute, cam.attribute_instances):
+        with pytest.raises(TypeError, match=r"unexpected keyword argument 'mask'; it "):
+            call(image, 0 if call == cam.attribute else [0], mask=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"smoothing": -0.5}, "smoothing: expected a width in cells >= 0, got -0.5"),
+        ({"signed_activations": "abs"}, "expected 'split' or 'as_is', got 'abs'"),
+        ({"interpolate_mode": "area"}, "'bilinear' or 'bicubic', got 'area'"),
+        ({"fuse_layers": "sum"}, "fuse_layers: expected 'max', 'mean' or None, got 'sum'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_options_out_of_range(cam, image, options, message):
+    with pytest.raises(ValueError, match=message):
+        cam.attribute(image, target=0, **options)
+
+
+def test_instances_need_the_wrapper_of_one_image(classifier, detector, image):
+    with pytest.raises(
+        ValueError, match=r"attribute_instances needs .*InstanceScoreWrapper of one"
+    ):
+        ssgc.ODAM(classifier, classifier[1]).attribute_instances(torch.rand(1, 3, 12, 10))
+    several = ssgc.InstanceScoreWrapper(detector, detector.detect(image.expand(2, -1, -1, -1)))
+    with pytest.raises(ValueError, match="of one reference image"):
+        ssgc.ODAM(several, detector.model.fine).attribute_instances(image)
+
+
+def test_instances_of_a_batch(cam, image):
+    with pytest.raises(ValueError, match=r"expected \(1, 3, H, W\), got \(2, 3, 8, 8\)"):
+        cam.attribute_instances(image.expand(2, -1, -1, -1))
+
+
+def test_an_image_of_another_size(cam):
+    for call in (cam.attribute, cam.attribute_instances):
+        with pytest.raises(ValueError, match=r"reference image's size \(8, 8\), got \(8, 16\)"):
+            call(torch.rand(1, 3, 8, 16), 0 if call == cam.attribute else [0])
+
+
+def test_a_forward_with_several_values_per_image(classifier):
+    cam = ssgc.ODAM(classifier, classifier[1])
+    with pytest.raises((ValueError, AssertionError), match="target"):
+        cam.attribute(torch.rand(2, 3, 12, 10))
+
+
+def saturated(make_detector, image, scale):
+    detector = make_detector()
+    with torch.no_grad():
+        detector.model.head.weight.mul_(scale)
+    found = detector.detect(image)[0]
+    return ssgc.InstanceScoreWrapper(detector, found), found
+
+
+@pytest.mark.parametrize("call", ["attribute", "attribute_instances"])
+def test_an_empty_map_of_a_saturated_score_names_the_cause(make_detector, image, call):
+    wrapper, found = saturated(make_detector, image, 100.0)
+    target = int((found.candidates == 3).nonzero())
+    assert found.scores[target] == 1.0
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, wrapper.model.fine)
+    with pytest.warns(UserWarning, match=r"1 all-zero map.*saturated at 1.*output='logit'") as log:
+        empty = getattr(cam, call)(image, target if call == "attribute" else [target])
+    assert log[0].filename == __file__
+    assert empty.max() == 0
+    logit = ssgc.InstanceScoreWrapper(wrapper.detector, found, output="logit")
+    assert ssgc.SSGradCAMPlusPlus(logit, wrapper.model.fine).attribute(image, target).max() > 0
+
+
+def test_an_empty_map_without_saturation_names_another_layer(wrapper, image):
+    blocked = ssgc.SSGradCAMPlusPlus(wrapper, wrapper.model.fine)
+    outside = torch.zeros(1, 1, 4, 4)
+    with pytest.warns(UserWarning, match=r"1 all-zero map.*try another layer"):
+        blocked.attribute(image, target=0, mask=outside)
+
+
+def test_an_empty_union_warns_at_the_call(make_detector, image):
+    wrapper, found = saturated(make_detector, image, 100.0)
+    target = int((found.candidates == 3).nonzero())
+    cam = ssgc.ODAM(wrapper, wrapper.model.fine)
+    with pytest.warns(UserWarning, match=r"all-zero map.*saturated") as log:
+        cam.attribute_union(image, [target], outputs=["score", "right"])
+    assert log[0].filename == __file__
+
+
+def test_union_of_unknown_outputs(wrapper, image):
+    cam = ssgc.ODAM(wrapper, wrapper.model.fine)
+    with pytest.raises(ValueError, match=r"expected one of score, logit, left.*got 'width'"):
+        cam.attribute_union(image, [0], outputs=["width"])
+    with pytest.raises(ValueError, match="outputs: expected at least one, got none"):
+        cam.attribute_union(image, [0], outputs=[])

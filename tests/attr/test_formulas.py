@@ -1,0 +1,161 @@
+"""Every map function against its slow, literal version."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import references
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from captum_ssgc.attr import _maps
+
+GRIDS = [(1, 1), (1, 5), (4, 4), (5, 3)]
+EXACT = {"rtol": 1e-10, "atol": 1e-10}
+
+
+def random_layer(seed, signed, grid, channels=3, images=2):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (images, channels, *grid)
+    activations = torch.randn(shape, generator=generator, dtype=torch.float64)
+    gradients = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return (activations if signed else activations.relu()), gradients
+
+
+def random_mask(seed, shape):
+    generator = torch.Generator().manual_seed(seed + 100)
+    mask = torch.rand(shape, generator=generator) < 0.5
+    mask[..., 0, 0] = True
+    return mask
+
+
+def heat_map(contributions):
+    return contributions.sum(1).clamp(min=0.0).numpy()
+
+
+def assert_equal(contributions, expected):
+    np.testing.assert_allclose(heat_map(contributions), np.stack(expected), **EXACT)
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["relu", "signed"])
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("name", ["grad_cam", "odam", "ssgrad_cam"])
+def test_methods_linear_in_the_activations(name, grid, signed):
+    activations, gradients = random_layer(1, signed, grid)
+    expected = [getattr(references, name)(A, g) for A, g in zip(activations, gradients)]
+    assert_equal(getattr(_maps, name)(activations, gradients), expected)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.8, 2.0])
+@pytest.mark.parametrize("name", ["odam", "ssgrad_cam", "ssgrad_cam_plus_plus"])
+def test_smoothing(name, sigma):
+    activations, gradients = random_layer(2, False, (5, 4))
+    smooth = getattr(_maps, name)(activations, gradients, smoothing=sigma)
+    expected = [
+        getattr(references, name)(A, g, sigma=sigma) for A, g in zip(activations, gradients)
+    ]
+    assert_equal(smooth, expected)
+    assert not np.allclose(heat_map(smooth), heat_map(getattr(_maps, name)(activations, gradients)))
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("score", [-3.0, 0.0, 5.0], ids=["s=-3", "s=0", "s=5"])
+def test_grad_cam_plus_plus(grid, score):
+    activations, gradients = random_layer(3, False, grid)
+    expected = [references.grad_cam_plus_plus(A, g, score) for A, g in zip(activations, gradients)]
+    assert_equal(_maps.grad_cam_plus_plus(activations, gradients), expected)
+
+
+MASKS = {
+    "none": None,
+    "one for all": lambda images, channels, grid: (1, 1, *grid),
+    "per image": lambda images, channels, grid: (images, 1, *grid),
+    "per channel": lambda images, channels, grid: (images, channels, *grid),
+}
+
+
+@pytest.mark.parametrize("signed", [None, "split", "as_is"], ids=["relu", "split", "as_is"])
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("kind", MASKS)
+def test_ssgrad_cam_plus_plus(kind, grid, signed):
+    activations, gradients = random_layer(4, signed is not None, grid)
+    shape = MASKS[kind] and MASKS[kind](2, 3, grid)
+    mask = None if shape is None else random_mask(4, shape)
+    ours = _maps.ssgrad_cam_plus_plus(
+        activations, gradients, mask, signed_activations=signed or "as_is"
+    )
+    expected = []
+    for row, (a, g) in enumerate(zip(activations, gradients)):
+        m = None if mask is None else mask[row if len(mask) > 1 else 0].numpy()
+        if signed == "split":
+            expected.append(references.ssgrad_cam_plus_plus_split(a, g, m))
+        else:
+            expected.append(references.ssgrad_cam_plus_plus(a, g, m, clamp=signed == "as_is"))
+    assert_equal(ours, expected)
+
+
+@given(
+    values=st.lists(
+        st.tuples(st.floats(0.0, 50.0), st.floats(-3.0, 3.0), st.booleans()),
+        min_size=4,
+        max_size=4,
+    ),
+    score=st.floats(-5.0, 5.0),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_reduced_alpha_is_the_literal_one(values, score):
+    """Where the powers of the gradient are representable, which is what the reduction avoids."""
+    values = [(a, g if abs(g) > 1e-6 else 0.0, m) for a, g, m in values]
+    activations, gradients, mask = (
+        torch.tensor(column, dtype=torch.float64).view(1, 1, 2, 2) for column in zip(*values)
+    )
+    ours = _maps.ssgrad_cam_plus_plus(activations, gradients, mask)
+    expected = references.ssgrad_cam_plus_plus(activations[0], gradients[0], mask[0].numpy(), score)
+    np.testing.assert_allclose(heat_map(ours)[0], expected, rtol=1e-9, atol=1e-10)
+
+
+@given(
+    activations=st.lists(st.floats(-1e4, 1e4), min_size=6, max_size=6),
+    gradients=st.lists(st.floats(-1e4, 1e4), min_size=6, max_size=6),
+    name=st.sampled_from(
+        ["grad_cam", "grad_cam_plus_plus", "odam", "ssgrad_cam", "ssgrad_cam_plus_plus"]
+    ),
+)
+@settings(max_examples=150, deadline=None)
+def test_maps_are_finite(activations, gradients, name):
+    layer = torch.tensor(activations, dtype=torch.float32).view(1, 1, 2, 3)
+    slopes = torch.tensor(gradients, dtype=torch.float32).view(1, 1, 2, 3)
+    assert getattr(_maps, name)(layer, slopes).isfinite().all()
+
+
+def test_alpha_stays_within_its_bounds():
+    activations, gradients = random_layer(5, True, (4, 4))
+    alpha = _maps.plus_plus_alpha(activations, gradients, random_mask(5, (2, 1, 4, 4)))
+    assert alpha.min() == 0.0
+    assert alpha.max() <= 0.5
+
+
+def test_a_saturated_score_does_not_underflow():
+    """The literal eq. (10) is 0/0 in float32 here; the reduced form keeps the ratio of channels."""
+    activations = torch.tensor([[[[1.0, 1.0]], [[4.0, 4.0]]]])
+    gradients = torch.tensor([[[[1e-20, 1e-20]], [[2e-20, 0.0]]]])
+    assert (gradients**3 == 0).all()
+    weights = _maps.plus_plus_weights(activations, gradients)
+    assert weights[0, 0, 0, 0].item() == pytest.approx(1e-20)
+    assert weights[0, 1, 0, 0].item() == pytest.approx(1e-20)
+    space = _maps.space_map(gradients)
+    assert space.tolist() == [[[[1.0, 1.0]], [[1.0, 0.0]]]]
+
+
+@pytest.mark.parametrize("name", ["odam", "ssgrad_cam", "ssgrad_cam_plus_plus"])
+def test_negative_smoothing_is_an_error(name):
+    layer = torch.ones(1, 1, 2, 2)
+    with pytest.raises(ValueError, match="smoothing: expected a width in cells >= 0, got -1"):
+        getattr(_maps, name)(layer, layer, smoothing=-1.0)
+
+
+def test_unknown_treatment_of_signs_is_an_error():
+    layer = torch.ones(1, 1, 2, 2)
+    with pytest.raises(ValueError, match="expected 'split' or 'as_is', got 'abs'"):
+        _maps.ssgrad_cam_plus_plus(layer, layer, signed_activations="abs")

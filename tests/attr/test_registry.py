@@ -1,0 +1,184 @@
+"""The methods by name, and ``explain`` with several of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from captum.attr import LayerGradCam
+
+import captum_ssgc as ssgc
+from captum_ssgc.attr import METHODS, method_named, methods_named
+
+PAPER_ORDER = ["grad-cam", "grad-cam++", "d-rise", "odam", "ssgrad-cam", "ssgrad-cam++"]
+QUICK = {"d-rise": {"n_masks": 20, "grid": (4, 4)}}
+
+
+def test_the_order_is_the_papers():
+    assert list(METHODS) == PAPER_ORDER
+    assert [METHODS[name].name for name in METHODS] == PAPER_ORDER
+    assert [METHODS[name].title for name in ("d-rise", "ssgrad-cam++")] == [
+        "D-RISE",
+        "SSGrad-CAM++",
+    ]
+
+
+def test_which_are_made_of_gradients_and_which_use_the_mask():
+    assert [name for name in METHODS if not METHODS[name].gradient_based] == ["d-rise"]
+    assert [name for name in METHODS if METHODS[name].uses_mask] == ["ssgrad-cam++"]
+
+
+def test_names():
+    assert method_named("odam") is METHODS["odam"]
+    assert methods_named("all") == list(METHODS.values())
+    assert methods_named("odam") == [METHODS["odam"]]
+    assert methods_named(["odam", "d-rise", "odam"]) == [METHODS["odam"], METHODS["d-rise"]]
+    with pytest.raises(ValueError, match=r"one of grad-cam, grad-cam\+\+, .*, got 'gradcam'"):
+        method_named("gradcam")
+    with pytest.raises(ValueError, match=r"at least one of grad-cam, .*, got none"):
+        methods_named([])
+
+
+def test_a_method_without_gradients_has_no_map_function():
+    with pytest.raises(TypeError, match="D-RISE is no function of activations and gradients"):
+        METHODS["d-rise"].bound()
+
+
+def by_method(explained):
+    found = {}
+    for entry in explained:
+        found.setdefault(entry.method, []).append(entry)
+    return found
+
+
+@pytest.fixture
+def all_methods(detector, image):
+    torch.manual_seed(0)
+    return ssgc.explain(detector, image, "all", score_threshold=0.25, method_options=QUICK)
+
+
+def test_all_methods_for_every_detection(all_methods, detections):
+    count = int((detections.scores >= 0.25).sum())
+    assert count == 4
+    assert [entry.method for entry in all_methods] == PAPER_ORDER * count
+    assert [entry.index for entry in all_methods] == [k for k in range(count) for _ in PAPER_ORDER]
+    assert {tuple(entry.heat_map.shape) for entry in all_methods} == {(8, 8)}
+    for entry in all_methods:
+        assert entry.layer == ("" if entry.method == "d-rise" else entry.layer)
+    own = {"fine" if level == 0 else "coarse" for level in detections.levels[:count].tolist()}
+    assert {entry.layer for entry in all_methods} == {*own, ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("grad-cam++", ssgc.GradCAMPlusPlus),
+        ("odam", ssgc.ODAM),
+        ("ssgrad-cam", ssgc.SSGradCAM),
+        ("ssgrad-cam++", ssgc.SSGradCAMPlusPlus),
+    ],
+)
+def test_explain_gives_what_the_classes_give(name, method, all_methods, wrapper, image, detections):
+    for entry in by_method(all_methods)[name]:
+        layer = wrapper.detector.layer_for(detections, entry.index)
+        alone = method(wrapper, layer).attribute(
+            image, target=entry.index, interpolate_mode="bilinear"
+        )
+        torch.testing.assert_close(entry.heat_map, alone[0, 0])
+
+
+def test_explains_grad_cam_is_captums(all_methods, wrapper, image, detections):
+    for entry in by_method(all_methods)["grad-cam"]:
+        layer = wrapper.detector.layer_for(detections, entry.index)
+        captums = LayerGradCam(wrapper, layer).attribute(
+            image, target=entry.index, relu_attributions=True
+        )
+        expected = wrapper.detector.geometry((8, 8)).grid_to_image(captums)[0, 0].detach()
+        torch.testing.assert_close(entry.heat_map, expected, rtol=0, atol=1e-6)
+
+
+def test_explains_drise_is_the_class(all_methods, wrapper, image):
+    torch.manual_seed(0)
+    expected = ssgc.DRISE(wrapper).attribute_instances(image, [0, 1, 2, 3], **QUICK["d-rise"])
+    for entry, heat_map in zip(by_method(all_methods)["d-rise"], expected, strict=True):
+        torch.testing.assert_close(entry.heat_map, heat_map[0])
+
+
+def test_gradient_methods_share_one_forward(detector, image):
+    sizes = []
+    hook = detector.model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    try:
+        gradient_based = [name for name in METHODS if METHODS[name].gradient_based]
+        ssgc.explain(detector, image, gradient_based, score_threshold=0.25)
+        assert sizes == [1]
+        sizes.clear()
+        ssgc.explain(
+            detector,
+            image,
+            ["odam", "d-rise", "ssgrad-cam++"],
+            score_threshold=0.25,
+            method_options={"d-rise": {"n_masks": 6, "grid": (2, 2), "perturbations_per_eval": 3}},
+        )
+        assert sizes == [1, 3, 3]
+    finally:
+        hook.remove()
+
+
+def test_drise_alone_needs_neither_layer_nor_gradient():
+    def network(pixels):
+        box = torch.tensor([[[0.0, 0.0, 8.0, 16.0]]]).expand(len(pixels), 1, 4)
+        return box, (pixels[..., :8].mean((1, 2, 3)) > 0.3).float().reshape(-1, 1, 1)
+
+    torch.manual_seed(0)
+    [found] = ssgc.explain(network, torch.ones(1, 3, 16, 16), "d-rise", method_options=QUICK)
+    assert found.method == "d-rise"
+    assert found.heat_map.max() > 0
+    with pytest.raises(ValueError, match=r"no recommended layer: .* method='d-rise'"):
+        ssgc.explain(network, torch.ones(1, 3, 16, 16), "odam")
+
+
+def test_options_of_single_methods(detector, image, wrapper):
+    options = {"odam": {"smoothing": 1.0}}
+    found = ssgc.explain(detector, image, ["odam", "ssgrad-cam"], top_k=1, method_options=options)
+    cam = ssgc.ODAM(wrapper, detector.model.fine)
+    expected = cam.attribute(image, target=0, smoothing=1.0, interpolate_mode="bilinear")
+    torch.testing.assert_close(found[0].heat_map, expected[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"grad-cam": {}}, ValueError, "'grad-cam' is none of the chosen methods odam"),
+        (
+            {"odam": {"sigma": 1.0}},
+            TypeError,
+            r"unexpected keyword argument 'sigma'; it takes smoo",
+        ),
+        ({"odam": {"mask": None}}, TypeError, r"pass mask=\.\.\. to explain itself"),
+    ],
+    ids=["another method", "unknown", "mask"],
+)
+def test_wrong_options_of_single_methods(detector, image, options, error, message):
+    with pytest.raises(error, match=message):
+        ssgc.explain(detector, image, "odam", method_options=options)
+
+
+def test_explain_takes_an_instance_mask(detector, image, wrapper):
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4:6, 4:] = 1
+    [found] = ssgc.explain(detector, image, "ssgrad-cam++", top_k=1, mask=mask)
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, detector.model.fine)
+    expected = cam.attribute(image, target=0, mask=mask, interpolate_mode="bilinear")
+    torch.testing.assert_close(found.heat_map, expected[0, 0])
+    with pytest.raises(ValueError, match="got 'roi'"):
+        ssgc.explain(detector, image, mask="roi")
+
+
+def test_an_empty_map_names_its_method(make_detector, image):
+    detector = make_detector()
+    with torch.no_grad():
+        detector.model.head.weight.mul_(100.0)
+    with pytest.warns(
+        UserWarning, match=r"1 all-zero map\(s\) of ODAM: the score is saturated"
+    ) as log:
+        ssgc.explain(detector, image, "odam", top_k=1)
+    assert log[0].filename == __file__

@@ -1,0 +1,158 @@
+"""DESIGN section 3, invariants (a) to (d), on every vendor's models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from detectors.family import SIZE, scene, sixteenths
+from torchvision.ops import box_iou
+
+import captum_ssgc as ssgc
+from captum_ssgc.detector import EDGES
+
+BATCH = torch.cat([scene(3), scene(3).flip(-1)])
+
+
+def reference(family, picture):
+    """Enough detections, and on enough levels, for the tests to mean something."""
+    found = family.detector.detect(picture)[0]
+    assert len(found) >= 5
+    if family.levels > 1:
+        assert len(found.levels.unique()) >= 2
+    return found
+
+
+def scoring_run(family, detections, images):
+    """One forward for the candidates only, as the wrapper makes it."""
+    with torch.no_grad():
+        return family.detector.run(images, [detections])
+
+
+def values(family, raw, detections, output="score"):
+    with torch.no_grad():
+        return family.detector.values(raw, [detections], output)[0]
+
+
+def test_detections_are_the_vendors_own(family, picture):
+    reference(family, picture)
+    found = family.detector.detect(BATCH)
+    for ours, theirs in zip(found, family.on_canvas(BATCH), strict=True):
+        assert torch.equal(ours.boxes, theirs["boxes"])
+        assert torch.equal(ours.labels, theirs["labels"])
+        assert torch.equal(ours.scores, theirs["scores"])
+        rows = torch.arange(len(ours))
+        assert torch.equal(ours.class_scores[rows, ours.labels], ours.scores)
+        assert ours.image_size == SIZE
+        assert not ours.boxes.requires_grad
+
+
+def test_the_canvas_is_the_vendors_within_two_bytes(family):
+    if family.from_bytes is None:
+        pytest.skip("this vendor does not round to bytes")
+    pixels = (scene(5)[0] * 255).round().to(torch.uint8)
+    theirs, _ = family.from_bytes(pixels)
+    ours = family.detector.preprocess(pixels[None] / 255)[0]
+    processor = getattr(family.detector, "processor", None)
+    if processor is not None and processor.do_normalize:
+        mean, std = torch.tensor([processor.image_mean, processor.image_std])[:, :, None, None]
+        ours = ours * std + mean
+    torch.testing.assert_close(ours, theirs, atol=2 / 255, rtol=0.0)
+
+
+def test_detections_match_the_vendors_on_an_image_in_bytes(family):
+    if family.from_bytes is None:
+        pytest.skip("this vendor does not round to bytes")
+    pixels = sixteenths(3, family.doubled)
+    canvas, theirs = family.from_bytes(pixels)
+    geometry = family.detector.geometry(family.doubled)
+    assert canvas.shape[-2:] == geometry.canvas_size
+    assert geometry.scale == (2.0, 2.0)
+    ours = family.detector.detect(pixels[None] / 255)[0]
+    assert len(ours) == len(theirs["scores"]) >= 5
+    torch.testing.assert_close(ours.scores, theirs["scores"], atol=1e-3, rtol=1e-3)
+    overlaps = box_iou(ours.boxes, theirs["boxes"]) >= 0.99
+    same = overlaps & (ours.labels[:, None] == theirs["labels"])
+    assert same.any(0).all()
+    assert same.any(1).all()
+
+
+def test_the_wrapper_gives_the_scores_of_the_reference_image(family, picture):
+    found = reference(family, picture)
+    with torch.no_grad():
+        scores = ssgc.InstanceScoreWrapper(family.detector, found)(picture)[0]
+    torch.testing.assert_close(scores, found.scores, atol=2e-6, rtol=1e-5)
+
+
+def test_one_full_forward_gives_the_same_values(family, picture):
+    """``explain`` scores what it selects in one run; the wrapper runs for the candidates only."""
+    found = reference(family, picture)
+    with torch.no_grad():
+        full = family.detector.run(picture)
+    candidates_only = scoring_run(family, found, picture)
+    for output in ("score", "logit", *EDGES):
+        expected = values(family, candidates_only, found, output)
+        in_one = values(family, full, found, output)
+        torch.testing.assert_close(in_one, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_edges_are_the_boxes_before_clipping(family, picture):
+    found = reference(family, picture)
+    raw = scoring_run(family, found, picture)
+    left, top, right, bottom = (values(family, raw, found, edge) for edge in EDGES)
+    if family.clips:
+        height, width = SIZE
+        left, right = left.clamp(0, width), right.clamp(0, width)
+        top, bottom = top.clamp(0, height), bottom.clamp(0, height)
+    boxes = torch.stack([left, top, right, bottom], 1)
+    torch.testing.assert_close(boxes, found.boxes, atol=1e-3, rtol=1e-5)
+
+
+def test_logits_of_all_classes_give_the_scores(family, picture):
+    found = reference(family, picture)
+    raw = scoring_run(family, found, picture)
+    classes = found.class_scores.shape[1]
+    no_object = family.activation == "softmax" and hasattr(family.detector, "processor")
+    logits = []
+    for label in range(min(classes + no_object, 12)):
+        relabelled = replace(found, labels=torch.full_like(found.labels, label))
+        logits.append(values(family, raw, relabelled, "logit"))
+    logits = torch.stack(logits, 1)
+    expected = found.class_scores[:, : logits.shape[1]]
+    if family.activation == "sigmoid":
+        scores = logits.sigmoid()
+    elif family.activation == "softmax":
+        scores = logits.softmax(-1)[:, :classes]
+    else:  # the square of FCOS's score is the class's sigmoid times one number per point
+        ratios = expected**2 / logits.sigmoid()
+        scores = (ratios.mean(1, keepdim=True) * logits.sigmoid()).sqrt()
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_images_of_a_batch_do_not_meet(family, picture):
+    found = [entry[:6] for entry in family.detector.detect(BATCH)]
+    wrapper = ssgc.InstanceScoreWrapper(family.detector, found)
+    with torch.no_grad():
+        together = wrapper(BATCH, torch.tensor([0, 1]))
+        swapped = wrapper(BATCH.flip(0), torch.tensor([1, 0]))
+    assert together.shape == (2, max(map(len, found)))
+    for image, entry in enumerate(found):
+        torch.testing.assert_close(
+            together[image, : len(entry)], entry.scores, atol=1e-5, rtol=1e-4
+        )
+        torch.testing.assert_close(
+            swapped[1 - image, : len(entry)], entry.scores, atol=1e-5, rtol=1e-4
+        )
+
+
+def test_regions_and_levels_belong_to_the_candidates(family, picture):
+    found = reference(family, picture)
+    assert torch.isfinite(found.regions).all()
+    assert (found.regions[:, 2:] >= found.regions[:, :2]).all()
+    assert int(found.levels.min()) >= 0
+    assert int(found.levels.max()) < family.levels
+    by_level = [found.candidates[found.levels == level] for level in found.levels.unique()]
+    for lower, upper in pairwise(by_level):
+        assert int(lower.max()) < int(upper.min())

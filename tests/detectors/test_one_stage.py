@@ -1,0 +1,150 @@
+"""torchvision's one-stage adapter: what is particular to it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torchvision.models.detection import FCOS, RetinaNet
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+import captum_ssgc as ssgc
+from captum_ssgc.detectors import OneStageDetector
+
+SETTINGS = {
+    "num_classes": 3,
+    "min_size": 64,
+    "max_size": 128,
+    "score_thresh": 0.0,
+    "detections_per_img": 20,
+}
+
+
+def one_level():
+    backbone = torchvision.models.mobilenet_v2(weights=None).features
+    backbone.out_channels = 1280
+    generator = AnchorGenerator(((16, 32, 64),), ((0.5, 1.0, 2.0),))
+    return RetinaNet(backbone, anchor_generator=generator, **SETTINGS)
+
+
+def pooled_pyramid():
+    backbone = resnet_fpn_backbone(
+        backbone_name="resnet18",
+        weights=None,
+        returned_layers=[3, 4],
+        extra_blocks=LastLevelMaxPool(),
+    )
+    generator = AnchorGenerator(((16,), (32,), (64,)), ((1.0,),) * 3)
+    return FCOS(backbone, anchor_generator=generator, **SETTINGS)
+
+
+def detector_of(build):
+    torch.manual_seed(1)
+    return ssgc.wrap_detector(build().eval())
+
+
+@pytest.mark.parametrize(
+    ("build", "names"),
+    [
+        (one_level, ["backbone"]),
+        (
+            pooled_pyramid,
+            ["backbone.fpn.layer_blocks.0", "backbone.fpn.layer_blocks.1", "backbone.body.layer4"],
+        ),
+    ],
+    ids=["one-level", "pooled-pyramid"],
+)
+def test_other_backbones(build, names, picture):
+    detector = detector_of(build)
+    assert isinstance(detector, OneStageDetector)
+    assert list(detector.target_layers()) == names
+    found = detector.detect(picture)[0]
+    assert len(found) >= 5
+    wrapper = ssgc.InstanceScoreWrapper(detector, found)
+    with torch.no_grad():
+        torch.testing.assert_close(wrapper(picture)[0], found.scores, atol=2e-6, rtol=1e-5)
+    layer = detector.layer_for(found, 0)
+    maps = ssgc.SSGradCAMPlusPlus(wrapper, layer).attribute(picture, target=0, mask=None)
+    assert maps.shape[-2:] in [(2, 3), (4, 6)]
+
+
+def test_an_unknown_backbone_of_several_levels_has_no_recommended_layer():
+    detector = detector_of(pooled_pyramid)
+    detector.model.backbone.fpn = torch.nn.Identity()
+    assert detector.level_layers() == []
+
+
+@pytest.mark.parametrize("branch", ["classification_head", "regression_head"])
+def test_the_shared_head_has_no_single_map(build_family, picture, branch):
+    detector = build_family("torchvision", "retinanet").detector
+    found = detector.detect(picture)[0]
+    wrapper = ssgc.InstanceScoreWrapper(detector, found)
+    layer = getattr(detector.model.head, branch).conv[0]
+    with pytest.raises(ValueError, match=rf"{branch}.conv.0' ran 5 times.*layer_blocks.0"):
+        ssgc.SSGradCAMPlusPlus(wrapper, layer).attribute(picture, target=0)
+
+
+def test_regions_are_the_anchors(build_family, picture):
+    detector = build_family("torchvision", "retinanet").detector
+    found = detector.detect(picture)[0]
+    seen = []
+    generator = detector.model.anchor_generator
+    handle = generator.register_forward_hook(lambda m, args, output: seen.append(output[0]))
+    detector.detect(picture)
+    handle.remove()
+    geometry = detector.geometry(tuple(picture.shape[-2:]))
+    assert torch.equal(found.regions, geometry.boxes_to_image(seen[0][found.candidates]))
+
+
+def test_regions_of_points_are_the_boxes(build_family, picture):
+    detector = build_family("torchvision", "fcos").detector
+    found = detector.detect(picture)[0]
+    height, width = picture.shape[-2:]
+    inside = found.regions.clamp(min=0.0)
+    inside = torch.minimum(inside, torch.tensor([width, height] * 2))
+    torch.testing.assert_close(inside, found.boxes, atol=1e-3, rtol=1e-5)
+
+
+def test_scoring_stops_after_the_head(build_family, picture):
+    model = build_family("torchvision", "retinanet").detector.model
+    detector = ssgc.wrap_detector(model)
+    found = detector.detect(picture)[0]
+    calls = []
+    original = model.postprocess_detections
+    model.postprocess_detections = lambda *args: calls.append(1) or original(*args)
+    try:
+        ssgc.InstanceScoreWrapper(detector, found)(picture)
+        assert calls == []
+        detector.detect(picture)
+        assert calls == [1]
+    finally:
+        del model.postprocess_detections
+
+
+def test_a_foreign_post_processing_is_refused(build_family, picture):
+    model = build_family("torchvision", "retinanet").detector.model
+    original = model.postprocess_detections
+
+    def halved(*args):
+        return [{**entry, "scores": entry["scores"] / 2} for entry in original(*args)]
+
+    model.postprocess_detections = halved
+    try:
+        with pytest.raises(ValueError, match=r"25 of 25 detections were not found.*torchvision"):
+            ssgc.wrap_detector(model).detect(picture)
+    finally:
+        del model.postprocess_detections
+
+
+def test_select_needs_a_full_run(build_family, picture):
+    detector = build_family("torchvision", "retinanet").detector
+    found = detector.detect(picture)[0]
+    with pytest.raises(ValueError, match="without detections"):
+        detector.select(detector.run(picture, [found]))
+
+
+def test_another_model_is_refused():
+    with pytest.raises(TypeError, match="expected a RetinaNet, FCOS or SSD, got Linear"):
+        OneStageDetector(torch.nn.Linear(1, 1))

@@ -1,0 +1,53 @@
+"""Exact lookup of reported detections among the candidates."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from captum_ssgc.detectors._rows import reported_rows
+
+SCORES = torch.tensor([[0.9, 0.2], [0.5, 0.9], [0.5, 0.1], [0.9, 0.3], [0.5, 0.1]])
+BOXES = torch.tensor(
+    [[0, 0, 4, 4], [1, 1, 5, 5], [2, 2, 9, 9], [0, 0, 4, 4], [3, 2, 9, 9]], dtype=torch.float32
+)
+
+
+def rows_of(labels, scores, boxes):
+    reported = {
+        "labels": torch.tensor(labels),
+        "scores": torch.tensor(scores),
+        "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+    }
+    return reported_rows(SCORES, reported, BOXES.__getitem__, "Vendor").tolist()
+
+
+def test_score_label_and_box_decide():
+    assert rows_of([1, 0, 0], [0.9, 0.5, 0.5], [BOXES[1].tolist()] + [BOXES[2].tolist()] * 2) == [
+        1,
+        2,
+        2,
+    ]
+    assert rows_of([0], [0.5], BOXES[4].tolist()) == [4]
+
+
+def test_of_duplicates_the_first_row_wins():
+    assert rows_of([0], [0.9], BOXES[3].tolist()) == [0]
+
+
+def test_no_detection_gives_no_row():
+    assert rows_of([], [], []) == []
+
+
+def test_a_few_roundings_in_a_box_are_accepted():
+    assert rows_of([0], [0.5], [2.0, 2.0, 9.0, 9.00001]) == [2]
+
+
+@pytest.mark.parametrize(
+    ("label", "score", "box"),
+    [(0, 0.51, [2, 2, 9, 9]), (1, 0.5, [2, 2, 9, 9]), (0, 0.5, [2, 2, 9, 9.01])],
+    ids=["score", "label", "box"],
+)
+def test_what_is_no_candidate_is_refused(label, score, box):
+    with pytest.raises(ValueError, match=r"1 of 2 detections were not found.*as Vendor does"):
+        rows_of([0, label], [0.5, score], [BOXES[2].tolist(), box])

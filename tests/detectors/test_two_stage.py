@@ -1,0 +1,285 @@
+"""DESIGN section 3, invariants (a) to (d), on torchvision's two-stage family."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torchvision
+from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
+from torchvision.models.detection.rpn import AnchorGenerator
+from torchvision.ops import MultiScaleRoIAlign
+
+import captum_ssgc as ssgc
+from captum_ssgc.detectors import TwoStageDetector
+
+SMALL = {
+    "weights": None,
+    "weights_backbone": None,
+    "num_classes": 6,
+    "box_score_thresh": 0.0,
+    "min_size": 96,
+    "max_size": 200,
+    "rpn_post_nms_top_n_test": 40,
+    "box_detections_per_img": 20,
+}
+
+
+def faster_rcnn_mobilenet():
+    return torchvision.models.detection.fasterrcnn_mobilenet_v3_large_fpn(**SMALL)
+
+
+def faster_rcnn_v2():
+    return torchvision.models.detection.fasterrcnn_resnet50_fpn_v2(**SMALL)
+
+
+def single_level(kind, **options):
+    backbone = torchvision.models.mobilenet_v2(weights=None).features
+    backbone.out_channels = 1280
+    return kind(
+        backbone,
+        num_classes=6,
+        rpn_anchor_generator=AnchorGenerator(((16, 32, 64),), ((0.5, 1.0, 2.0),)),
+        box_roi_pool=MultiScaleRoIAlign(["0"], 7, 2),
+        **{k: v for k, v in SMALL.items() if not k.startswith(("weights", "num"))},
+        **options,
+    )
+
+
+def pyramid(kind, **options):
+    backbone = torchvision.models.detection.backbone_utils.resnet_fpn_backbone(
+        backbone_name="resnet18", weights=None
+    )
+    settings = {k: v for k, v in SMALL.items() if not k.startswith(("weights", "num"))}
+    return kind(backbone, num_classes=6, **settings, **options)
+
+
+# how to build it, its number of levels, and the canonical box size that puts a small image's
+# proposals on several of them (both levels of the first have one stride, so all go to level 0)
+FAMILY = {
+    "faster-rcnn-mobilenet-fpn": (faster_rcnn_mobilenet, 2, 224),
+    "faster-rcnn-resnet50-fpn-v2": (faster_rcnn_v2, 4, 34),
+    "faster-rcnn-one-level": (lambda: single_level(FasterRCNN), 0, 56),
+    "faster-rcnn-resnet18-fpn": (lambda: pyramid(FasterRCNN), 4, 56),
+    "mask-rcnn-resnet18-fpn": (lambda: pyramid(MaskRCNN), 4, 56),
+    "keypoint-rcnn-resnet18-fpn": (lambda: pyramid(KeypointRCNN, num_keypoints=5), 4, 56),
+}
+
+
+def perturb(model, image):
+    """Logits of spread about 2, and proposals that stay near their anchors."""
+    seen = {}
+    handle = model.roi_heads.box_head.register_forward_hook(
+        lambda module, args, output: seen.update(features=output)
+    )
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        model.rpn.head.bbox_pred.weight.mul_(0.05)
+        model([image[0]])
+        handle.remove()
+        head = model.roi_heads.box_predictor.cls_score
+        weight = torch.randn(head.weight.shape, generator=generator)
+        head.weight.copy_(2.0 * weight / seen["features"].norm(dim=1).mean())
+
+
+@pytest.fixture(scope="module", params=FAMILY)
+def case(request, image):
+    build, levels, canonical_scale = FAMILY[request.param]
+    torch.manual_seed(2)
+    model = build().eval()
+    model.roi_heads.box_roi_pool.canonical_scale = canonical_scale
+    perturb(model, image)
+    return model, levels
+
+
+def test_detect_equals_the_vendors_own_output(case, image):
+    model, _levels = case
+    detector = ssgc.wrap_detector(model)
+    batch = torch.cat([image, image.flip(-1)])
+    with torch.no_grad():
+        vendor = model(list(batch))
+    found = detector.detect(batch)
+    assert isinstance(detector, TwoStageDetector)
+    for ours, theirs in zip(found, vendor, strict=True):
+        assert len(ours) >= 5
+        assert torch.equal(ours.boxes, theirs["boxes"])
+        assert torch.equal(ours.labels, theirs["labels"])
+        assert torch.equal(ours.scores, theirs["scores"])
+        rows = torch.arange(len(ours))
+        assert torch.equal(ours.class_scores[rows, ours.labels], ours.scores)
+        assert ours.image_size == (75, 101)
+    if len(set(model.roi_heads.box_roi_pool.scales)) > 1:
+        assert len(found[0].levels.unique()) >= 2
+
+
+def test_scores_and_edges_of_the_reference_image(case, image):
+    model, _ = case
+    detector = ssgc.wrap_detector(model)
+    detections = detector.detect(image)[0]
+    with torch.no_grad():
+        scores = ssgc.InstanceScoreWrapper(detector, detections)(image)[0]
+        torch.testing.assert_close(scores, detections.scores, atol=2e-6, rtol=1e-5)
+        edges = [
+            ssgc.InstanceScoreWrapper(detector, detections, edge)(image)[0]
+            for edge in ("left", "top", "right", "bottom")
+        ]
+    boxes = torch.stack(edges, 1)
+    inside = torch.stack([boxes[:, 0::2].clamp(0, 101), boxes[:, 1::2].clamp(0, 75)], 2)
+    torch.testing.assert_close(inside.flatten(1), detections.boxes, atol=1e-3, rtol=1e-5)
+
+
+def test_logits_give_the_scores(case, image):
+    model, _ = case
+    detector = ssgc.wrap_detector(model)
+    detections = detector.detect(image)[0]
+    captured = {}
+    handle = model.roi_heads.box_predictor.register_forward_hook(
+        lambda module, args, output: captured.update(logits=output[0])
+    )
+    with torch.no_grad():
+        model([image[0]])
+    handle.remove()
+    expected = captured["logits"][detections.candidates, detections.labels]
+    with torch.no_grad():
+        logits = ssgc.InstanceScoreWrapper(detector, detections, "logit")(image)[0]
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_recommended_layer_has_a_gradient_for_every_detection(case, image):
+    model, levels = case
+    detector = ssgc.wrap_detector(model)
+    detections = detector.detect(image)[0]
+    wrapper = ssgc.InstanceScoreWrapper(detector, detections)
+    assert len(detector.level_layers()) == levels
+    leaves = {}
+
+    def keep(module, args, output):
+        leaves[module] = output.detach().requires_grad_()
+        return leaves[module].clone()
+
+    layers = detector.level_layers() or list(detector.target_layers().values())
+    handles = [layer.register_forward_hook(keep) for layer in layers]
+    scores = wrapper(image)[0]
+    for handle in handles:
+        handle.remove()
+    for target, score in enumerate(scores):
+        leaf = leaves[detector.layer_for(detections, target)]
+        (gradient,) = torch.autograd.grad(score, leaf, retain_graph=True)
+        assert torch.isfinite(gradient).all()
+        assert gradient.abs().max() > 0
+
+
+def test_a_wrong_level_raises_and_names_the_right_one(case, image):
+    model, levels = case
+    if levels < 2:
+        pytest.skip("this model has one level")
+    detector = ssgc.wrap_detector(model)
+    detections = detector.detect(image)[0]
+    wrapper = ssgc.InstanceScoreWrapper(detector, detections)
+    owner = int(detections.levels[0])
+    wrong = detector.level_layers()[(owner + 1) % levels]
+    right = detector.layer_name(detector.layer_for(detections, 0))
+    with pytest.raises(ValueError, match=f"level {owner}: use layer '{right}'"):
+        ssgc.SSGradCAMPlusPlus(wrapper, wrong).attribute(image, target=0)
+
+
+def state_of(model):
+    return (
+        [(p.requires_grad, p.grad) for p in model.parameters()],
+        [m.training for m in model.modules()],
+        [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()],
+        torch.is_grad_enabled(),
+        torch.get_rng_state().tolist(),
+    )
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
+def test_nothing_is_left_behind(case, image, fails):
+    model, _ = case
+    model.roi_heads.box_head.requires_grad_(False)
+    before = state_of(model)
+    weights = copy.deepcopy(model.state_dict())
+    detector = ssgc.wrap_detector(model)
+    detections = detector.detect(image)[0]
+    wrapper = ssgc.InstanceScoreWrapper(detector, detections)
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, detector.layer_for(detections, 0))
+    if fails:
+        predictor = model.roi_heads.box_predictor
+        handle = predictor.register_forward_pre_hook(lambda module, args: 1 / 0)
+        for call in (lambda: cam.attribute(image, target=0), lambda: detector.detect(image)):
+            with pytest.raises(ZeroDivisionError):
+                call()
+        handle.remove()
+    else:
+        cam.attribute(image, target=0)
+        cam.attribute_instances(image, [0])
+        ssgc.explain(model, image, score_threshold=0.0, top_k=1)
+    assert state_of(model) == before
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    model.requires_grad_(True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shuffled_and_duplicated_proposals_give_the_same_rows(faster_rcnn, image, seed):
+    """Whatever order the proposals come in, each detection is traced to one that gave it."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def shuffle(module, args, output):
+        (proposals,), losses = output
+        proposals = torch.cat([proposals, proposals[::3]])
+        return [proposals[torch.randperm(len(proposals), generator=generator)]], losses
+
+    seen = []
+    handles = [
+        faster_rcnn.rpn.register_forward_hook(shuffle),
+        faster_rcnn.rpn.register_forward_hook(lambda m, a, output: seen.append(output[0][0])),
+    ]
+    try:
+        detector = ssgc.wrap_detector(faster_rcnn)
+        found = detector.detect(image)[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert len(found) >= 5
+    expected = detector.geometry((75, 101)).boxes_to_image(seen[0][found.candidates])
+    assert torch.equal(found.regions, expected)
+    with torch.no_grad():
+        scores = ssgc.InstanceScoreWrapper(detector, found)(image)[0]
+    torch.testing.assert_close(scores, found.scores, atol=2e-6, rtol=1e-5)
+
+
+def test_a_foreign_post_processing_is_refused(faster_rcnn, image):
+    detector = ssgc.wrap_detector(faster_rcnn)
+
+    def rescore(module, args, output):
+        output[0][0]["scores"] = output[0][0]["scores"] * 0.5
+        return output
+
+    handle = faster_rcnn.roi_heads.register_forward_hook(rescore)
+    try:
+        with pytest.raises(ValueError, match="were not found among the candidates"):
+            detector.detect(image)
+    finally:
+        handle.remove()
+
+
+def test_a_model_in_training_mode_is_refused(faster_rcnn, image):
+    faster_rcnn.train()
+    try:
+        with pytest.raises(ValueError, match=r"training mode.*model\.eval\(\)"):
+            ssgc.wrap_detector(faster_rcnn).detect(image)
+    finally:
+        faster_rcnn.eval()
+
+
+def test_geometry_is_the_canvas_of_the_model(faster_rcnn):
+    geometry = ssgc.wrap_detector(faster_rcnn).geometry((75, 101))
+    assert geometry.canvas_size == (96, 160)
+    assert geometry.scale == (96 / 75, 129 / 101)
+
+
+def test_recommended_layers_are_named(faster_rcnn):
+    names = list(ssgc.wrap_detector(faster_rcnn).target_layers())
+    blocks = [f"backbone.fpn.layer_blocks.{level}" for level in range(4)]
+    assert names == [*blocks, "backbone.body.layer4"]

@@ -1,0 +1,118 @@
+"""Models of Ultralytics from their descriptions, with random weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from detectors.family import Family, calibrate, known_images, spread
+from torch import Tensor
+from ultralytics import RTDETR, YOLO
+from ultralytics.nn.modules.head import WorldDetect
+from ultralytics.utils import nms, ops
+
+import captum_ssgc as ssgc
+
+SIDE = 128
+MOST = 25
+
+
+def build(name: str) -> Family:
+    return rtdetr(name) if name.startswith("rtdetr") else yolo(name)
+
+
+def yolo(name: str) -> Family:
+    torch.manual_seed(2)
+    stem, one_to_one = name.removesuffix("-e2e"), name.endswith("-e2e")
+    vendor = YOLO(f"{stem}.yaml")
+    model: Any = vendor.model.eval()
+    model.end2end = one_to_one
+    detector = ssgc.wrap_detector(vendor, image_size=SIDE, score_threshold=0.0, max_detections=MOST)
+
+    def run_known() -> list[Any]:
+        return [model(detector.preprocess(batch)[0]) for batch in known_images((45, 64))]
+
+    calibrate(model, run_known)
+    head = model.model[-1]
+    branches = head.one2one if one_to_one else head.one2many
+    boxes, classes = branches["box_head"], branches["cls_head"]
+    for level in range(head.nl):
+        mean = -1.0 if isinstance(head, WorldDetect) else level - 1.5  # coarse levels are small
+        spread([classes[level][-1]], run_known, mean)
+        spread([boxes[level][-1]], run_known, mean=3.0, std=0.4)
+
+    def on_canvas(batch: Tensor) -> list[dict[str, Tensor]]:
+        canvas, _ = detector.preprocess(batch)
+        with torch.no_grad():
+            raw = model(canvas)[0]
+        prototypes = None
+        if isinstance(raw, tuple):
+            raw, prototypes = raw
+        kept = nms.non_max_suppression(
+            raw, 0.0, 0.7, max_det=MOST, nc=head.nc, max_time_img=1e9, end2end=head.end2end
+        )
+        if prototypes is not None:
+            for image, one in enumerate(kept):
+                masks = ops.process_mask(
+                    prototypes[image], one[:, 6:], one[:, :4], canvas.shape[2:], upsample=True
+                )
+                kept[image] = one[masks.amax((-2, -1)) > 0]
+        return [
+            {
+                "boxes": ops.scale_boxes(canvas.shape[2:], one[:, :4].clone(), batch.shape[-2:]),
+                "scores": one[:, 4],
+                "labels": one[:, 5].long(),
+            }
+            for one in kept
+        ]
+
+    settings = {"nms": False} if one_to_one else {}
+    return Family(
+        detector,
+        on_canvas,
+        "sigmoid",
+        levels=head.nl,
+        from_bytes=lambda pixels: predicted(vendor, pixels, **settings),
+        doubled=(45, 64),
+    )
+
+
+def predicted(vendor: Any, pixels: Tensor, **settings: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """What ``predict`` makes of an image in bytes: its canvas and its detections."""
+    source = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()[..., ::-1])
+    common = {"imgsz": SIDE, "conf": 0.0, "max_det": MOST, "verbose": False}
+    found = vendor.predict(source, **common, **settings)[0].boxes
+    report = {"boxes": found.xyxy, "scores": found.conf, "labels": found.cls.long()}
+    return vendor.predictor.preprocess([source]), report
+
+
+def rtdetr(name: str) -> Family:
+    torch.manual_seed(2)
+    model: Any = RTDETR(f"{name}.yaml")
+    network = model.model.eval()
+    detector = ssgc.wrap_detector(model, image_size=SIDE, score_threshold=0.0, max_detections=MOST)
+    known = [detector.preprocess(batch)[0] for batch in known_images((64, 64))]
+    calibrate(network, lambda: [network(batch) for batch in known])
+
+    def on_canvas(batch: Tensor) -> list[dict[str, Tensor]]:
+        with torch.no_grad():
+            found = network(detector.preprocess(batch)[0])[0]
+        height, width = batch.shape[-2:]
+        return [
+            {
+                "boxes": ops.xywh2xyxy(one[:MOST, :4]) * torch.tensor([width, height] * 2),
+                "scores": one[:MOST, 4],
+                "labels": one[:MOST, 5].long(),
+            }
+            for one in found
+        ]
+
+    return Family(
+        detector,
+        on_canvas,
+        "sigmoid",
+        clips=False,
+        from_bytes=lambda pixels: predicted(model, pixels),
+        doubled=(64, 64),
+    )

@@ -1,0 +1,56 @@
+"""What holds for the package as a whole."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import captum_ssgc
+
+ROOT = Path(captum_ssgc.__file__).parent
+PACKAGES = [
+    f"captum_ssgc{suffix}"
+    for suffix in ("", ".attr", ".detectors", ".metrics", ".visualization", ".data", ".demo")
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_resolves(package):
+    module = importlib.import_module(package)
+    assert module.__all__
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+        assert name in dir(module)
+    with pytest.raises(AttributeError):
+        module.no_such_name  # noqa: B018
+
+
+def test_importing_is_cheap():
+    program = (
+        "import sys, captum_ssgc, captum_ssgc.attr, captum_ssgc.detectors\n"
+        "heavy = {'torch', 'captum', 'torchvision', 'matplotlib', 'transformers', 'ultralytics'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_importing_the_module_does_not_hide_the_function():
+    importlib.import_module("captum_ssgc.explanation")
+    assert callable(captum_ssgc.explain)
+
+
+def test_private_captum_helpers_are_touched_in_one_module_only():
+    users = [
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*.py")
+        if re.search(r"captum\._utils|captum\.\w+\._core", path.read_text())
+    ]
+    assert users == ["attr/_gradients.py"]
