@@ -1,0 +1,47 @@
+"""How good is a heat map? Faithfulness to the detector, and agreement with what is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from captum_ssgc._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from captum_ssgc.metrics.curve_settings import CurveSettings as CurveSettings
+    from captum_ssgc.metrics.curves import Curves as Curves
+    from captum_ssgc.metrics.curves import DeletionInsertion as DeletionInsertion
+    from captum_ssgc.metrics.discrimination import compactness as compactness
+    from captum_ssgc.metrics.discrimination import (
+        object_discrimination_index as object_discrimination_index,
+    )
+    from captum_ssgc.metrics.map_scores import MapScores as MapScores
+    from captum_ssgc.metrics.perturbation import deletion as deletion
+    from captum_ssgc.metrics.perturbation import deletion_insertion as deletion_insertion
+    from captum_ssgc.metrics.perturbation import insertion as insertion
+    from captum_ssgc.metrics.pointing import energy_pointing_game as energy_pointing_game
+    from captum_ssgc.metrics.pointing import evidence_energy as evidence_energy
+    from captum_ssgc.metrics.pointing import pointing_game as pointing_game
+    from captum_ssgc.metrics.presets import PRESETS as PRESETS
+    from captum_ssgc.metrics.presets import Preset as Preset
+    from captum_ssgc.metrics.presets import preset_named as preset_named
+
+_HOMES = {
+    "PRESETS": "presets",
+    "CurveSettings": "curve_settings",
+    "Curves": "curves",
+    "DeletionInsertion": "curves",
+    "MapScores": "map_scores",
+    "Preset": "presets",
+    "compactness": "discrimination",
+    "deletion": "perturbation",
+    "deletion_insertion": "perturbation",
+    "energy_pointing_game": "pointing",
+    "evidence_energy": "pointing",
+    "insertion": "perturbation",
+    "object_discrimination_index": "discrimination",
+    "pointing_game": "pointing",
+    "preset_named": "presets",
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

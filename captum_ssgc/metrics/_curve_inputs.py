@@ -1,0 +1,118 @@
+"""Images, detections and heat maps of Deletion and Insertion, checked and in one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_ssgc.detections import Detections
+from captum_ssgc.metrics._heat_maps import as_maps, points_somewhere
+from captum_ssgc.metrics._regions import pixels_in_boxes
+from captum_ssgc.metrics.curve_settings import CurveSettings
+
+HeatMaps = Tensor | Sequence[Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class CurveInputs:
+    """``N`` images with ``G`` detections in all, and for each method ``G`` maps.
+
+    ``maps`` hold zeros where a map is not ``valid`` (not finite, or zero everywhere).
+    """
+
+    images: Tensor
+    detections: list[Detections]
+    maps: dict[str, Tensor]
+    valid: dict[str, Tensor]
+
+    @classmethod
+    def checked(
+        cls,
+        images: Tensor,
+        detections: Detections | Sequence[Detections],
+        heat_maps: Mapping[str, HeatMaps],
+    ) -> CurveInputs:
+        """
+        Raises:
+            TypeError, ValueError: for anything that does not fit together.
+        """
+        images = _images(images)
+        several = [detections] if isinstance(detections, Detections) else list(detections)
+        _check_detections(several, images)
+        maps, valid = {}, {}
+        for name, given in heat_maps.items():
+            found = _maps(given, several, (images.shape[-2], images.shape[-1]))
+            valid[name] = points_somewhere(found)
+            maps[name] = torch.where(valid[name][:, None, None], found, torch.zeros_like(found))
+        return cls(images, [entry.to(images.device) for entry in several], maps, valid)
+
+    def counts(self, settings: CurveSettings) -> Tensor:
+        """``(G, S + 1)`` int64: the pixels that have turned at each point of a curve."""
+        size = (self.images.shape[-2], self.images.shape[-1])
+        if settings.budget == "box":
+            boxes = torch.cat([entry.boxes for entry in self.detections])
+            budget = torch.stack(
+                [pixels_in_boxes(box[None], size).sum().clamp(min=1) for box in boxes]
+            )
+        else:
+            total = sum(len(entry) for entry in self.detections)
+            budget = torch.full((total,), size[0] * size[1])
+        steps = torch.arange(settings.steps + 1, device=budget.device)
+        return (2 * budget[:, None] * steps + settings.steps) // (2 * settings.steps)
+
+
+def _images(images: object) -> Tensor:
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images: expected a tensor (N, 3, H, W), got {type(images).__name__}.")
+    if not images.is_floating_point():
+        raise TypeError(
+            f"images: expected floating point, got {images.dtype}; convert with "
+            "images.float() / 255."
+        )
+    if images.dim() == 3:
+        images = images[None]
+    if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape:
+        raise ValueError(f"images: expected shape (N, 3, H, W), RGB, got {tuple(images.shape)}.")
+    return images.detach()
+
+
+def _check_detections(detections: list[Detections], images: Tensor) -> None:
+    if not all(isinstance(entry, Detections) for entry in detections):
+        raise TypeError(
+            "detections: expected Detections or a list of them, as detector.detect(images) returns."
+        )
+    if len(detections) != images.shape[0]:
+        raise ValueError(
+            f"detections: expected one for each of the {images.shape[0]} images, got "
+            f"{len(detections)}."
+        )
+    size = (images.shape[-2], images.shape[-1])
+    for entry in detections:
+        if entry.image_size != size:
+            raise ValueError(
+                f"detections: expected those of an image of {size}, got image_size "
+                f"{entry.image_size}."
+            )
+
+
+def _maps(given: HeatMaps, detections: list[Detections], size: tuple[int, int]) -> Tensor:
+    counts = [len(entry) for entry in detections]
+    if not isinstance(given, Tensor):
+        parts = [as_maps(entry) for entry in given]
+        if [len(part) for part in parts] != counts:
+            raise ValueError(
+                f"heat_maps: expected {counts} maps, one for each detection of each image, got "
+                f"{[len(part) for part in parts]}."
+            )
+        given = torch.cat(parts)
+    maps = as_maps(given)
+    if tuple(maps.shape) != (sum(counts), *size):
+        raise ValueError(
+            f"heat_maps: expected shape ({sum(counts)}, {size[0]}, {size[1]}), one map at image "
+            f"size for each detection, got {tuple(maps.shape)}; bring a layer's map to image size "
+            "with interpolate_mode='bilinear'."
+        )
+    return maps

@@ -1,0 +1,63 @@
+"""Boxes and masks as pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def pixels_in_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """``(K, H, W)`` bool: the pixels whose centre lies in the box, its border included."""
+    low, high = boxes[:, :2, None], boxes[:, 2:, None]
+    height, width = size
+    y = torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5
+    x = torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5
+    rows = (y >= low[:, 1]) & (y <= high[:, 1])
+    columns = (x >= low[:, 0]) & (x <= high[:, 0])
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def as_pixels(boxes: Tensor | None, masks: Tensor | None, like: Tensor, count: int) -> Tensor:
+    """The regions given as boxes or as masks, ``(count, H, W)`` bool on the device of ``like``.
+
+    Raises:
+        TypeError: unless exactly one of the two is given, as a tensor.
+        ValueError: for a wrong shape or a box without finite, ordered edges.
+    """
+    if (boxes is None) == (masks is None):
+        both = "neither" if boxes is None else "both"
+        raise TypeError(f"expected either boxes= or masks=, got {both}.")
+    size = (like.shape[-2], like.shape[-1])
+    if boxes is not None:
+        return pixels_in_boxes(check_boxes(boxes, count).to(like.device), size)
+    return check_masks(masks, count, size, "masks").to(like.device)
+
+
+def check_boxes(boxes: object, count: int) -> Tensor:
+    """``boxes`` as floating point, once they are known to be ``(count, 4)`` ordered corners."""
+    if not isinstance(boxes, Tensor):
+        raise TypeError(f"boxes: expected a tensor (K, 4), got {type(boxes).__name__}.")
+    if tuple(boxes.shape) != (count, 4):
+        raise ValueError(f"boxes: expected shape ({count}, 4), got {tuple(boxes.shape)}.")
+    boxes = boxes.detach().to(torch.promote_types(boxes.dtype, torch.float32))
+    ordered = boxes.isfinite().all(-1) & (boxes[:, 2:] >= boxes[:, :2]).all(-1)
+    if not bool(ordered.all()):
+        row = int(ordered.logical_not().nonzero()[0])
+        raise ValueError(
+            "boxes: expected finite corners x1, y1, x2, y2 with x1 <= x2 and y1 <= y2, got "
+            f"{boxes[row].tolist()} in row {row}; COCO's x, y, width, height must be converted."
+        )
+    return boxes
+
+
+def check_masks(masks: object, count: int, size: tuple[int, int], name: str) -> Tensor:
+    """``masks`` as ``(count, H, W)`` bool."""
+    if not isinstance(masks, Tensor):
+        raise TypeError(f"{name}: expected a tensor (K, H, W), got {type(masks).__name__}.")
+    shaped = masks[:, 0] if masks.dim() == 4 and masks.shape[1] == 1 else masks
+    if tuple(shaped.shape) != (count, *size):
+        raise ValueError(
+            f"{name}: expected shape ({count}, {size[0]}, {size[1]}), as the heat maps, got "
+            f"{tuple(masks.shape)}."
+        )
+    return shaped != 0

@@ -1,0 +1,93 @@
+"""What Deletion and Insertion leave open, in named slots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Score = Literal["s1", "s2"]
+Baseline = str | float | Sequence[float] | Tensor
+BASELINES = ("zero", "mean", "blur", "noise")
+
+
+@dataclass(frozen=True, eq=False)
+class CurveSettings:
+    """How a Deletion or Insertion curve is measured.
+
+    Args:
+        score: what is read off the changed image, for a detection of class ``c`` in box ``B_t``
+            with class scores ``P_t``:
+
+            * ``"s1"``: the score of class ``c`` for this detection;
+            * ``"s2"``: the largest ``IoU(B_t, B_j) * cos(P_t, P_j)`` over the detector's outputs
+              ``j`` with a score above ``score_threshold``; 0 where there is none.
+        match: which output of the changed image s1 belongs to: ``"candidate"``, the same candidate
+            (region, anchor or query) whatever has become of its box; ``"iou"``, the best output of
+            class ``c`` whose IoU with ``B_t`` is at least ``iou_threshold``, 0 where there is none.
+            s2 always looks at all outputs.
+        steps: number ``S`` of equal steps; the curve has ``S + 1`` points.
+        baseline: what a removed pixel becomes, in all channels: ``"zero"`` (black), ``"mean"`` (the
+            image's mean colour), ``"blur"``, ``"noise"`` (uniform in [0, 1], one draw per image), a
+            number, a colour ``(r, g, b)``, or a tensor that broadcasts to ``(N, 3, H, W)``.
+        budget: how many pixels are removed or added by the last step: ``"image"``, all; ``"box"``,
+            as many as the detection's box has, wherever in the image the map wants them.
+        ties: which of several pixels of the same value goes first: ``"random"``, in one random
+            order for all maps; ``"reading"``, from the top left, row by row. A map that is cut off
+            at zero leaves most of its pixels tied, and it matters: see *Notes* of
+            :func:`captum_ssgc.metrics.deletion`.
+        normalize: divide by the score on the unchanged image.
+        iou_threshold: for ``match="iou"``.
+        score_threshold: for s2.
+        blur_sigma: standard deviation of the Gaussian of ``"blur"``, in pixels.
+        blur_radius: where that Gaussian is cut, in pixels; ``None`` for three times its sigma.
+
+    Raises:
+        ValueError: for an unknown name or a number out of range.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from captum_ssgc.metrics import CurveSettings, preset_named
+        >>> CurveSettings(baseline=114 / 255, match="iou").steps
+        10
+        >>> replace(preset_named("odam").deletion, steps=20).budget
+        'box'
+    """
+
+    score: Score = "s1"
+    match: Literal["candidate", "iou"] = "candidate"
+    steps: int = 10
+    baseline: Baseline = "zero"
+    budget: Literal["image", "box"] = "image"
+    ties: Literal["random", "reading"] = "random"
+    normalize: bool = False
+    iou_threshold: float = 0.5
+    score_threshold: float = 0.05
+    blur_sigma: float = 5.0
+    blur_radius: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_choice("score", self.score, ("s1", "s2"))
+        _check_choice("match", self.match, ("candidate", "iou"))
+        _check_choice("budget", self.budget, ("image", "box"))
+        _check_choice("ties", self.ties, ("random", "reading"))
+        if isinstance(self.baseline, str):
+            more = ", a number, a colour (r, g, b) or a tensor"
+            _check_choice("baseline", self.baseline, BASELINES, more)
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+            raise ValueError(f"steps: expected an integer of at least 1, got {self.steps!r}.")
+        for name in ("iou_threshold", "score_threshold"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}: expected a value in [0, 1], got {getattr(self, name)}.")
+        if self.blur_sigma <= 0 or (self.blur_radius is not None and self.blur_radius < 1):
+            raise ValueError(
+                "blur: expected blur_sigma > 0 and blur_radius >= 1, got "
+                f"{self.blur_sigma} and {self.blur_radius}."
+            )
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...], more: str = "") -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}{more}, got {value!r}.")

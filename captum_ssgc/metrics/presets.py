@@ -1,0 +1,102 @@
+"""The choices that publications made for Deletion and Insertion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from captum_ssgc.metrics.curve_settings import CurveSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Preset:
+    """The settings of a publication.
+
+    Args:
+        name: as users type it.
+        deletion: settings of the Deletion curve.
+        insertion: settings of the Insertion curve.
+        source: the publication.
+        stated: what it says.
+        assumed: what it leaves open, and what is done here.
+        score_above: the publication evaluates detections whose score is above this; applied by the
+            caller.
+        annotation_iou_above: it plays the pointing games on detections whose IoU with an annotation
+            of their class is above this; applied by the caller.
+    """
+
+    name: str
+    deletion: CurveSettings
+    insertion: CurveSettings
+    source: str
+    stated: str
+    assumed: str
+    score_above: float | None = None
+    annotation_iou_above: float | None = None
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="yamauchi2024",
+            deletion=CurveSettings(normalize=True),
+            insertion=CurveSettings(normalize=True),
+            source="T. Yamauchi, Spatial Sensitive Grad-CAM++, CVPR Workshops 2024, pp. 8164-8168.",
+            stated="Ten steps; curves divided by the initial score (they start at 1); s1 and s2, "
+            "with candidates above 0.05 for s2; detections with a probability above 0.6, and for "
+            "the pointing games an IoU above 0.7 with the annotation.",
+            assumed="How removed pixels are filled (here: black), which output of a changed image "
+            "s1 is read from (here: the same candidate), whether pixels are taken from the whole "
+            "image (here: yes).",
+            score_above=0.6,
+            annotation_iou_above=0.7,
+        ),
+        Preset(
+            name="drise",
+            deletion=CurveSettings(score="s2", steps=224, baseline=(0.485, 0.456, 0.406)),
+            insertion=CurveSettings(
+                score="s2", steps=224, baseline="blur", blur_sigma=5.0, blur_radius=5
+            ),
+            source="V. Petsiuk et al., Black-box Explanation of Object Detectors via Saliency "
+            "Maps, CVPR 2021, arXiv:2006.03204; the metrics are those of V. Petsiuk et al., RISE, "
+            "BMVC 2018, arXiv:1806.07421, whose evaluation code gives the numbers.",
+            stated="RISE: 224 steps; Deletion fills with zeros after normalisation, which is the "
+            "mean colour of ImageNet; Insertion starts from the image blurred by an 11x11 Gaussian "
+            "of sigma 5, at 224x224 pixels. D-RISE: the similarity of detections takes the place "
+            "of the class probability.",
+            assumed="Whether D-RISE kept RISE's steps, fill and blur (here: yes, and the blur in "
+            "pixels of the image, however large it is). D-RISE's similarity has a third factor, "
+            "objectness, where a detector has one; here it is s2 throughout.",
+        ),
+        Preset(
+            name="odam",
+            deletion=CurveSettings(match="iou", baseline="noise", budget="box", normalize=True),
+            insertion=CurveSettings(match="iou", baseline="zero", budget="box"),
+            source="C. Zhao, A. B. Chan, ODAM: Gradient-based Instance-specific Visual "
+            "Explanations for Object Detection, ICLR 2023, arXiv:2304.06354, and the evaluation "
+            "code that the authors published with it.",
+            stated="Ten points; as many pixels as the object's box has, from the whole image; "
+            "Deletion fills with uniform noise and divides by the initial score; Insertion starts "
+            "from black and does not divide; s1 of the best output of the class with an IoU above "
+            "0.5; detections scored above 0.1 whose IoU with an annotation of their class is above "
+            "0.9, and whose map has a single maximum.",
+            assumed="The code measures IoU and budget on the annotation's box (here: on the "
+            "predicted one, unless detections with other boxes are passed), draws new noise for "
+            "every map (here: one draw per image), and sets the first point of Insertion to 0 "
+            "(here: measured). It has no s2.",
+            score_above=0.1,
+            annotation_iou_above=0.9,
+        ),
+    )
+}
+
+
+def preset_named(name: str) -> Preset:
+    """The preset called ``name``.
+
+    Raises:
+        ValueError: if there is none, with the names there are.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}.")
+    return PRESETS[name]

@@ -1,0 +1,183 @@
+"""The batched curves against plain loops written from the definition (Yamauchi 2024, eq. 11)."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.ops import MultiScaleRoIAlign
+
+from captum_ssgc import InstanceScoreWrapper, wrap_detector
+from captum_ssgc.detectors import CandidateDetector
+from captum_ssgc.metrics import CurveSettings, Preset, deletion_insertion
+
+
+def order_of(heat_map):
+    """Places (y, x) in falling order; equal values in reading order."""
+    values = heat_map.tolist()
+    places = [(y, x) for y, row in enumerate(values) for x in range(len(row))]
+    return sorted(places, key=lambda place: -values[place[0]][place[1]])
+
+
+def iou_of(one, other):
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - shared
+    return shared / union
+
+
+def cosine_of(one, other):
+    product = sum(a * b for a, b in zip(one, other))
+    return product / math.sqrt(sum(a * a for a in one) * sum(b * b for b in other))
+
+
+def s1_of_outputs(found, target):
+    """Best output of the class with an IoU of at least a half."""
+    best = 0.0
+    for j in range(len(found)):
+        overlap = iou_of(found.boxes[j].tolist(), target.boxes[0].tolist())
+        if int(found.labels[j]) == int(target.labels) and overlap >= 0.5:
+            best = max(best, float(found.scores[j]))
+    return best
+
+
+def s2_of_outputs(found, target):
+    """``max_j IoU(B_t, B_j) cos(P_t, P_j)`` over outputs with a score above 0.05."""
+    best = 0.0
+    for j in range(len(found)):
+        if float(found.scores[j]) > 0.05:
+            overlap = iou_of(found.boxes[j].tolist(), target.boxes[0].tolist())
+            alike = cosine_of(found.class_scores[j].tolist(), target.class_scores[0].tolist())
+            best = max(best, overlap * alike)
+    return best
+
+
+def slow_curve(detector, image, target, heat_map, fill, steps, inserts, read):
+    places = order_of(heat_map)
+    curve = []
+    for step in range(steps + 1):
+        first, then = (image, torch.full_like(image, fill))[:: -1 if inserts else 1]
+        changed = first.clone()
+        turned = places[: math.floor(len(places) * step / steps + 0.5)]
+        y, x = [y for y, _ in turned], [x for _, x in turned]
+        changed[0, :, y, x] = then[0, :, y, x]
+        with torch.no_grad():
+            if read == "candidate":
+                curve.append(float(InstanceScoreWrapper(detector, target)(changed)))
+            else:
+                found = detector.select(detector.run(changed))[0]
+                curve.append((s1_of_outputs if read == "s1" else s2_of_outputs)(found, target))
+    return curve
+
+
+def area_of(curve):
+    return sum((a + b) / 2 for a, b in pairwise(curve)) / (len(curve) - 1)
+
+
+@pytest.fixture
+def moving_detector():
+    """Twelve cells, three classes; boxes and scores of a cell change with its pixels."""
+    generator = torch.Generator().manual_seed(5)
+    to_classes = torch.randn(3, 3, generator=generator)
+    y, x = torch.meshgrid(torch.arange(3) * 6.0 + 3.0, torch.arange(4) * 6.0 + 3.0, indexing="ij")
+    centres = torch.stack([x, y], -1).reshape(-1, 2)
+
+    def network(images):
+        cells = torch.nn.functional.adaptive_avg_pool2d(images, (3, 4)).flatten(2).mT
+        half = 2.5 + 3.0 * cells[..., :2]
+        scores = (4.0 * (cells - 0.45) @ to_classes.T).sigmoid() * cells.amax(-1, keepdim=True)
+        return torch.cat([centres - half, centres + half], -1), scores
+
+    return CandidateDetector(network, score_threshold=0.02, iou_threshold=0.6)
+
+
+def compare(detector, image, found, steps, fill, tolerance, readings):
+    heat_maps = torch.rand(
+        len(found), *image.shape[-2:], generator=torch.Generator().manual_seed(1)
+    )
+    heat_maps = (heat_maps * 8).round()
+    curves = {}
+    for match in ("candidate", "iou"):
+        chosen = CurveSettings(steps=steps, baseline=fill, match=match, ties="reading")
+        result = deletion_insertion(
+            detector,
+            image,
+            found,
+            {"a": heat_maps},
+            Preset("test", chosen, chosen, "", "", ""),
+            perturbations_per_eval=1 if tolerance > 1e-6 else 16,
+        )["a"]
+        for kind in ("deletion", "insertion"):
+            curves["candidate" if match == "candidate" else "s1", kind] = getattr(result, kind)[
+                "s1"
+            ]
+            curves["s2", kind] = getattr(result, kind)["s2"]
+    values = []
+    for read in readings:
+        for kind in ("deletion", "insertion"):
+            fast = curves[read, kind]
+            for row in range(len(found)):
+                slow = slow_curve(
+                    detector,
+                    image,
+                    found[row],
+                    heat_maps[row],
+                    fill,
+                    steps,
+                    kind == "insertion",
+                    read,
+                )
+                assert fast.scores[row].tolist() == pytest.approx(slow, abs=tolerance)
+                assert float(fast.area[row]) == pytest.approx(area_of(slow), abs=tolerance)
+                values += slow
+    return values
+
+
+def test_a_detector_whose_boxes_move(moving_detector):
+    image = torch.rand(1, 3, 18, 24, generator=torch.Generator().manual_seed(2))
+    found = moving_detector.detect(image)[0]
+    assert len(found) >= 5
+    assert len(found.labels.unique()) >= 2
+    for read in ("candidate", "s1", "s2"):
+        values = compare(moving_detector, image, found, 7, 0.02, 1e-6, [read])
+        assert len({round(value, 4) for value in values}) > 20
+        assert (min(values) == 0.0) is (read != "candidate")
+
+
+@pytest.fixture
+def two_stage():
+    torch.manual_seed(3)
+    backbone = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, stride=4, padding=2), torch.nn.ReLU())
+    backbone.out_channels = 8
+    model = FasterRCNN(
+        backbone,
+        min_size=32,
+        max_size=48,
+        rpn_anchor_generator=AnchorGenerator(((10, 20),), ((0.7, 1.4),)),
+        rpn_post_nms_top_n_test=30,
+        box_roi_pool=MultiScaleRoIAlign(["0"], 3, 2),
+        box_head=TwoMLPHead(72, 16),
+        box_predictor=FastRCNNPredictor(16, 4),
+        box_score_thresh=0.0,
+        box_detections_per_img=12,
+    )
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=1.5 * weight[0].numel() ** -0.5)
+    return wrap_detector(model.eval())
+
+
+def test_a_detector_whose_candidates_depend_on_the_image(two_stage):
+    image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(2))
+    found = two_stage.detect(image)[0]
+    assert len(found) >= 5
+    found = found[:3]
+    for read, different in (("candidate", 15), ("s1", 4), ("s2", 15)):
+        values = compare(two_stage, image, found, 4, 0.4, 1e-5, [read])
+        assert len({round(value, 4) for value in values}) > different
