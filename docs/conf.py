@@ -1,0 +1,55 @@
+"""Sphinx configuration."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import matplotlib
+from sphinx_gallery.sorting import FileNameSortKey
+
+import captum_ssgc
+
+matplotlib.use("Agg")
+os.environ.setdefault("TQDM_DISABLE", "1")
+warnings.filterwarnings("ignore", category=UserWarning, module="onnx2torch")
+
+project = "captum_ssgc"
+author = "the captum_ssgc authors"
+copyright = "2026, the captum_ssgc authors"
+version = release = captum_ssgc.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "tutorials/*.ipynb", "tutorials/*.py"]
+nitpicky = False
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../tutorials",
+    "gallery_dirs": "tutorials",
+    "filename_pattern": r"plot_",
+    "within_subsection_order": FileNameSortKey,
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "min_reported_time": 0,
+}
+suppress_warnings = ["config.cache"]
+
+html_theme = "furo"
+html_title = "captum_ssgc"
+html_static_path: list[str] = []
+html_show_sourcelink = False
