@@ -65,6 +65,25 @@ def test_sensitivity_of_the_method(setup):
     assert still.item() == pytest.approx(0.0, abs=1e-4)
 
 
+def test_sensitivity_is_the_largest_relative_change(setup):
+    """Slowly; Captum gives a multiple of it for methods that answer a tuple with a tensor."""
+    detector, detections, target, image = setup
+    wrapper = ssgc.InstanceScoreWrapper(detector, detections)
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, detector.layer_for(detections, target))
+    changes = 0.02 * torch.randn(3, *image.shape[1:], generator=torch.Generator().manual_seed(2))
+
+    def perturb_all(images):
+        return (images[0] + changes,)
+
+    found = sensitivity_max(
+        cam.attribute, image, perturb_func=perturb_all, n_perturb_samples=3, target=target
+    )
+    plain = cam.attribute(image, target=target)
+    moved = [cam.attribute(image + change, target=target) for change in changes]
+    expected = max(float((one - plain).norm() / plain.norm()) for one in moved)
+    assert found.item() == pytest.approx(expected, rel=1e-3)
+
+
 def test_saliency_flows_to_the_pixels_of_the_canvas(setup):
     detector, detections, target, image = setup
     wrapper = ssgc.InstanceScoreWrapper(detector, detections)

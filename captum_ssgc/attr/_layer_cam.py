@@ -100,7 +100,8 @@ class LayerCAM(LayerAttribution, GradientAttribution):
         Returns:
             ``(N, 1, h, w)``, or ``(N, 1, H, W)`` with ``interpolate_mode``, values >= 0 and not
             normalised; a tuple of them for a list of layers, zero at levels that do not own the
-            detection.
+            detection. Inputs in a tuple give a tuple, as everywhere in Captum, whose
+            ``sensitivity_max`` relies on it.
 
         Raises:
             IndexError: if ``target`` is out of range.
@@ -115,7 +116,8 @@ class LayerCAM(LayerAttribution, GradientAttribution):
             chosen, inputs, target, additional_forward_args, attribute_to_layer_input, grad_kwargs
         )
         warn_if_empty(found, scores, type(self).__name__)
-        return self._forward_maps.result(found, chosen, inputs)
+        result = self._forward_maps.result(found, chosen, inputs)
+        return (result,) if isinstance(inputs, tuple) and isinstance(result, Tensor) else result
 
     def attribute_instances(
         self,
