@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -63,3 +63,9 @@ def reported_rows(
             "(captum_ssgc.detectors.CandidateDetector)."
         )
     return found
+
+
+def levels_of(rows: Tensor, level_sizes: Sequence[int]) -> Tensor:
+    """Level of each row ``(K,)``, where the rows of one level follow those of another."""
+    ends = torch.tensor(level_sizes, device=rows.device).cumsum(0)
+    return torch.bucketize(rows, ends, right=True)

@@ -18,9 +18,10 @@ from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks
+from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
-from captum_ssgc.detectors._rows import reported_rows
+from captum_ssgc.detectors._rows import levels_of, reported_rows
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
     canvas_geometry,
@@ -133,7 +134,7 @@ class OneStageDetector(Detector):
                     scores=reported["scores"],
                     candidates=rows,
                     regions=raw.geometry.boxes_to_image(self._regions(raw, image, rows)),
-                    levels=self._levels(raw, rows),
+                    levels=levels_of(rows, raw.level_sizes),
                     class_scores=scores[rows],
                     image_size=raw.geometry.image_size,
                 )
@@ -157,12 +158,12 @@ class OneStageDetector(Detector):
             if output == "logit":
                 values.append(logits[row, labels])
             elif isinstance(self.model, SSD):
-                values.append(logits.softmax(-1)[row, labels])
+                values.append(softmax_score(logits, labels))
             elif isinstance(self.model, FCOS):
                 centerness = raw.head["bbox_ctrness"][image, rows, 0].sigmoid()
-                values.append((logits[row, labels].sigmoid() * centerness).sqrt())
+                values.append((sigmoid_score(logits[row, labels]) * centerness).sqrt())
             else:
-                values.append(logits[row, labels].sigmoid())
+                values.append(sigmoid_score(logits[row, labels]))
         return values
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
@@ -219,7 +220,3 @@ class OneStageDetector(Detector):
         if isinstance(self.model, FCOS):
             return self._boxes(raw, image, rows)
         return raw.anchors[rows]
-
-    def _levels(self, raw: OneStageOutput, rows: Tensor) -> Tensor:
-        ends = torch.tensor(raw.level_sizes, device=rows.device).cumsum(0)
-        return torch.bucketize(rows, ends, right=True)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors._query_selection import QuerySelection, candidates_of, query_of
@@ -146,10 +147,11 @@ class TransformersDetector(Detector):
         selection = None if queries is None else QuerySelection(queries, detections)
         with nullcontext() if selection is None else selection:
             vendor = self.model(**inputs, return_dict=True)
-        if getattr(vendor, "logits", None) is None or getattr(vendor, "pred_boxes", None) is None:
+        logits, boxes = (getattr(vendor, name, None) for name in ("logits", "pred_boxes"))
+        if logits is None or boxes is None or boxes.shape[-1] != 4:
             raise TypeError(
-                f"{type(self.model).__name__} gives no class logits and boxes per query; wrap it "
-                "as your own detector (captum_ssgc.detectors.CandidateDetector)."
+                f"{type(self.model).__name__} gives no class logits and upright boxes per query; "
+                "wrap it as your own detector (captum_ssgc.detectors.CandidateDetector)."
             )
         return QueryOutput(vendor, geometry, None if selection is None else selection.tokens)
 
@@ -192,9 +194,14 @@ class TransformersDetector(Detector):
                 values.append(self._boxes(raw, image, rows)[:, EDGES.index(output)])
                 continue
             logits = raw.vendor.logits[image, rows]
-            of_class = logits if output == "logit" else self._class_scores(logits)
             labels = chosen.labels.to(logits.device)
-            values.append(of_class.gather(1, labels[:, None])[:, 0])
+            of_class = logits.gather(1, labels[:, None])[:, 0]
+            if output == "logit":
+                values.append(of_class)
+            elif self._has_no_object(logits):
+                values.append(softmax_score(logits, labels))
+            else:
+                values.append(sigmoid_score(of_class))
         return values
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
@@ -226,10 +233,13 @@ class TransformersDetector(Detector):
 
     def _class_scores(self, logits: Tensor) -> Tensor:
         """``(..., C)``, without the "no object" of models that have such a class."""
-        config: Any = self.model.config
-        if logits.shape[-1] == config.num_labels + 1:
+        if self._has_no_object(logits):
             return nn.functional.softmax(logits, -1)[..., :-1]
         return logits.sigmoid()
+
+    def _has_no_object(self, logits: Tensor) -> bool:
+        config: Any = self.model.config
+        return bool(logits.shape[-1] == config.num_labels + 1)
 
     def _boxes(self, raw: QueryOutput, image: int, rows: Tensor) -> Tensor:
         """``(K, 4)`` in image pixels, as the processors scale them."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._probability import sigmoid_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors import _ultralytics as shared
@@ -120,7 +121,7 @@ class UltralyticsRTDETR(Detector):
                 values.append(self._boxes(raw, image, rows)[:, EDGES.index(output)])
                 continue
             logits = raw.logits[image, rows, chosen.labels.to(raw.logits.device)]
-            values.append(logits if output == "logit" else logits.sigmoid())
+            values.append(logits if output == "logit" else sigmoid_score(logits))
         return values
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:

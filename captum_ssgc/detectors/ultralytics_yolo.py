@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors import _ultralytics as shared
-from captum_ssgc.detectors._rows import reported_rows
+from captum_ssgc.detectors._rows import levels_of, reported_rows
 from captum_ssgc.geometry import ImageGeometry
 
 NO_TIME_LIMIT = 1e9  # seconds; the vendor gives up suppressing after a while and returns less
@@ -190,14 +190,13 @@ class YoloDetector(Detector):
         reported = {"boxes": kept[:, :4], "scores": kept[:, 4], "labels": kept[:, 5].long()}
         scores = raw.decoded[image, 4 : 4 + raw.logits.shape[1]].T
         rows = reported_rows(scores, reported, partial(self._boxes, raw, image), "Ultralytics")
-        ends = torch.tensor(raw.level_sizes, device=rows.device).cumsum(0)
         return Detections(
             boxes=ops.scale_boxes(canvas, reported["boxes"].clone(), image_size),
             labels=reported["labels"],
             scores=reported["scores"],
             candidates=rows,
             regions=raw.geometry.boxes_to_image(self._boxes(raw, image, rows)),
-            levels=torch.bucketize(rows, ends, right=True),
+            levels=levels_of(rows, raw.level_sizes),
             class_scores=scores[rows],
             image_size=image_size,
         )

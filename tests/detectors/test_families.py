@@ -46,7 +46,6 @@ def test_detections_are_the_vendors_own(family, picture):
         rows = torch.arange(len(ours))
         assert torch.equal(ours.class_scores[rows, ours.labels], ours.scores)
         assert ours.image_size == SIZE
-        assert not ours.boxes.requires_grad
 
 
 def test_the_canvas_is_the_vendors_within_two_bytes(family):
@@ -96,6 +95,15 @@ def test_one_full_forward_gives_the_same_values(family, picture):
         expected = values(family, candidates_only, found, output)
         in_one = values(family, full, found, output)
         torch.testing.assert_close(in_one, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_detections_have_no_graph(family, picture):
+    """``explain`` selects while gradients are on."""
+    with torch.enable_grad():
+        found = family.detector.select(family.detector.run(picture))[0]
+    tensors = [value for value in vars(found).values() if isinstance(value, torch.Tensor)]
+    assert len(tensors) == 7
+    assert not any(tensor.requires_grad for tensor in tensors)
 
 
 def test_edges_are_the_boxes_before_clipping(family, picture):

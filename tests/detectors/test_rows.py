@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from captum_ssgc.detectors._rows import reported_rows
+from captum_ssgc.detectors._rows import levels_of, reported_rows
 
 SCORES = torch.tensor([[0.9, 0.2], [0.5, 0.9], [0.5, 0.1], [0.9, 0.3], [0.5, 0.1]])
 BOXES = torch.tensor(
@@ -51,3 +51,8 @@ def test_a_few_roundings_in_a_box_are_accepted():
 def test_what_is_no_candidate_is_refused(label, score, box):
     with pytest.raises(ValueError, match=r"1 of 2 detections were not found.*as Vendor does"):
         rows_of([0, label], [0.5, score], [BOXES[2].tolist(), box])
+
+
+def test_a_level_begins_where_the_one_before_ends():
+    rows = torch.tensor([0, 5, 6, 7, 8, 9])
+    assert levels_of(rows, [6, 2, 2]).tolist() == [0, 0, 1, 1, 2, 2]

@@ -125,11 +125,16 @@ def test_a_model_without_boxes_is_refused(small_yolos):
         ssgc.wrap_detector(small_yolos.vit)
 
 
-def test_a_detection_model_without_queries_is_refused(small_yolos, picture):
+@pytest.mark.parametrize("missing", ["boxes", "upright-boxes"])
+def test_a_detection_model_without_queries_is_refused(small_yolos, picture, missing):
     detector = ssgc.wrap_detector(small_yolos)
-    handle = small_yolos.register_forward_hook(lambda m, args, output: output.last_hidden_state)
+
+    def change(module, args, output):
+        output.pred_boxes = None if missing == "boxes" else output.pred_boxes.repeat(1, 1, 2)
+
+    handle = small_yolos.register_forward_hook(change)
     try:
-        with pytest.raises(TypeError, match="no class logits and boxes per query"):
+        with pytest.raises(TypeError, match="no class logits and upright boxes per query"):
             detector.detect(picture)
     finally:
         handle.remove()
