@@ -1,6 +1,7 @@
 """Probabilities whose gradients survive saturation.
 
-``p (1 - p)`` is 0 in float32 once ``p`` rounds to 1, at a logit of about 17, and inexact long before.
+``p (1 - p)`` is 0 in float32 once ``p`` rounds to 1, at a logit of about 17, and inexact long
+before.
 """
 
 from __future__ import annotations

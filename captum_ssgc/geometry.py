@@ -21,6 +21,8 @@ class ImageGeometry:
         canvas_size: ``(H, W)`` of the network's input, padding included, in canvas pixels.
         scale: ``(scale_y, scale_x)``, canvas pixels per image pixel.
         offset: ``(top, left)`` of the image content on the canvas, in canvas pixels.
+        binary_strides: the network's strides are powers of two although its canvas need not be a
+            multiple of them (an unpadded canvas), so that a grid may divide it by chance.
 
     Raises:
         ValueError: if a size or scale is not positive.
@@ -39,6 +41,7 @@ class ImageGeometry:
     canvas_size: tuple[int, int]
     scale: tuple[float, float] = (1.0, 1.0)
     offset: tuple[float, float] = (0.0, 0.0)
+    binary_strides: bool = False
 
     def __post_init__(self) -> None:
         if min(*self.image_size, *self.canvas_size, *self.scale) <= 0:
@@ -95,10 +98,15 @@ class ImageGeometry:
     def strides(self, grid: tuple[int, int]) -> tuple[float, float]:
         """Canvas pixels per cell, ``(y, x)``.
 
-        Where the grid does not divide the canvas, a convolution has rounded up: its last cell
-        reaches beyond the canvas, and the stride is the power of two that explains the grid.
+        Where the grid does not divide the canvas, a convolution has rounded: up, then its last cell
+        reaches beyond the canvas, or down, then it ends before. The stride is the power of two that
+        explains the grid.
         """
-        return _stride(self.canvas_size[0], grid[0]), _stride(self.canvas_size[1], grid[1])
+        height, width = (
+            _stride(canvas, cells, self.binary_strides)
+            for canvas, cells in zip(self.canvas_size, grid, strict=True)
+        )
+        return height, width
 
     def boxes_to_grid(self, boxes: Tensor, grid: tuple[int, int]) -> Tensor:
         """Boxes as binary masks on a layer grid.
@@ -165,11 +173,15 @@ class ImageGeometry:
         return scale, offset
 
 
-def _stride(canvas: int, cells: int) -> float:
-    if canvas % cells == 0:
-        return canvas / cells
-    power = 2.0 ** math.ceil(math.log2(canvas / cells))
-    return power if math.ceil(canvas / power) == cells else canvas / cells
+def _stride(canvas: int, cells: int, binary: bool) -> float:
+    exact = canvas / cells
+    if canvas % cells == 0 and not binary:
+        return exact
+    above = 2.0 ** math.ceil(math.log2(exact))
+    below = 2.0 ** math.floor(math.log2(exact))
+    if math.ceil(canvas / above) == cells:
+        return above
+    return below if canvas // below == cells else exact
 
 
 def _inside(low: Tensor, high: Tensor, cells: int) -> Tensor:

@@ -58,11 +58,25 @@ def test_without_resize_it_is_plain_interpolation():
 
 @pytest.mark.parametrize(
     ("canvas", "cells", "stride"),
-    [(448, 14, 32.0), (1066, 34, 32.0), (1066, 134, 8.0), (200, 7, 32.0), (96, 96, 1.0)],
+    [
+        (448, 14, 32.0),
+        (1066, 34, 32.0),
+        (1066, 134, 8.0),
+        (200, 7, 32.0),
+        (96, 96, 1.0),
+        (98, 7, 14.0),
+        (250, 15, 16.0),
+    ],
 )
-def test_stride_of_a_grid_that_was_rounded_up(canvas, cells, stride):
+def test_stride_of_a_grid_that_was_rounded(canvas, cells, stride):
     geometry = ImageGeometry((100, 100), (canvas, 64))
     assert geometry.strides((cells, 2)) == (stride, 32.0)
+
+
+def test_a_grid_that_divides_the_canvas_by_chance():
+    assert ImageGeometry.identity((240, 320)).strides((8, 10)) == (30.0, 32.0)
+    unpadded = ImageGeometry((240, 320), (240, 320), binary_strides=True)
+    assert unpadded.strides((8, 10)) == (32.0, 32.0)
 
 
 def test_boxes_go_to_the_canvas_and_back():

@@ -18,7 +18,7 @@ scene = demo.scene(seed=6)
 model = demo.detector()
 detector = ssgc.wrap_detector(model, label_names=demo.CLASS_NAMES)
 found = ssgc.explain(detector, scene.image)
-overview(scene.image, found, figure=plt.figure())
+_ = overview(scene.image, found, figure=plt.figure())
 
 # %%
 # Every detection of the image has a heat map of its own, at the size of the image, from one forward

@@ -23,19 +23,19 @@ found = ssgc.explain(
     scene.image,
     method="all",
     score_threshold=0.9,
-    method_options={"d-rise": {"n_masks": 200}},
+    method_options={"d-rise": {"n_masks": 120}},
 )
 per_object = [found[start : start + len(METHODS)] for start in range(0, len(found), len(METHODS))]
 print(f"{len(per_object)} detections, {len(METHODS)} methods")
 
 # %%
 # ``method="all"`` gives one explanation for each detection and method. The methods made of
-# gradients share one forward; D-RISE needs one for every mask, here 200 instead of its usual
+# gradients share one forward; D-RISE needs one for every mask, here 120 instead of its usual
 # 5,000. Below each map is the share of its energy inside the box.
 
 chosen = per_object[2:4]
 captions = [[f"{e.energy_in_box():.0%} in the box" for e in row] for row in chosen]
-comparison_grid(scene.image, chosen, captions=captions, figure=plt.figure())
+_ = comparison_grid(scene.image, chosen, captions=captions, figure=plt.figure())
 
 # %%
 # Two objects that overlap: which map belongs to which? Grad-CAM and Grad-CAM++ give every channel

@@ -28,7 +28,7 @@ names = ["grad-cam", "ssgrad-cam++"]
 found = ssgc.explain(detector, scene.image, method=names)
 per_object = [found[start : start + len(names)] for start in range(0, len(found), len(names))]
 per_object = [per_object[0], per_object[2]]  # a small object and a large one
-comparison_grid(scene.image, per_object, figure=plt.figure())
+_ = comparison_grid(scene.image, per_object, figure=plt.figure())
 
 # %%
 # Maps and floors

@@ -3,9 +3,9 @@ Why is it wrong?
 ================
 
 Three errors of the detector in the box: a false positive, a wrong class, and a box edge that is
-off. They were found by looking for detections that match no object of their class; nothing in
-these scenes was made up for the purpose. Each time the heat map suggests a cause, and since the
-scenes are drawn, the cause can be taken away to see whether the suggestion holds.
+off. They are real errors, among those in the scenes of the seeds 0 to 119, and were picked because
+a suspect is easy to see; not every error is so clear. Each time the heat map suggests a cause, and
+since the scenes are drawn, the cause can be taken away to see whether the suggestion holds.
 """
 
 from dataclasses import replace
@@ -49,7 +49,7 @@ _, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
 axes[0].imshow(scene.image.permute(1, 2, 0))
 axes[0].set_axis_off()
 heat = heat_map(image, detections, target)
-overlay(scene.image, heat, detections.boxes[target], "bars", score, ax=axes[1])
+_ = overlay(scene.image, heat, detections.boxes[target], "bars", score, ax=axes[1])
 
 # %%
 # The map leaves the box at one place only: it reaches the large ``bars`` emblem of the purple body
@@ -60,10 +60,11 @@ for number, label in enumerate(scene.labels.tolist()):
     share = float(heat[emblem].sum() / heat.sum())
     with torch.no_grad():
         after = float(wrapper(painted_over(scene, emblem, body))[0, target])
-    print(f"{demo.CLASS_NAMES[label]:5} {share:4.0%} of the energy   {score:.3f} -> {after:.3f}")
+    name = demo.CLASS_NAMES[label]
+    print(f"{name:5} {share:4.0%} of the energy   {score:.3f} -> {after:.3f}")
 
 # %%
-# Yes: without the large emblem the false positive is gone, and no other emblem matters to it. The
+# Yes: without the large emblem the false positive is gone, and the others hardly matter to it. The
 # detector knows that an emblem is near, but not whose it is.
 #
 # A wrong class
@@ -75,7 +76,7 @@ scene = demo.scene(seed=13)
 image = scene.image[None]
 detections = detector.detect(image)[0].above(0.5)
 names = [detector.label_name(label) for label in detections.labels.tolist()]
-target = next(k for k, name in enumerate(names) if name == "plus" and detections.scores[k] < 0.9)
+target = max(k for k, name in enumerate(names) if name == "plus")  # the less certain one
 for name, value in zip(demo.CLASS_NAMES, detections.class_scores[target].tolist()):
     print(f"{name:10} {value:.3f}")
 

@@ -112,9 +112,9 @@ print(tuple(cam.attribute(image, target=0, interpolate_mode="bilinear").shape))
 # %%
 # Where the tokens lie
 # --------------------
-# The sides of the canvas are no multiples of 32, the stride of the backbone: its convolutions
-# round up, and the last row and column of tokens reach beyond the canvas. The geometry takes that
-# into account. Every second token, in image pixels:
+# The sides of the canvas are no multiples of 32, the stride of the backbone: its convolutions round
+# up, and the last row and column of tokens reach beyond the canvas. The geometry takes that into
+# account. Every second token, in image pixels:
 
 board = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
 tokens = geometry.grid_to_image(board[None, None].float(), "nearest")[0, 0]

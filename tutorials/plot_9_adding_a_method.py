@@ -20,8 +20,7 @@ import torch
 
 import captum_ssgc as ssgc
 from captum_ssgc import demo
-from captum_ssgc.attr import METHODS, Method
-from captum_ssgc.attr._layer_cam import LayerCAM
+from captum_ssgc.attr import METHODS, LayerCAM, Method
 from captum_ssgc.attr._maps import gaussian_blur
 from captum_ssgc.visualization import comparison_grid
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from captum_ssgc._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from captum_ssgc.attr._layer_cam import LayerCAM as LayerCAM
     from captum_ssgc.attr._registry import METHODS as METHODS
     from captum_ssgc.attr._registry import Method as Method
     from captum_ssgc.attr._registry import method_named as method_named
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "DRISE": "drise",
     "GradCAMPlusPlus": "grad_cam_plus_plus",
+    "LayerCAM": "_layer_cam",
     "METHODS": "_registry",
     "Method": "_registry",
     "ODAM": "odam",

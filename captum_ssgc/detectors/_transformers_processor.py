@@ -55,7 +55,7 @@ class ProcessorCanvas:
             content = (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
         size = (images.shape[-2], images.shape[-1])
         scale = (content[0] / size[0], content[1] / size[1])
-        return pixels, mask, ImageGeometry(size, canvas, scale)
+        return pixels, mask, ImageGeometry(size, canvas, scale, binary_strides=True)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         """How an image of ``(H, W)`` lies on the canvas."""

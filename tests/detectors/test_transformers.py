@@ -102,7 +102,8 @@ def test_a_processor_that_does_not_rescale_takes_images_as_they_are(small_yolos,
     canvas, mask, geometry = detector.preprocess(picture)
     assert torch.equal(canvas, picture)
     assert mask is None
-    assert geometry == ssgc.ImageGeometry.identity(tuple(picture.shape[-2:]))
+    assert geometry.canvas_size == geometry.image_size == tuple(picture.shape[-2:])
+    assert geometry.scale == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(
