@@ -1,0 +1,111 @@
+"""How maps agree with what is known: pointing games and evidence energy for matched detections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_ssgc.benchmark.sources import Case
+from captum_ssgc.metrics import energy_pointing_game, evidence_energy, pointing_game
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Something known about some of the detections.
+
+    Args:
+        places: of these among the detections.
+        region: for each of them a box ``(P, 4)`` or pixels ``(P, H, W)``.
+    """
+
+    places: list[int]
+    region: Tensor
+
+    def spread(self, values: Tensor, count: int) -> Tensor:
+        """``(count,)``: values at their places, NaN elsewhere."""
+        result = torch.full((count,), math.nan)
+        result[self.places] = values.to(result)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known about ``count`` detections; ``problems`` says what could not be read."""
+
+    count: int
+    boxes: Known
+    masks: Known
+    evidence: Known
+    problems: list[str]
+
+
+def truth_of(case: Case, rows: Sequence[int | None]) -> Truth:
+    """What the annotations say.
+
+    Args:
+        case: the image.
+        rows: for each detection the row of its annotation, or ``None``.
+    """
+    places = [place for place, row in enumerate(rows) if row is not None]
+    own = [row for row in rows if row is not None]
+    size = tuple(case.image.shape[-2:])
+    problems: list[str] = []
+    return Truth(
+        count=len(rows),
+        boxes=Known(places, case.boxes[own]),
+        masks=_pixels(case.mask, rows, size, problems),
+        evidence=_pixels(case.evidence, rows, size, problems),
+        problems=problems,
+    )
+
+
+def agreement(metrics: Collection[str], maps: Tensor, truth: Truth) -> dict[str, Tensor]:
+    """The columns of these metrics.
+
+    Args:
+        metrics: their names.
+        maps: ``(K, H, W)`` on the CPU.
+        truth: of the ``K`` detections.
+
+    Returns:
+        By column ``(K,)`` in [0, 1]; NaN for detections about which nothing is known.
+    """
+    found = {}
+    for metric, short, game in (
+        ("pointing-game", "p", pointing_game),
+        ("energy-pointing-game", "ep", energy_pointing_game),
+    ):
+        if metric in metrics:
+            boxes, masks = truth.boxes, truth.masks
+            on_boxes = game(maps[boxes.places], boxes=boxes.region).values
+            on_masks = game(maps[masks.places], masks=masks.region).values
+            found[f"{short}_b"] = boxes.spread(on_boxes, truth.count)
+            found[f"{short}_m"] = masks.spread(on_masks, truth.count)
+    if "evidence-energy" in metrics:
+        evidence = truth.evidence
+        shares = evidence_energy(maps[evidence.places], evidence.region).values
+        found["evidence"] = evidence.spread(shares, truth.count)
+    return found
+
+
+def _pixels(
+    read: Callable[[int], Tensor | None],
+    rows: Sequence[int | None],
+    size: tuple[int, ...],
+    problems: list[str],
+) -> Known:
+    places, found = [], []
+    for place, row in enumerate(rows):
+        try:
+            pixels = None if row is None else read(row)
+        except ValueError as error:
+            problems.append(f"annotation {row}: {error}")
+            continue
+        if pixels is not None and bool(pixels.any()):
+            places.append(place)
+            found.append(pixels)
+    return Known(places, torch.stack(found) if found else torch.zeros(0, *size, dtype=torch.bool))

@@ -1,0 +1,97 @@
+"""Several processes, as PyTorch's own launcher starts them (``torchrun``)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+# The first process to finish waits for the last one, however long that takes.
+_PATIENCE = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all of them.
+
+    Args:
+        rank: its number, from 0.
+        size: how many there are.
+        local_rank: its number on this machine, from 0.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def from_environment(cls) -> World:
+        """What ``torchrun`` says; a single process without it."""
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        if not all(name in os.environ for name in names):
+            return cls()
+        return cls(*(int(os.environ[name]) for name in names))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process draws the progress and writes the report."""
+        return self.rank == 0
+
+    def device(self, name: str) -> str:
+        """``name`` with the number of this process's own GPU, where it is ``cuda`` or ``auto``."""
+        if self.size > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
+            return f"cuda:{self.local_rank % torch.cuda.device_count()}"
+        return name
+
+    def share(self, count: int) -> range:
+        """The images of this process: every ``size``-th.
+
+        It depends on nothing that changes while the processes start, so that no image is done
+        twice, and none forgotten.
+        """
+        return range(self.rank, count, self.size)
+
+    def gather(self, message: Any, device: torch.device) -> list[Any]:
+        """What all processes say, by rank; the only time that they talk to one another.
+
+        Args:
+            message: of this process; anything that pickles.
+            device: that it computes on.
+        """
+        if self.size == 1:
+            return [message]
+        with _process_group(device):
+            messages = [None] * self.size
+            dist.all_gather_object(messages, message)
+        return messages
+
+
+@contextlib.contextmanager
+def _process_group(device: torch.device) -> Iterator[None]:
+    if dist.is_initialized():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """``count`` threads for torch's CPU operators during the body."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,54 @@
+"""Maps that know nothing of the detector's inside: what every method should beat."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from captum_ssgc.detections import Detections
+
+_CENTRE_SPREAD = 0.25
+
+
+def floor_maps(name: str, detections: Detections, seed: int, first: int = 0) -> Tensor:
+    """One floor's maps.
+
+    Args:
+        name: ``"noise"``, independent uniform pixels; ``"box"``, 1 inside the detection's box and
+            0 outside; ``"centre"``, a Gaussian in the middle of the image, whose standard
+            deviation is a quarter of its height and width.
+        detections: ``K`` of them.
+        seed: of the image's noise.
+        first: place of the first of these detections among those of the image.
+
+    Returns:
+        ``(K, H, W)`` in [0, 1].
+    """
+    height, width = detections.image_size
+    count = len(detections)
+    if name == "noise":
+        generators = [torch.Generator().manual_seed(seed + first + row) for row in range(count)]
+        maps = torch.stack([torch.rand(height, width, generator=one) for one in generators])
+    elif name == "box":
+        maps = torch.stack([_box(box.tolist(), height, width) for box in detections.boxes])
+    else:
+        across = torch.exp(-0.5 * (_offsets(width) / _CENTRE_SPREAD) ** 2)
+        along = torch.exp(-0.5 * (_offsets(height) / _CENTRE_SPREAD) ** 2)
+        maps = (along[:, None] * across[None]).expand(count, -1, -1).contiguous()
+    return maps.to(detections.boxes.device)
+
+
+def _box(box: list[float], height: int, width: int) -> Tensor:
+    """Filled by pixel centres; at least the pixel in its middle."""
+    x1, y1, x2, y2 = box
+    x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5
+    inside = ((y >= y1) & (y <= y2))[:, None] & ((x >= x1) & (x <= x2))[None]
+    middle_y = min(max(int((y1 + y2) / 2), 0), height - 1)
+    middle_x = min(max(int((x1 + x2) / 2), 0), width - 1)
+    inside[middle_y, middle_x] = True
+    return inside.float()
+
+
+def _offsets(length: int) -> Tensor:
+    """Distance of each pixel centre from the middle, as a share of the length."""
+    return (torch.arange(length) + 0.5) / length - 0.5

@@ -1,0 +1,78 @@
+"""The files of a report: Markdown, CSV and one HTML page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from captum_ssgc.benchmark.errors import BenchmarkError
+from captum_ssgc.benchmark.evaluation import ImageEvaluation
+from captum_ssgc.benchmark.examples import draw_examples, read_examples
+from captum_ssgc.benchmark.page import page
+from captum_ssgc.benchmark.records import Index, read_index
+from captum_ssgc.benchmark.run_folder import RunFolder
+from captum_ssgc.benchmark.sources import Source
+from captum_ssgc.benchmark.summary import Summary, summarise
+from captum_ssgc.benchmark.tables import as_csv, markdown
+
+HTML, MARKDOWN, CSV = "report.html", "table.md", "table.csv"
+
+
+def report(output_dir: str | os.PathLike[str]) -> Summary:
+    """Write the report of what is stored so far, also while a run is going on.
+
+    Nothing is computed again; pictures of examples are those that a finished run has drawn.
+
+    Args:
+        output_dir: folder of the run.
+
+    Returns:
+        The table and all that belongs to it.
+
+    Raises:
+        BenchmarkError: if there is no run in the folder, or the report cannot be written.
+    """
+    folder = RunFolder(output_dir)
+    index = read_index(folder.results)
+    summary = summarise(index.records(), folder.description(), index.damaged)
+    return _write(folder, summary, index)
+
+
+def write_report(folder: RunFolder, evaluation: ImageEvaluation, source: Source) -> Summary:
+    """Write the report of a finished run, with pictures of examples."""
+    index = read_index(folder.results)
+    summary = summarise(index.records(), folder.description(), index.damaged)
+    try:
+        draw_examples(summary, index, evaluation, source, folder.root / "examples")
+    except OSError as error:
+        raise _not_written(folder, error) from error
+    return _write(folder, summary, index)
+
+
+def _write(folder: RunFolder, summary: Summary, index: Index) -> Summary:
+    examples = read_examples(summary, index, folder.root / "examples")
+    files: dict[str, Callable[[], str]] = {
+        CSV: lambda: as_csv(summary),
+        MARKDOWN: lambda: markdown(summary),
+        HTML: lambda: page(summary, examples),
+    }
+    for name, content in files.items():
+        try:
+            _replace(folder.root / name, content())
+        except OSError as error:
+            raise _not_written(folder, error) from error
+    return summary
+
+
+def _replace(file: Path, content: str) -> None:
+    temporary = file.with_name(f".{file.name}.part")
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(file)
+
+
+def _not_written(folder: RunFolder, error: OSError) -> BenchmarkError:
+    return BenchmarkError(
+        f"the report in {folder.root} cannot be written: {error}. The results are safe; put that "
+        "right and run the same again."
+    )

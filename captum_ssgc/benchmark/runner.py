@@ -1,0 +1,192 @@
+"""From a model and a data set to a report, in a folder that a killed run goes on from."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from captum_ssgc.benchmark.description import describe
+from captum_ssgc.benchmark.distributed import World, cpu_threads
+from captum_ssgc.benchmark.errors import BenchmarkError
+from captum_ssgc.benchmark.evaluation import ImageEvaluation
+from captum_ssgc.benchmark.records import Writer, open_writer, read_index
+from captum_ssgc.benchmark.reporting import write_report
+from captum_ssgc.benchmark.run_folder import RunFolder
+from captum_ssgc.benchmark.settings import BenchmarkSettings
+from captum_ssgc.benchmark.sources import Data, Source, open_source
+from captum_ssgc.benchmark.summary import Summary
+from captum_ssgc.detectors import wrap_detector
+
+# One bad image is survived; so many in a row mean that something else is wrong.
+FAILURES_IN_A_ROW = 20
+
+
+def run_benchmark(
+    model: Any,
+    data: Data,
+    output_dir: str | os.PathLike[str],
+    settings: BenchmarkSettings | None = None,
+    *,
+    images: str | os.PathLike[str] | None = None,
+    limit: int | None = None,
+    model_name: str = "",
+    retry_failed: bool = False,
+    show_progress: bool = False,
+) -> Summary | None:
+    """Measure attribution methods on a detector and a data set, and write a report.
+
+    Every image's results are on the disk before the next image begins: a run that was killed goes
+    on where it was when it is started again with the same arguments. Started by ``torchrun``, the
+    processes share the images; the numbers are the same for any number of processes.
+
+    Args:
+        model: a detection model (see :func:`captum_ssgc.wrap_detector`) or a
+            :class:`captum_ssgc.Detector`; for COCO data sets with its label names where it has any.
+        data: a COCO-format JSON file, ``"synthetic"`` or ``"synthetic:N"`` for scenes whose
+            evidence is known, or a :class:`captum_ssgc.data.CocoDataset` or
+            :class:`captum_ssgc.data.SceneDataset`.
+        output_dir: folder of the run; created, or that of an earlier run with the same settings.
+        settings: what is measured, and how; ``None`` for the paper's table.
+        images: folder of the images of a JSON file; ``None`` for the folder of the file.
+        limit: the most images, from the first; ``None`` for all.
+        model_name: for the report; empty for the class of the model.
+        retry_failed: try images again that could not be evaluated.
+        show_progress: draw a progress bar on stderr, in the first process.
+
+    Returns:
+        The table and all that belongs to it; also in ``report.html``, ``table.md`` and
+        ``table.csv`` in the folder. ``None`` in all processes but the first.
+
+    Raises:
+        BenchmarkError: if the folder holds a run with other settings (with the differences), a
+            result cannot be stored, or one image after the other cannot be evaluated. What is
+            stored stays.
+        FileNotFoundError, TypeError, ValueError: for a bad model, data set or layer.
+
+    Example:
+        >>> import tempfile, torch, captum_ssgc as ssgc
+        >>> from captum_ssgc.benchmark import BenchmarkSettings, run_benchmark
+        >>> from captum_ssgc.data import SceneDataset
+        >>> def one_box(images):   # the whole image, scored by its brightness
+        ...     boxes = torch.tensor([[[0.0, 0.0, 64.0, 64.0]]]).expand(len(images), 1, 4)
+        ...     return boxes, images.mean((1, 2, 3)).reshape(-1, 1, 1)
+        >>> settings = BenchmarkSettings(methods="d-rise", score_above=0.1, drise_masks=4)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     detector = ssgc.wrap_detector(one_box, label_names=["spot"])
+        ...     result = run_benchmark(detector, SceneDataset(0, 1, (64, 64)), folder, settings)
+        >>> [row.title for row in result.rows]
+        ['D-RISE', 'Noise', 'The box itself', 'Centre prior']
+    """
+    settings = settings or BenchmarkSettings()
+    world = World.from_environment()
+    detector = wrap_detector(model)
+    detector.check_ready()
+    source = open_source(data, images, limit)
+    if {"pointing-game", "energy-pointing-game"} & set(settings.metrics):
+        source.check_masks()
+    evaluation = ImageEvaluation(detector, source.categories, settings)
+    folder = RunFolder(output_dir)
+    folder.claim(describe(evaluation, source, model_name))
+    with cpu_threads(settings.threads), warnings.catch_warnings():
+        # Empty maps have a column of their own.
+        warnings.filterwarnings("ignore", message=".*all-zero map", category=UserWarning)
+        with open_writer(folder.results, world.rank) as writer:
+            stored = read_index(folder.results)
+            mine = world.share(len(source))
+            todo = [
+                index
+                for index in mine
+                if index not in stored.lines or (retry_failed and stored.lines[index].failed)
+            ]
+            problem = _evaluate(
+                evaluation, source, todo, writer, len(mine), world if show_progress else None
+            )
+        problems = [text for text in world.gather(problem, evaluation.device) if text]
+        if problems:
+            raise BenchmarkError("; ".join(dict.fromkeys(problems)))
+        if not world.leads:
+            return None
+        _check_complete(folder, source)
+        return write_report(folder, evaluation, source)
+
+
+def _evaluate(
+    evaluation: ImageEvaluation,
+    source: Source,
+    todo: Sequence[int],
+    writer: Writer,
+    total: int,
+    progress: World | None,
+) -> str:
+    """Evaluate images and store their records; returns why it stopped early, or nothing."""
+    failures = 0
+    with _progress(len(todo), total, progress) as bar:
+        for index in todo:
+            record = _record(evaluation, source, index)
+            try:
+                writer.append(record)
+            except OSError as error:
+                return (
+                    f"the results of {record['name']} cannot be stored: {error}. What was stored "
+                    "before is safe; make room and run the same again"
+                )
+            failures = failures + 1 if "failed" in record else 0
+            bar.update()
+            if "failed" in record and not bar.disable:
+                bar.write(f"{record['name']}: {record['failed']}", file=sys.stderr)
+            if failures == FAILURES_IN_A_ROW:
+                return (
+                    f"{failures} images in a row could not be evaluated, the last one because: "
+                    f"{record['failed']}; put that right and run the same again with retry_failed "
+                    "(--retry-failed), or without it to go on with the images after them"
+                )
+    return ""
+
+
+def _record(evaluation: ImageEvaluation, source: Source, index: int) -> dict[str, Any]:
+    key = source.key(index)
+    record = {"index": index, "key": key, "name": source.name(index)}
+    try:
+        case = source.load(index)
+    except Exception as error:  # whatever is wrong with an image file or its annotations
+        return record | {"failed": f"cannot be read: {_one_line(error)}"}
+    try:
+        return record | evaluation.record(case, key)
+    except Exception as error:  # whatever a model may raise
+        return record | {"failed": f"{type(error).__name__}: {_one_line(error)}"}
+
+
+def _progress(todo: int, total: int, world: World | None) -> tqdm[Any]:
+    """A bar for the images of this process; only the first process draws one."""
+    hidden = world is None or not world.leads
+    several = "" if world is None or world.size == 1 else f" (process 1 of {world.size})"
+    return tqdm(
+        total=total,
+        initial=total - todo,
+        desc=f"benchmark{several}",
+        unit="image",
+        file=sys.stderr,
+        disable=hidden,
+        # In a log file a line now and then is enough.
+        mininterval=0.2 if sys.stderr.isatty() else 30.0,
+    )
+
+
+def _check_complete(folder: RunFolder, source: Source) -> None:
+    missing = len(source) - len(read_index(folder.results).lines)
+    if missing:
+        raise BenchmarkError(
+            f"{missing} of {len(source)} images are missing in {folder.results}: the processes "
+            "need one folder that all machines see. Copy the files of the other machines there "
+            "and run the same again with one process."
+        )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."

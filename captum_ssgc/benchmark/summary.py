@@ -1,0 +1,210 @@
+"""From the records of all images to the table: means, intervals, tests, curves, examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from captum_ssgc.benchmark.columns import Column, columns_of
+from captum_ssgc.benchmark.settings import REFERENCE, BenchmarkSettings, row_title
+from captum_ssgc.benchmark.tally import Place, Tally
+from captum_ssgc.benchmark.uncertainty import (
+    Array,
+    bootstrap_intervals,
+    holm,
+    ratio_of_sums,
+    sign_flip_test,
+)
+
+SIGNIFICANT = 0.05
+_UNTESTED = ("seconds", "zero")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table.
+
+    Args:
+        mean: over all detections.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        count: number of detections.
+        p: of the paired test against SSGrad-CAM++; ``None`` where there is none.
+        p_holm: the same, adjusted for all the comparisons of its column.
+        best: no method is better, and some are worse.
+        loses_to: floors that are better.
+    """
+
+    mean: float
+    low: float
+    high: float
+    count: int
+    p: float | None = None
+    p_holm: float | None = None
+    best: bool = False
+    loses_to: tuple[str, ...] = ()
+
+    @property
+    def tied(self) -> bool:
+        """Not distinguishable from SSGrad-CAM++."""
+        return self.p_holm is not None and self.p_holm >= SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method or floor; a column in which nothing was measured has no cell."""
+
+    name: str
+    title: str
+    is_floor: bool
+    cells: dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a benchmark run.
+
+    Args:
+        rows: methods, then floors.
+        columns: those in which something was measured.
+        counts: of images, detections and annotations; see :mod:`captum_ssgc.benchmark.tally`.
+        failures: name of the image and reason, for every image that could not be evaluated.
+        problems: name of the image and what could not be used of its annotations.
+        curves: by column and row name, the mean curve.
+        examples: by method, the best, the median and the worst detection.
+        merit: what the examples are ordered by, for readers.
+        labels: how categories and labels were brought together.
+        damaged: number of stored lines that could not be read.
+        seconds: spent on all images by all processes together.
+        complete: whether every image is done.
+        description: what was measured, with which model, on what; see the run's ``run.json``.
+    """
+
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    counts: Counter[str]
+    failures: tuple[tuple[str, str], ...]
+    problems: tuple[tuple[str, str], ...]
+    curves: dict[str, dict[str, list[float]]]
+    examples: dict[str, tuple[Place, ...]]
+    merit: str
+    labels: tuple[str, ...]
+    damaged: int
+    seconds: float
+    complete: bool
+    description: dict[str, Any] = field(repr=False)
+
+    @property
+    def settings(self) -> BenchmarkSettings:
+        """What was measured."""
+        return BenchmarkSettings.from_json(self.description["settings"])
+
+    def row(self, name: str) -> Row:
+        """The row of a method or floor."""
+        return next(row for row in self.rows if row.name == name)
+
+
+def summarise(
+    records: Iterable[dict[str, Any]], description: dict[str, Any], damaged: int = 0
+) -> Summary:
+    """The summary of a run.
+
+    Args:
+        records: of the images, in their order; they are read once and not kept.
+        description: of the run.
+        damaged: number of lines that could not be read.
+    """
+    settings = BenchmarkSettings.from_json(description["settings"])
+    columns = columns_of(settings.metrics)
+    tally = Tally(settings.map_names, [column.key for column in columns], REFERENCE)
+    for record in records:
+        tally.add(record)
+    rows = _rows(settings, columns, tally)
+    known = [column for column in columns if any(column.key in row.cells for row in rows)]
+    return Summary(
+        rows=tuple(rows),
+        columns=tuple(known),
+        counts=tally.counts,
+        failures=tuple(tally.failures),
+        problems=tuple(tally.problems),
+        curves=tally.mean_curves(),
+        examples={
+            name: places for name, places in tally.examples().items() if name in settings.methods
+        },
+        merit=tally.merit,
+        labels=tuple(sorted(tally.labels)),
+        damaged=damaged,
+        seconds=tally.seconds,
+        complete=tally.counts["images"] == description["data"]["images"],
+        description=description,
+    )
+
+
+def _rows(settings: BenchmarkSettings, columns: list[Column], tally: Tally) -> list[Row]:
+    names, keys = settings.map_names, [column.key for column in columns]
+    sums, counts, differences, pairs = tally.arrays()
+    shape = (len(names), len(keys))
+    means = ratio_of_sums(sums, counts).reshape(shape)
+    low, high = (end.reshape(shape) for end in bootstrap_intervals(sums, counts, settings.seed))
+    totals = counts.sum(0).reshape(shape)
+    p_values, adjusted = _tests(settings, keys, differences, pairs, shape)
+    rows = []
+    for place, name in enumerate(names):
+        cells = {}
+        for at, column in enumerate(columns):
+            if not totals[place, at]:
+                continue
+            ours = means[: len(settings.methods), at]
+            cells[column.key] = Cell(
+                mean=float(means[place, at]),
+                low=float(low[place, at]),
+                high=float(high[place, at]),
+                count=int(totals[place, at]),
+                p=_known(p_values[place, at]),
+                p_holm=_known(adjusted[place, at]),
+                best=name in settings.methods and _is_best(column, means[place, at], ours),
+                loses_to=_better_floors(settings, column, place, means[:, at]),
+            )
+        rows.append(Row(name, row_title(name), name not in settings.methods, cells))
+    return rows
+
+
+def _tests(
+    settings: BenchmarkSettings,
+    keys: list[str],
+    differences: Array,
+    pairs: Array,
+    shape: tuple[int, int],
+) -> tuple[Array, Array]:
+    """P-values against the reference and the adjusted ones, NaN where there is no test."""
+    p_values = np.full(shape, np.nan)
+    if REFERENCE in settings.methods and len(differences):
+        p_values = sign_flip_test(differences, settings.seed).reshape(shape)
+        p_values[pairs.sum(0).reshape(shape) == 0] = np.nan
+        p_values[settings.map_names.index(REFERENCE)] = np.nan
+        p_values[:, [key in _UNTESTED for key in keys]] = np.nan
+    adjusted = np.stack([holm(p_values[:, at]) for at in range(shape[1])], axis=1)
+    return p_values, adjusted
+
+
+def _is_best(column: Column, value: float, others: Array) -> bool:
+    known = others[np.isfinite(others)]
+    distinct = bool((known != value).any())
+    return distinct and not any(column.better(other, value) for other in known)
+
+
+def _better_floors(
+    settings: BenchmarkSettings, column: Column, place: int, means: Array
+) -> tuple[str, ...]:
+    if place >= len(settings.methods) or column.key in _UNTESTED:
+        return ()
+    floors = enumerate(settings.floors, start=len(settings.methods))
+    return tuple(name for at, name in floors if column.better(means[at], means[place]))
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,115 @@
+"""The table as Markdown and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from captum_ssgc.benchmark.columns import Column
+from captum_ssgc.benchmark.settings import REFERENCE, row_title
+from captum_ssgc.benchmark.summary import SIGNIFICANT, Cell, Summary
+
+# Of n images' signs, 2 in 2^n choices are as extreme as the most extreme result.
+FEW_IMAGES = 5
+_CSV_DIGITS = 8
+
+
+def markdown(summary: Summary) -> str:
+    """The table with its legend."""
+    head = ["", *(f"{column.title} {column.arrow}" for column in summary.columns)]
+    lines = [_line(head), _line(["---", *("---:" for _ in summary.columns)])]
+    for row in summary.rows:
+        cells = [markdown_cell(row.cells.get(c.key), c, row.is_floor) for c in summary.columns]
+        lines.append(_line([f"*{row.title}*" if row.is_floor else row.title, *cells]))
+    return "\n".join([*lines, "", *legend(summary), ""])
+
+
+def markdown_cell(cell: Cell | None, column: Column, is_floor: bool) -> str:
+    """Mean, best in bold, with the marks of the legend."""
+    if cell is None:
+        return "–"
+    text = column.text(cell.mean)
+    text = f"**{text}**" if cell.best else text
+    return text + marks(cell, is_floor)
+
+
+def marks(cell: Cell, is_floor: bool) -> str:
+    """``≈`` and ``▾`` where they apply."""
+    tied = " ≈" if cell.tied and not is_floor else ""
+    return tied + (" ▾" if cell.loses_to else "")
+
+
+def legend(summary: Summary) -> list[str]:
+    """Sentences that explain the table, one per line."""
+    counts = summary.counts
+    lines = [
+        f"{counts['images'] - counts['failed']} images, {counts['evaluated']} detections, "
+        f"{counts['matched']} of them matched to an annotation. ↓ lower is better, ↑ higher is "
+        "better; **bold**: the best method of the column.",
+    ]
+    return [*lines, *notes(summary)] if counts["evaluated"] else lines
+
+
+def notes(summary: Summary) -> list[str]:
+    """What the marks say, and which methods floors beat; one sentence per line."""
+    counts, lines = summary.counts, []
+    if REFERENCE in summary.settings.methods:
+        lines.append(
+            f"≈ not distinguishable from {row_title(REFERENCE)}: paired sign-flip test over "
+            "images, adjusted for the comparisons of the column (Holm), "
+            f"p ≥ {SIGNIFICANT}."
+        )
+        units = counts["images"] - counts["failed"] - counts["empty"]
+        if units <= FEW_IMAGES:
+            lines.append(f"With {units} images no difference can be significant.")
+    return [*lines, *lost_to_floors(summary)]
+
+
+def lost_to_floors(summary: Summary) -> list[str]:
+    """A sentence for each method that some floor beats; one if there is none."""
+    if not summary.settings.floors:
+        return []
+    lines = []
+    for row in summary.rows:
+        lost = []
+        for floor in summary.settings.floors:
+            columns = [
+                column.title
+                for column in summary.columns
+                if column.key in row.cells and floor in row.cells[column.key].loses_to
+            ]
+            if columns:
+                lost.append(f"to “{row_title(floor)}” in {', '.join(columns)}")
+        if lost:
+            lines.append(f"▾ {row.title} loses {'; '.join(lost)}.")
+    return lines or ["No method loses to a floor in any column."]
+
+
+def as_csv(summary: Summary) -> str:
+    """One line per row: means, interval ends, numbers of detections and p-values."""
+    head = ["name", "title", "kind"]
+    for column in summary.columns:
+        key = column.key
+        head += [key, f"{key}_low", f"{key}_high", f"{key}_n", f"{key}_p", f"{key}_p_holm"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for row in summary.rows:
+        line = [row.name, row.title, "floor" if row.is_floor else "method"]
+        for column in summary.columns:
+            cell = row.cells.get(column.key)
+            if cell is None:
+                line += [""] * 6
+                continue
+            numbers = (cell.mean, cell.low, cell.high, cell.count, cell.p, cell.p_holm)
+            line += ["" if number is None else _number(number) for number in numbers]
+        writer.writerow(line)
+    return text.getvalue()
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.{_CSV_DIGITS}g}"

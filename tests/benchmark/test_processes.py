@@ -1,0 +1,132 @@
+"""What only processes can show: being killed, and being many."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from captum_ssgc.benchmark import report
+
+SCRIPT = Path(__file__).with_name("tiny_run.py")
+IMAGES = 5
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def kill_until_finished(start, data, run, moments, delay):
+    """Starts the run again and again; returns how often it was killed before it was through."""
+    kills = 0
+    for moment in moments:
+        process = start(data, run, delay=delay)
+        process.join(moment)
+        if not process.is_alive():
+            break
+        process.kill()
+        process.join()
+        kills += 1
+    if process.exitcode != 0:
+        process = start(data, run)
+        process.join(120)
+    assert process.exitcode == 0
+    return kills
+
+
+def assert_same_and_once(run, finished, numbers_of, stored):
+    assert numbers_of(report(run)) == finished.numbers
+    times = Counter(record["index"] for _, record in stored(run))
+    assert times == dict.fromkeys(range(IMAGES), 1)
+
+
+def test_a_run_that_is_killed_at_random_moments(
+    start, data, finished, numbers_of, stored, tmp_path
+):
+    moments = random.Random(3)
+    run = tmp_path / "run"
+    times = [moments.uniform(0.05, 0.8) for _ in range(5)]
+    assert kill_until_finished(start, data, run, times, delay=0.001) >= 1
+    assert_same_and_once(run, finished, numbers_of, stored)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_many_times(start, data, finished, numbers_of, stored, tmp_path):
+    moments = random.Random(4)
+    for trial in range(8):
+        run = tmp_path / f"run{trial}"
+        times = [moments.uniform(0.01, 1.5) for _ in range(12)]
+        kill_until_finished(start, data, run, times, delay=0.002)
+        assert_same_and_once(run, finished, numbers_of, stored)
+
+
+def run_together(start, data, run, size):
+    port = free_port()
+    processes = [start(data, run, rank=rank, size=size, port=port) for rank in range(size)]
+    for process in processes:
+        process.join(180)
+    assert [process.exitcode for process in processes] == [0] * size
+
+
+def test_two_processes_give_what_one_gives(start, data, finished, numbers_of, stored, tmp_path):
+    run = tmp_path / "run"
+    run_together(start, data, run, size=2)
+    assert_same_and_once(run, finished, numbers_of, stored)
+    owners = {record["index"]: file for file, record in stored(run)}
+    assert owners == {index: f"rank-000{index % 2}.jsonl" for index in range(IMAGES)}
+    assert table_without_time(run) == table_without_time(finished.folder)
+
+
+def table_without_time(run):
+    """The CSV, to the last digit."""
+    with (run / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in rows]
+
+
+def test_another_number_of_processes_goes_on(start, data, finished, numbers_of, stored, tmp_path):
+    run = tmp_path / "run"
+    process = start(data, run, delay=0.01)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any((run / "results").glob("*")):
+        time.sleep(0.02)
+    process.join(1.0)
+    process.kill()
+    process.join()
+    assert not (run / "report.html").exists()
+    run_together(start, data, run, size=3)
+    assert_same_and_once(run, finished, numbers_of, stored)
+
+
+@pytest.mark.slow
+def test_torchrun(data, finished, numbers_of, stored, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    # The package need not be installed.
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2])}
+    subprocess.run([*command, SCRIPT, data, run], check=True, timeout=600, env=environment)
+    assert_same_and_once(run, finished, numbers_of, stored)
+
+
+def test_interrupting_a_process_ends_it_cleanly(start, data, stored, tmp_path):
+    run = tmp_path / "run"
+    process = start(data, run, delay=0.01)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any((run / "results").glob("*")):
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(30)
+    assert process.exitcode == 130
+    assert all("failed" not in record for _, record in stored(run))

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import pytest
+import torch
+from PIL import Image
+
+from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark, runner
+from captum_ssgc.benchmark.evaluation import ImageEvaluation
+
+IMAGES = 5
+
+
+@pytest.fixture
+def run(tiny, data, tmp_path):
+    """Runs in a folder of its own."""
+
+    def again(given=None, data=data, folder=tmp_path / "run", detector=None, **options):
+        detector = detector or tiny.tiny_detector()
+        return run_benchmark(detector, data, folder, given or tiny.settings(), **options)
+
+    return again
+
+
+@pytest.fixture(autouse=True)
+def no_curve_pictures(monkeypatch):
+    """They take longer than all the rest; `finished` has them."""
+    monkeypatch.setattr("captum_ssgc.benchmark.page.curve_pictures", lambda summary: {})
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """The keys of all images that are evaluated; at the key in ``stop`` the user interrupts."""
+    real, keys = ImageEvaluation.record, []
+
+    def record(self, case, key):
+        if key == keys.stop:
+            keys.stop = None
+            raise KeyboardInterrupt
+        keys.append(key)
+        return real(self, case, key)
+
+    class Keys(list):
+        stop = None
+
+    keys = Keys()
+    monkeypatch.setattr(ImageEvaluation, "record", record)
+    return keys
+
+
+@pytest.mark.parametrize("stop", ["0", "3", "4"])
+def test_an_interrupted_run_goes_on_and_gives_the_same(run, evaluated, finished, numbers_of, stop):
+    evaluated.stop = stop
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert evaluated == [str(number) for number in range(int(stop))]
+    assert numbers_of(run()) == finished.numbers
+    assert evaluated == [str(number) for number in range(IMAGES)]
+
+
+def test_a_finished_run_computes_nothing(run, evaluated, finished, numbers_of, tiny, data):
+    summary = run(folder=finished.folder)
+    assert evaluated == []
+    assert numbers_of(summary) == finished.numbers
+
+
+def test_a_line_that_was_cut_off_is_done_again(run, evaluated, finished, numbers_of, tmp_path):
+    run()
+    file = tmp_path / "run" / "results" / "rank-0000.jsonl"
+    file.write_bytes(file.read_bytes()[:-100])
+    del evaluated[:]
+    summary = run()
+    assert evaluated == [str(IMAGES - 1)]
+    assert numbers_of(summary) == finished.numbers
+    assert summary.damaged == 1
+    assert "Damaged lines" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(
+    run, finished, numbers_of, stored, monkeypatch, tmp_path
+):
+    real, calls = os.write, []
+
+    def write(descriptor, content):
+        calls.append(1)
+        if len(calls) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, content)
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(BenchmarkError, match=r"image_003.*No space left.*make room and run"):
+        run()
+    monkeypatch.undo()
+    assert [record["index"] for _, record in stored(tmp_path / "run")] == [0, 1, 2]
+    assert numbers_of(run()) == finished.numbers
+
+
+def test_a_report_that_cannot_be_written_says_so(run, monkeypatch):
+    def replace(file, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("captum_ssgc.benchmark.reporting._replace", replace)
+    with pytest.raises(BenchmarkError, match=r"report in .* cannot be written.*results are safe"):
+        run()
+    monkeypatch.undo()
+    assert run().complete
+
+
+@pytest.fixture
+def spoiled(own_data):
+    """Image 1 is no image, image 3 is missing, image 4 makes the detector raise."""
+    (own_data.parent / "image_001.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (own_data.parent / "image_003.png").unlink()
+    with Image.open(own_data.parent / "image_004.png") as image:
+        image.putpixel((0, 0), (255, 255, 255))
+        image.save(own_data.parent / "image_004.png")
+    return own_data
+
+
+def test_bad_images_are_survived_and_named(run, tiny, spoiled, tmp_path):
+    summary = run(data=spoiled, detector=tiny.tiny_detector(broken=True))
+    assert summary.complete
+    assert summary.counts["failed"] == 3
+    reasons = dict(summary.failures)
+    assert list(reasons) == ["image_001.png", "image_003.png", "image_004.png"]
+    assert reasons["image_001.png"].startswith("cannot be read")
+    assert "does not exist" in reasons["image_003.png"]
+    assert reasons["image_004.png"].startswith("RuntimeError: the detector does not like this")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "3 images could not be evaluated" in page
+    assert "does not like this &lt;image&gt; &amp; says so" in page
+
+
+def test_bad_images_are_tried_again_only_on_request(run, tiny, spoiled, evaluated):
+    run(data=spoiled)
+    assert evaluated == ["0", "2", "4"]
+    image = Image.new("RGB", (64, 48))
+    image.save(spoiled.parent / "image_001.png")
+    run(data=spoiled)
+    assert evaluated == ["0", "2", "4"]
+    summary = run(data=spoiled, retry_failed=True)
+    assert evaluated == ["0", "2", "4", "1"]
+    assert [name for name, _ in summary.failures] == ["image_003.png"]
+    assert summary.counts["images"] == IMAGES
+
+
+def test_one_failure_after_the_other_stops_the_run(run, monkeypatch, evaluated, own_data, stored):
+    monkeypatch.setattr(runner, "FAILURES_IN_A_ROW", 2)
+    for number in (1, 3, 4):
+        (own_data.parent / f"image_{number:03}.png").unlink()
+    with pytest.raises(BenchmarkError, match=r"2 images in a row .*image_004.*--retry-failed"):
+        run(data=own_data)
+    assert evaluated == ["0", "2"]
+    assert run(data=own_data).counts["failed"] == 3
+    assert evaluated == ["0", "2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"seed": 1}, "settings.seed is 0 there and 1 here"),
+        ({"drise_masks": 13}, "settings.drise_masks is 12 there and 13 here"),
+        ({"methods": "odam"}, r"settings.methods is .* there and \[\"odam\"\] here"),
+    ],
+)
+def test_other_settings_are_refused(run, tiny, finished, change, difference):
+    with pytest.raises(BenchmarkError, match=difference):
+        run(tiny.settings(**change), folder=finished.folder)
+
+
+def test_other_weights_are_refused(run, tiny, finished):
+    detector = tiny.tiny_detector()
+    with torch.no_grad():
+        detector.model.features[0].bias += 0.01
+    with pytest.raises(BenchmarkError, match=r"model\.weights is"):
+        run(folder=finished.folder, detector=detector)
+
+
+def test_another_threshold_of_the_detector_is_refused(run, tiny, finished):
+    detector = tiny.tiny_detector()
+    detector.score_threshold = 0.2
+    with pytest.raises(BenchmarkError, match=r"model.options.score_threshold is 0.1 there and 0.2"):
+        run(folder=finished.folder, detector=detector)
+
+
+def test_other_data_are_refused(run, finished, own_data):
+    with pytest.raises(BenchmarkError, match=r"data\.images is 5 there and 4 here"):
+        run(folder=finished.folder, limit=4)
+    content = json.loads(own_data.read_text())
+    content["annotations"][0]["bbox"][0] += 1
+    own_data.write_text(json.dumps(content))
+    with pytest.raises(BenchmarkError, match=r"data\.sha256 is"):
+        run(folder=finished.folder, data=own_data)
+
+
+def test_a_limit_takes_the_first_images(run, finished):
+    summary = run(limit=2)
+    assert summary.counts["images"] == 2
+    assert summary.complete
+
+
+def test_the_report_of_a_run_that_is_not_finished(run, evaluated, tmp_path, finished):
+    evaluated.stop = "3"
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    summary = report(tmp_path / "run")
+    assert summary.counts["images"] == 3
+    assert not summary.complete
+    assert "Not finished: 3 of 5 images" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_report_of_a_finished_run_needs_no_model(finished, numbers_of):
+    assert numbers_of(report(finished.folder)) == finished.numbers
+
+
+def test_the_threads_of_torch_are_left_as_they_were(run, tiny):
+    torch.set_num_threads(2)
+    run(tiny.settings(methods="odam", metrics="pointing-game"), limit=1)
+    assert torch.get_num_threads() == 2
+
+
+def test_only_the_first_process_draws_a_bar(run, tiny, monkeypatch, capsys):
+    few = tiny.settings(methods="odam", metrics="pointing-game")
+    assert run(few, show_progress=True).complete
+    assert "100%" in capsys.readouterr().err
+    monkeypatch.setattr(runner.World, "gather", lambda self, message, device: [message] * self.size)
+    for name, value in (("RANK", 1), ("WORLD_SIZE", 2), ("LOCAL_RANK", 1)):
+        monkeypatch.setenv(name, str(value))
+    assert run(few, show_progress=True) is None
+    assert capsys.readouterr().err == ""
+
+
+def test_results_on_other_machines_are_asked_for(run, monkeypatch, tiny):
+    monkeypatch.setattr(runner.World, "gather", lambda self, message, device: [message] * self.size)
+    for name, value in (("RANK", 0), ("WORLD_SIZE", 2), ("LOCAL_RANK", 0)):
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(BenchmarkError, match="2 of 5 images are missing"):
+        run(tiny.settings(methods="odam", metrics="pointing-game"))
+
+
+def test_a_problem_of_another_process_is_told(run, monkeypatch, tiny):
+    def gather(self, message, device):
+        return [message, "the disk of the other one is full"]
+
+    monkeypatch.setattr(runner.World, "gather", gather)
+    with pytest.raises(BenchmarkError, match="the disk of the other one is full"):
+        run(tiny.settings(methods="odam", metrics="pointing-game"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("synthetic:0", "synthetic:N"), ("synthetic:many", "synthetic:N"), ("a.json", "not exist")],
+)
+def test_data_that_do_not_exist_are_named(run, text, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run(data=text)
+
+
+def test_a_layer_that_does_not_exist_stops_before_anything_is_written(run, tiny, tmp_path):
+    with pytest.raises(ValueError, match="no layer 'body'"):
+        run(tiny.settings(layer="body"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_masks_without_pycocotools(run, tiny, monkeypatch):
+    monkeypatch.setattr("captum_ssgc.benchmark.sources.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'captum-ssgc\[coco\]'"):
+        run()
+    few = tiny.settings(methods="odam", metrics="deletion-insertion")
+    assert run(few, limit=1).complete

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import pytest
+
+from captum_ssgc.benchmark import BenchmarkSettings
+from captum_ssgc.benchmark.columns import columns_of, metrics_named
+from captum_ssgc.benchmark.summary import summarise
+from captum_ssgc.benchmark.tables import as_csv, lost_to_floors, markdown
+
+METHODS = ("odam", "ssgrad-cam", "ssgrad-cam++")
+
+
+def describe(images, **changes):
+    options = {"methods": METHODS, "metrics": "energy-pointing-game", "floors": ("noise", "centre")}
+    settings = BenchmarkSettings(**(options | changes))
+    return {"settings": settings.as_json(), "data": {"images": images}}
+
+
+def record(index, values, seconds=1.0):
+    """An image with these energies in the box; ``None`` for an unmatched detection."""
+    count = len(next(iter(values.values())))
+    return {
+        "index": index, "name": f"{index}.jpg", "reported": count + 1, "above": count,
+        "annotations": 5, "crowd": 1, "unknown_class": 2, "labels": "by name", "problems": [],
+        "detections": [
+            {"annotation": None if value is None else 0} for value in next(iter(values.values()))
+        ],
+        "values": {
+            name: {"zero": [0.0] * count, "ep_b": row, "ep_m": [None] * count}
+            for name, row in values.items()
+        },
+        "curves": {}, "seconds": dict.fromkeys(METHODS, seconds), "total_seconds": 2.0,
+    }  # fmt: skip
+
+
+def energies(odam, plain, ours, noise=0.1, centre=0.2):
+    return dict(zip((*METHODS, "noise", "centre"), (odam, plain, ours, [noise] * len(ours),
+                                                   [centre] * len(ours))))  # fmt: skip
+
+
+def test_means_are_over_detections_and_marks_follow():
+    records = [
+        record(0, energies([0.8, 0.6], [0.1, 0.1], [0.9, 0.5])),
+        record(1, energies([0.7], [0.3], [0.7])),
+        {"index": 2, "name": "bad.jpg", "failed": "why"},
+    ]
+    summary = summarise(records, describe(4))
+    cells = {row.name: row.cells["ep_b"] for row in summary.rows}
+    assert [row.name for row in summary.rows] == [*METHODS, "noise", "centre"]
+    assert cells["odam"].mean == pytest.approx(0.7)
+    assert cells["ssgrad-cam"].mean == pytest.approx(0.5 / 3)
+    assert cells["odam"].best
+    assert cells["ssgrad-cam++"].best
+    assert not cells["ssgrad-cam"].best
+    assert cells["ssgrad-cam"].loses_to == ("centre",)
+    assert cells["noise"].loses_to == ()
+    assert cells["odam"].count == 3
+    assert summary.row("odam").cells["seconds"].mean == pytest.approx(2 / 3)
+    assert "seconds" not in summary.row("noise").cells
+    assert [column.key for column in summary.columns] == ["ep_b", "zero", "seconds"]
+    assert summary.failures == (("bad.jpg", "why"),)
+    assert not summary.complete
+    assert summary.counts == {
+        "images": 3, "failed": 1, "reported": 5, "above": 3, "evaluated": 3, "matched": 3,
+        "annotations": 10, "crowd": 2, "unknown_class": 4,
+    }  # fmt: skip
+
+
+def test_differences_are_tested_image_by_image():
+    records = [
+        record(index, energies([0.5 + 0.01 * (-1) ** index] * 2, [0.2] * 2, [0.5] * 2))
+        for index in range(12)
+    ]
+    summary = summarise(records, describe(12))
+    cells = {row.name: row.cells["ep_b"] for row in summary.rows}
+    assert cells["odam"].p == 1.0
+    assert cells["odam"].tied
+    assert cells["ssgrad-cam"].p == 2 / 2**12
+    assert cells["ssgrad-cam"].p_holm == 4 * 2 / 2**12
+    assert not cells["ssgrad-cam"].tied
+    assert cells["ssgrad-cam++"].p is None
+    assert not cells["ssgrad-cam++"].tied
+    assert summary.row("odam").cells["zero"].p is None
+
+
+def test_pairs_need_both_values():
+    records = [record(0, energies([0.5, 0.9], [0.2, None], [0.5, None])) for _ in range(3)]
+    summary = summarise(records, describe(3))
+    assert summary.row("odam").cells["ep_b"].p == 1.0
+
+
+def test_without_the_reference_nothing_is_tested():
+    records = [record(0, energies([0.5], [0.2], [0.5]))]
+    summary = summarise(records, describe(1, methods=("odam", "ssgrad-cam")))
+    assert all(cell.p is None for row in summary.rows for cell in row.cells.values())
+    assert "≈" not in markdown(summary)
+
+
+def test_an_equal_column_has_no_best():
+    summary = summarise([record(0, energies([0.5], [0.5], [0.5]))], describe(1))
+    assert not any(row.cells["ep_b"].best for row in summary.rows)
+
+
+def test_the_examples_are_best_median_and_worst():
+    values = [0.3, 0.9, None, 0.1, 0.5]
+    records = [
+        record(0, energies(values[:2], values[:2], values[:2])),
+        record(7, energies(values[2:], values[2:], values[2:])),
+    ]
+    summary = summarise(records, describe(2))
+    places = [(place.index, place.row, place.merit) for place in summary.examples["odam"]]
+    assert places == [(0, 1, 0.9), (0, 0, 0.3), (7, 1, 0.1)]
+    assert summary.merit == "energy in the annotated box"
+    assert set(summary.examples) == set(METHODS)
+
+
+def test_records_are_read_once_and_not_kept():
+    alive = []
+
+    class Watched(dict):
+        def __del__(self):
+            alive.remove(id(self))
+
+    def records():
+        for index in range(30):
+            one = Watched(record(index, energies([0.5], [0.2], [0.5])))
+            alive.append(id(one))
+            yield one
+            del one
+            assert len(alive) <= 1
+
+    assert summarise(records(), describe(30)).counts["evaluated"] == 30
+
+
+def test_no_images_make_an_empty_table():
+    summary = summarise([], describe(5))
+    assert summary.columns == ()
+    assert "0 images" in markdown(summary)
+    assert as_csv(summary).count("\n") == 6
+
+
+def test_markdown_and_csv():
+    records = [record(0, energies([0.8], [0.1], [0.9])), record(1, energies([0.7], [0.1], [0.9]))]
+    summary = summarise(records, describe(2))
+    lines = markdown(summary).splitlines()
+    assert lines[0] == "|  | eP(b) ↑ | Zero ↓ | s / det. ↓ |"
+    assert lines[2] == "| ODAM | 0.750 ≈ | 0.0 % | 1 |"
+    assert lines[4] == "| SSGrad-CAM++ | **0.900** | 0.0 % | 1 |"
+    assert lines[6] == "| *Centre prior* | 0.200 | 0.0 % | – |"
+    assert lost_to_floors(summary) == ["▾ SSGrad-CAM loses to “Centre prior” in eP(b)."]
+    head, first, *_ = (line.split(",") for line in as_csv(summary).splitlines())
+    assert dict(zip(head, first))["ep_b"] == "0.75"
+    assert dict(zip(head, first))["ep_b_n"] == "2"
+    assert dict(zip(head, first))["ep_b_p_holm"] == "1"
+
+
+def test_all_metrics_are_the_table_and_more_is_named():
+    assert metrics_named("all") == metrics_named(
+        ["evidence-energy", "pointing-game", "deletion-insertion", "energy-pointing-game"]
+    )
+    assert metrics_named(["infidelity", "all"])[-1] == "infidelity"
+    assert [column.title for column in columns_of(metrics_named("all"))][:9] == [
+        "Del s1", "Ins s1", "Del s2", "Ins s2", "P(b)", "P(m)", "eP(b)", "eP(m)", "Evidence"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", ["pointing", [], ["all", "x"]])
+def test_unknown_metrics_are_refused(names):
+    with pytest.raises(ValueError, match="metrics: expected all or some of deletion-insertion"):
+        metrics_named(names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"methods": "cam"}, ValueError, "method: expected one of"),
+        ({"floors": ("noise", "sky")}, ValueError, "floors: expected some of .* got 'sky'"),
+        ({"preset": "x"}, ValueError, "preset: expected one of"),
+        ({"output": "x"}, ValueError, "output: expected one of"),
+        ({"mask": "circle"}, ValueError, "mask: expected"),
+        ({"score_above": 1.5}, ValueError, r"score_above: expected a number in \[0, 1\]"),
+        ({"drise_masks": 0}, ValueError, "drise_masks: expected at least 1, got 0"),
+        ({"threads": 1.5}, TypeError, "threads: expected a whole number, got 1.5"),
+        ({"max_detections": True}, TypeError, "max_detections: expected a whole number"),
+    ],
+)
+def test_wrong_settings_are_refused(changes, error, message):
+    with pytest.raises(error, match=message):
+        BenchmarkSettings(**changes)
+
+
+def test_settings_come_back_from_json():
+    settings = BenchmarkSettings(methods="odam", layer="a.b", metrics="all", floors=())
+    assert BenchmarkSettings.from_json(settings.as_json()) == settings
+    assert settings.layer == ("a.b",)
+    assert BenchmarkSettings(preset="drise").score_threshold == 0.5
