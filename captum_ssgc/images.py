@@ -66,7 +66,7 @@ def _open(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             return ImageOps.exif_transpose(image).convert("RGB")
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, ImportError):  # ultralytics patches in a plugin of its own
         raise ValueError(f"{path} is not an image file that Pillow can read.") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from None

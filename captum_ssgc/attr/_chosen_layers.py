@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from captum_ssgc.attr._layer_map import SATURATED
@@ -15,6 +16,7 @@ from captum_ssgc.detector import Detector
 from captum_ssgc.instance_score import InstanceScoreWrapper
 
 Reshape = Callable[[Tensor], Tensor]
+CLASS_OUTPUTS = ("score", "logit")
 
 
 class ChosenLayers:
@@ -103,12 +105,15 @@ class ChosenLayers:
         That is how a layer looks that is not known as a pyramid level, but feeds another one.
         """
         wrapper = self._wrapper
-        if self.several or wrapper is None or instances is None or output != "score":
+        if self.several or wrapper is None or instances is None or output not in CLASS_OUTPUTS:
             return
         if len(wrapper.detector.level_layers()) < 2:
             return
         dead = gradient.flatten(1).abs().amax(1) == 0
-        dead = dead & (scores > SATURATED) & (scores < 1.0 - SATURATED)
+        reported = torch.cat([instance.scores for instance in instances]).to(dead.device)
+        dead = dead & (reported > SATURATED) & (reported < 1.0 - SATURATED)
+        if output == "score":
+            dead = dead & (scores > SATURATED) & (scores < 1.0 - SATURATED)
         if bool(dead.any()):
             right = wrapper.detector.layer_for(instances[int(dead.nonzero()[0])], 0)
             raise ValueError(

@@ -90,12 +90,12 @@ class LayerCAM(LayerAttribution, GradientAttribution):
             relu_attributions: keep the positive part (the method); otherwise both signs.
             attr_dim_summation: sum over the channels; otherwise every channel's contribution.
             grad_kwargs: passed on to ``torch.autograd.grad``.
+            **options: keywords of the method's map function.
             interpolate_mode: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``: bring the map to image
                 pixels through the detector's own resize and padding; ``None``: leave it on the
                 layer's grid.
             fuse_layers: ``"max"`` or ``"mean"``: for a list of layers, join their maps in image
                 pixels.
-            **options: keywords of the method's map function.
 
         Returns:
             ``(N, 1, h, w)``, or ``(N, 1, H, W)`` with ``interpolate_mode``, values >= 0 and not
@@ -139,11 +139,11 @@ class LayerCAM(LayerAttribution, GradientAttribution):
             attribute_to_layer_input: use what the layer takes instead of what it gives.
             relu_attributions: keep the positive part (the method); otherwise both signs.
             attr_dim_summation: sum over the channels; otherwise every channel's contribution.
+            **options: keywords of the method's map function.
             interpolate_mode: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``: bring the maps to
                 image pixels; ``None``: leave them on the layer's grid.
             fuse_layers: ``"max"`` or ``"mean"``: for a list of layers, join their maps in image
                 pixels.
-            **options: keywords of the method's map function.
 
         Returns:
             ``(K, 1, h, w)``, or ``(K, 1, H, W)`` with ``interpolate_mode``; a tuple of them for a

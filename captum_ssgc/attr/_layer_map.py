@@ -38,10 +38,19 @@ class MapOptions:
             )
 
     def for_instance(self, row: int, count: int) -> MapOptions:
-        """The same with the mask of one instance, where there is a mask for each of ``count``."""
-        if isinstance(self.mask, Tensor) and self.mask.dim() == 4 and len(self.mask) == count:
-            return replace(self, mask=self.mask[row : row + 1])
-        return self
+        """The same with the mask of one instance, where there is a mask for each of ``count``.
+
+        Raises:
+            ValueError: if there are neither one nor ``count`` masks.
+        """
+        if not isinstance(self.mask, Tensor) or self.mask.dim() != 4 or len(self.mask) == 1:
+            return self
+        if len(self.mask) != count:
+            raise ValueError(
+                f"mask: expected one for all or one for each of {count} instances, got "
+                f"{len(self.mask)}."
+            )
+        return replace(self, mask=self.mask[row : row + 1])
 
 
 def on_grid(

@@ -86,7 +86,7 @@ class DRISE(PerturbationAttribution):
     @log_usage()
     def attribute(
         self,
-        inputs: Tensor,
+        inputs: Tensor | tuple[Tensor, ...],
         target: Any = None,
         additional_forward_args: Any = None,
         perturbations_per_eval: int = 1,
@@ -96,7 +96,7 @@ class DRISE(PerturbationAttribution):
         grid: tuple[int, int] = (16, 16),
         probability: float = 0.5,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
+    ) -> Any:
         """Attribute one detection per example; all examples see the same masks.
 
         Args:
@@ -113,20 +113,22 @@ class DRISE(PerturbationAttribution):
             generator: seeds the masks; ``None`` for torch's default generator.
 
         Returns:
-            ``(N, 1, H, W)`` in image pixels, values >= 0 and not normalised.
+            ``(N, 1, H, W)`` in image pixels, values >= 0 and not normalised; in a tuple where
+            ``inputs`` is one.
 
         Raises:
             IndexError: if ``target`` is out of range.
             ValueError, TypeError: for a wrong target or option.
         """
-        instances, _ = targeted_instances(self._wrapper, inputs, target, additional_forward_args)
-        shape = MaskShape((inputs.shape[-2], inputs.shape[-1]), grid, probability)
+        images = inputs[0] if isinstance(inputs, tuple) else inputs
+        instances, _ = targeted_instances(self._wrapper, images, target, additional_forward_args)
+        shape = MaskShape((images.shape[-2], images.shape[-1]), grid, probability)
         found = self._heat_maps(
-            inputs, instances, shape, n_masks, perturbations_per_eval, show_progress, generator
+            images, instances, shape, n_masks, perturbations_per_eval, show_progress, generator
         )
         result = torch.cat(found)
         _warn_if_never_found(result, n_masks, stacklevel=4)
-        return result
+        return (result,) if isinstance(inputs, tuple) else result
 
     def attribute_instances(
         self,

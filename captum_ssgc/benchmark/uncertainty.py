@@ -88,8 +88,9 @@ def sign_flip_test(differences: Array, seed: int, flips: int = SIGN_FLIPS) -> Ar
     Example:
         >>> import numpy as np
         >>> from captum_ssgc.benchmark.uncertainty import sign_flip_test
-        >>> sign_flip_test(np.array([[1.0], [2.0], [3.0]]), 0)   # 2 of 8 sign vectors are as far
-        array([0.25])
+        >>> differences = np.array([[1.0], [2.0], [3.0]])   # 2 of 8 sign vectors are as far
+        >>> sign_flip_test(differences, 0).tolist()
+        [0.25]
     """
     images, columns = differences.shape
     if not images:
@@ -122,8 +123,8 @@ def holm(p_values: Array) -> Array:
     Example:
         >>> import numpy as np
         >>> from captum_ssgc.benchmark.uncertainty import holm
-        >>> holm(np.array([0.01, 0.04, 0.03]))
-        array([0.03, 0.06, 0.06])
+        >>> holm(np.array([0.01, 0.04, 0.03])).round(2).tolist()
+        [0.03, 0.06, 0.06]
     """
     adjusted = np.full(p_values.shape, np.nan)
     known = np.flatnonzero(np.isfinite(p_values))

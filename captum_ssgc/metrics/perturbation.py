@@ -53,7 +53,8 @@ def deletion(
     Notes:
         Each map costs ``S - 1`` changed images with the budget of the whole image, ``S`` with that
         of a box; the image as it is and the baseline are run once and shared. Tied pixels go in
-        reading order. Where ``S`` does not divide the budget, counts are rounded, half up.
+        the order that the settings' ``ties`` says. Where ``S`` does not divide the budget, counts
+        are rounded, half up.
 
     References:
         V. Petsiuk et al., RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC

@@ -90,6 +90,13 @@ def test_fusing_levels(method, joined, wrapper, image):
     torch.testing.assert_close(one, fused[2:3])
 
 
+@each_cam
+def test_a_tuple_in_gives_a_tuple_out(method, wrapper, image):
+    cam = method(wrapper, wrapper.model.fine)
+    (found,) = cam.attribute((image,), target=0)
+    assert torch.equal(found, cam.attribute(image, target=0))
+
+
 def test_a_batch_with_its_own_targets(wrapper, detections, image):
     batch = torch.cat([image, image.flip(-1), image.flip(-2)])
     targets = on_level(detections, 0)[:3]
@@ -170,9 +177,9 @@ def test_every_output_can_be_explained(output, detector, detections, image):
 
 
 @pytest.fixture(scope="module")
-def real(faster_rcnn):
+def real(mask_rcnn):
     pixels = torch.rand(1, 3, 75, 101, generator=torch.Generator().manual_seed(3))
-    detector = ssgc.wrap_detector(faster_rcnn)
+    detector = ssgc.wrap_detector(mask_rcnn)
     detections = detector.detect(pixels)[0]
     assert len(detections) >= 5
     assert len(set(detections.levels.tolist())) >= 2

@@ -105,7 +105,8 @@ def test_the_wrong_pyramid_level_names_the_right_one(wrapper, detections, image,
         getattr(cam, call)(image, argument)
 
 
-def test_a_layer_inside_another_levels_branch_names_the_right_one(image, make_detector):
+@pytest.mark.parametrize("output", ["score", "logit"])
+def test_a_layer_inside_another_levels_branch_names_the_right_one(image, make_detector, output):
     """Not a recommended layer itself, but before one: found by its gradient, which is zero."""
     detector = make_detector()
     model = detector.model
@@ -116,7 +117,7 @@ def test_a_layer_inside_another_levels_branch_names_the_right_one(image, make_de
     )
     found = detector.detect(image)[0]
     coarse = int((found.levels == 1).nonzero())
-    cam = ssgc.ODAM(ssgc.InstanceScoreWrapper(detector, found), inner)
+    cam = ssgc.ODAM(ssgc.InstanceScoreWrapper(detector, found, output=output), inner)
     with pytest.raises(ValueError, match=r"'fine.0' .*another pyramid level.*use layer 'coarse'"):
         cam.attribute(image, target=coarse)
 
@@ -170,6 +171,11 @@ def test_a_layer_that_gives_several_tensors(image):
 def test_a_mask_of_the_wrong_shape(cam, image, shape):
     with pytest.raises(ValueError, match=r"mask: expected shape \(1\|1, 1\|2, h, w\).*\(8, 8\)"):
         cam.attribute(image, target=0, mask=torch.ones(shape))
+
+
+def test_a_wrong_number_of_masks(cam, image):
+    with pytest.raises(ValueError, match="one for each of 2 instances, got 3"):
+        cam.attribute_instances(image, [0, 1], mask=torch.ones(3, 1, 8, 8))
 
 
 def test_a_mask_of_the_wrong_kind(cam, image):

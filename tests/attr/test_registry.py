@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import references
 import torch
 from captum.attr import LayerGradCam
 
@@ -41,6 +42,17 @@ def test_names():
 def test_a_method_without_gradients_has_no_map_function():
     with pytest.raises(TypeError, match="D-RISE is no function of activations and gradients"):
         METHODS["d-rise"].bound()
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].gradient_based])
+def test_every_method_has_a_class_and_a_slow_version(name):
+    """Grad-CAM's class is Captum's own."""
+    function = METHODS[name].maps
+    assert callable(getattr(references, function.__name__))
+    public = [getattr(ssgc.attr, entry) for entry in ssgc.attr.__all__]
+    classes = [entry for entry in public if isinstance(entry, type)]
+    own = [entry for entry in classes if getattr(entry, "maps", None) is function]
+    assert len(own) == (0 if name == "grad-cam" else 1)
 
 
 def by_method(explained):

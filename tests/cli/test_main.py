@@ -45,7 +45,7 @@ def test_without_a_command_help_is_shown(run: Callable[..., Any]) -> None:
     outcome = run()
     assert outcome.code == 0
     for command in cli.COMMANDS:
-        assert f"  {command} " in outcome.out
+        assert f"\n    {command}" in outcome.out
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -56,7 +56,7 @@ def test_help_has_groups_methods_and_examples(run: Callable[..., Any], command: 
     assert f"examples:\n  captum-ssgc {command}" in outcome.out
     for method in METHODS:
         assert method in outcome.out
-    assert "\nexplanation:\n" in outcome.out
+    assert ("\nmeasurement:\n" if command == "benchmark" else "\nexplanation:\n") in outcome.out
     assert max(map(len, outcome.out.splitlines())) <= 100
 
 
