@@ -18,7 +18,7 @@ import captum_ssgc
 from captum_ssgc.cli.help_format import HelpFormatter
 from captum_ssgc.cli.messages import FAILED, CommandError, complain
 
-COMMANDS = ("demo", "explain", "benchmark")
+COMMANDS = ("demo", "explain", "evaluate", "benchmark")
 
 _DESCRIPTION = "Which pixels made the detector find this object? Heat maps for single detections."
 _EPILOG = """\

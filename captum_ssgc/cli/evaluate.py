@@ -1,0 +1,203 @@
+"""``captum-ssgc evaluate``: how good the heat maps of an image's detections are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from captum_ssgc.cli.explain import complain_of_nothing, explanations_of, prepare_folder
+from captum_ssgc.cli.folders import ResultFolders
+from captum_ssgc.cli.help_format import HelpFormatter
+from captum_ssgc.cli.messages import (
+    DONE,
+    EXPECTED_ERRORS,
+    FAILED,
+    complain,
+    progress,
+    say,
+    table,
+    warnings_as_lines,
+)
+from captum_ssgc.cli.models import check_layers, load_detector
+from captum_ssgc.cli.options import (
+    add_explanation_options,
+    add_general_options,
+    add_model_options,
+    explain_arguments,
+    model_choice,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from captum_ssgc.detector import Detector
+    from captum_ssgc.explanation import Explanation
+    from captum_ssgc.metrics import DeletionInsertion
+
+PRESETS = ("yamauchi2024", "drise", "odam")
+_CURVES = {"Del s1": "s1", "Del s2": "s2", "Ins s1": "s1", "Ins s2": "s2"}
+
+_DESCRIPTION = """\
+Measure the heat maps of an image's detections, for one method or several.
+
+Deletion (lower is better) and Insertion (higher is better), each with the score of the detection's
+own candidate (s1) and with the best match among the outputs of the changed image (s2), and whether
+the map's maximum (P) and how much of its energy (eP) lies in the predicted box. The table is
+printed; for every image a picture of the curves and a JSON file are written.
+"""
+_EPILOG = """\
+examples:
+  captum-ssgc evaluate street.jpg
+  captum-ssgc evaluate street.jpg --method odam,ssgrad-cam++ --top-k 3
+  captum-ssgc evaluate photo.jpg --model onnx:yolox_nano.onnx --preset odam
+
+exit codes: 0 all measured; 1 nothing detected in some image; 2 something failed.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure the heat maps of images",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        usage="captum-ssgc evaluate IMAGE... [options]",
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="image file")
+    add_model_options(parser)
+    add_explanation_options(parser)
+    group = parser.add_argument_group("measurement")
+    group.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default=PRESETS[0],
+        help="whose settings of Deletion and Insertion, one of %(choices)s (default: %(default)s)",
+    )
+    add_general_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure every image; the exit code is the worst of all."""
+    arguments = explain_arguments(args)
+    prepare_folder(args.output_dir)
+    detector = load_detector(model_choice(args))
+    check_layers(detector, arguments["layer"])
+    folders = ResultFolders(args.output_dir)
+    return max(
+        [_evaluate_one(path, detector, args, folders) for path in progress(args.images, "image")]
+    )
+
+
+def _evaluate_one(
+    path: Path, detector: Detector, args: argparse.Namespace, folders: ResultFolders
+) -> int:
+    from captum_ssgc.explanation import NoDetectionError
+    from captum_ssgc.images import load_image
+
+    try:
+        with warnings_as_lines(str(path)):
+            image = load_image(path)
+            found = explanations_of(image, detector, args)
+            measured, curves = _measure(image, detector, found, args.preset)
+            folder = folders.folder_for(f"{path.stem}_evaluation", str(path))
+            names = [f"{folder.name}_curves.png", f"{folder.name}.json"]
+            _picture(curves, f"{path.name} · mean of {len(measured[0])} detections").savefig(
+                folder / names[0]
+            )
+            record = {"image": str(path), "preset": args.preset, "files": names}
+            rows = [one for of_detection in zip(*measured, strict=True) for one in of_detection]
+            (folder / names[1]).write_text(json.dumps({**record, "maps": rows}, indent=2) + "\n")
+    except NoDetectionError as error:
+        return complain_of_nothing(error, str(path), args.score_threshold)
+    except EXPECTED_ERRORS as error:
+        complain(error, about=str(path), with_traceback=args.traceback)
+        return FAILED
+    _print(path.name, measured)
+    say(f"  -> {folder / names[0]} and {names[1]}\n")
+    return DONE
+
+
+def _measure(
+    image: Any, detector: Detector, found: Sequence[Explanation], preset: str
+) -> tuple[list[list[dict[str, Any]]], dict[str, DeletionInsertion]]:
+    """For each method the figures of every detection; and the curves."""
+    import torch
+
+    from captum_ssgc.metrics import deletion_insertion, energy_pointing_game, pointing_game
+
+    methods = list(dict.fromkeys(one.method for one in found))
+    by_method = {name: [one for one in found if one.method == name] for name in methods}
+    indices = [one.index for one in by_method[methods[0]]]
+    device = found[0].heat_map.device
+    detections = detector.detect(image.to(device))[0][indices]
+    maps = {name: torch.stack([one.heat_map for one in ones]) for name, ones in by_method.items()}
+    curves = deletion_insertion(detector, image.to(device), detections, maps, preset)
+    measured = []
+    for name, ones in by_method.items():
+        both = (curves[name].deletion, curves[name].insertion)
+        figures = {
+            column: both[column.startswith("Ins")][score].area.tolist()
+            for column, score in _CURVES.items()
+        }
+        boxes = detections.boxes
+        figures["P"] = pointing_game(maps[name], boxes=boxes).values.tolist()
+        figures["eP"] = energy_pointing_game(maps[name], boxes=boxes).values.tolist()
+        measured.append(
+            [
+                {
+                    "label": one.label,
+                    "score": one.score,
+                    "method": name,
+                    **{column: values[row] for column, values in figures.items()},
+                }
+                for row, one in enumerate(ones)
+            ]
+        )
+    return measured, curves
+
+
+def _picture(curves: dict[str, DeletionInsertion], title: str) -> Figure:
+    """Deletion and Insertion with s1, the mean over the detections, one line for each method."""
+    from matplotlib.figure import Figure
+
+    from captum_ssgc.visualization import curves as draw
+
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    panels = figure.subplots(1, 2)
+    for ax, (name, what) in zip(
+        panels, (("Deletion", "removed"), ("Insertion", "added")), strict=True
+    ):
+        chosen = {
+            method: (of.deletion if name == "Deletion" else of.insertion)["s1"]
+            for method, of in curves.items()
+        }
+        first = next(iter(chosen.values()))
+        draw(
+            first.fractions.cpu(),
+            {method: one.scores.nanmean(0).cpu() for method, one in chosen.items()},
+            ax=ax,
+            title=f"{name} (s1, {'lower' if name == 'Deletion' else 'higher'} is better)",
+            x_label=f"share of pixels {what}",
+            y_label="score, first point = 1" if name == "Deletion" else "score",
+        )
+    return figure
+
+
+def _print(name: str, measured: Sequence[Sequence[dict[str, Any]]]) -> None:
+    columns = [*_CURVES, "P", "eP"]
+    rows = []
+    for number, of_detection in enumerate(zip(*measured, strict=True), start=1):
+        for place, one in enumerate(of_detection):
+            known = [str(number), one["label"], f"{one['score']:.3f}"] if not place else [""] * 3
+            rows.append([*known, one["method"], *(f"{one[column]:.3f}" for column in columns)])
+    shown = table(["#", "label", "score", "method", *columns], rows, right=["#", "score", *columns])
+    say(f"{name}: Deletion lower, all others higher is better")
+    say("\n".join(f"  {line}" for line in shown.splitlines()))
