@@ -22,8 +22,8 @@ class Curve:
     """One kind of curve: what pixels are turned into what, how many, and what is read.
 
     ``before`` and ``after`` are ``(N, 3, H, W)``; ``counts`` is ``(G, S + 1)``, the pixels that
-    have turned at each point of each detection's curve; ``ties`` is ``(H * W,)``, the order in which
-    tied pixels turn.
+    have turned at each point of each detection's curve; ``ties`` is ``(H * W,)``, the order in
+    which tied pixels turn.
     """
 
     before: Tensor

@@ -38,7 +38,7 @@ def canvas_of(path: Path) -> tuple[Tensor, float]:
 def is_annotated(
     box: Tensor, category: int, annotations: list[dict[str, Any]], scale: float
 ) -> bool:
-    """Whether the annotation of that class with the highest IoU has more than 0.5 and is not small."""
+    """Whether the best annotation of that class overlaps by more than 0.5 and is not small."""
     boxes = [entry["bbox"] for entry in annotations if entry["category_id"] == category]
     if not boxes:
         return False
