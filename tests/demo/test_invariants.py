@@ -1,4 +1,4 @@
-"""DESIGN section 3, invariants (a) to (c), with trained weights, on every detection of 20 scenes."""
+"""Invariants (a) to (c) with trained weights, on every detection of 20 scenes."""
 
 from __future__ import annotations
 
