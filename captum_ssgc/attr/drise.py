@@ -49,7 +49,9 @@ class DRISE(PerturbationAttribution):
         * A cell is ``ceil(H / h)`` pixels high, as in the RISE source code; the paper rounds down,
           which leaves pixels uncovered where ``h`` does not divide ``H``.
         * The sum is divided by ``N p``, so that a pixel's value estimates the expected weight given
-          that it is visible; the source leaves the scale open.
+          that it is visible; the source leaves the scale open. It is not divided by how often that
+          very pixel was visible, as xaitk-saliency does; the ranks of pixels that do not matter
+          then follow the noise of the masks.
 
     References:
         V. Petsiuk et al., Black-box Explanation of Object Detectors via Saliency Maps, CVPR 2021,
