@@ -42,4 +42,8 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    _HOMES,
+    subpackages=("attr", "benchmark", "data", "demo", "detectors", "metrics", "visualization"),
+)

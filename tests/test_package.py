@@ -30,6 +30,18 @@ def test_every_public_name_resolves(package):
         module.no_such_name  # noqa: B018
 
 
+def test_subpackages_are_attributes():
+    program = (
+        "import captum_ssgc as ssgc\n"
+        "print(len(ssgc.demo.scene(3).labels), ssgc.metrics.pointing_game.__name__,\n"
+        "      ssgc.detectors.Letterbox.__name__, 'attr' in dir(ssgc))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["3", "pointing_game", "Letterbox", "True"]
+
+
 def test_importing_is_cheap():
     program = (
         "import sys, captum_ssgc, captum_ssgc.attr, captum_ssgc.detectors\n"

@@ -148,6 +148,21 @@ def test_drise_alone_needs_neither_layer_nor_gradient():
         ssgc.explain(network, torch.ones(1, 3, 16, 16), "odam")
 
 
+def test_several_layers_are_joined_by_their_maximum(detector, image, wrapper):
+    """``stem`` and ``fine`` both lead to the best detection, on different grids."""
+    names = ["stem", "fine"]
+    [joined] = ssgc.explain(detector, image, "ssgrad-cam++", top_k=1, layer=names)
+    [first, second] = (
+        ssgc.explain(detector, image, "ssgrad-cam++", top_k=1, layer=name)[0].heat_map
+        for name in names
+    )
+    assert joined.layer == "stem, fine"
+    assert not torch.allclose(first, second)
+    assert torch.equal(joined.heat_map, torch.maximum(first, second))
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, [detector.model.stem, detector.model.fine])
+    torch.testing.assert_close(cam.attribute(image, 0, fuse_layers="max")[0, 0], joined.heat_map)
+
+
 def test_options_of_single_methods(detector, image, wrapper):
     options = {"odam": {"smoothing": 1.0}}
     found = ssgc.explain(detector, image, ["odam", "ssgrad-cam"], top_k=1, method_options=options)
