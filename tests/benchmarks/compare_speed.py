@@ -43,7 +43,6 @@ def build(count: int) -> tuple[torch.nn.Module, Tensor]:
 def gradient_contestants(model: torch.nn.Module, image: Tensor) -> dict[str, Callable[[], object]]:
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import FasterRCNNBoxScoreTarget
-    from pytorch_grad_cam.utils.reshape_transforms import fasterrcnn_reshape_transform
 
     detector = ssgc.wrap_detector(model)
     detections = detector.detect(image)[0]
@@ -67,7 +66,7 @@ def gradient_contestants(model: torch.nn.Module, image: Tensor) -> dict[str, Cal
 
     def grad_cam() -> object:
         maps = []
-        cam = GradCAM(model, [model.backbone], reshape_transform=fasterrcnn_reshape_transform)
+        cam = GradCAM(model, [model.backbone.body.layer4])
         for target in range(len(detections)):
             wanted = FasterRCNNBoxScoreTarget(
                 labels=[int(detections.labels[target])],
