@@ -23,8 +23,9 @@ class Detector(ABC):
     """One model behind one interface: run it, read what it found, score chosen candidates.
 
     An adapter implements :meth:`run`, :meth:`select`, :meth:`values`, :meth:`geometry` and
-    :meth:`target_layers`, and :meth:`level_layers` and :meth:`reshape_transform_for` where they
-    apply; everything else in this package is written against this class.
+    :meth:`target_layers`, and :meth:`level_layers`, :meth:`reshape_transform_for` and
+    :meth:`run_from` where they apply; everything else in this package is written against this
+    class.
 
     Args:
         model: the vendor's module, unmodified; it holds the layers that can be attributed.
@@ -46,6 +47,19 @@ class Detector(ABC):
         Returns:
             The adapter's raw output, with its graph where gradients are enabled.
         """
+
+    def run_from(self, raw: Any, images: Tensor, detections: Sequence[Detections]) -> Any:
+        """What ``run(images, detections)`` gives, from a full run of the same images.
+
+        An adapter overrides this where the full run already holds the candidates, or most of the
+        work for them; here they are run for.
+
+        Args:
+            raw: of ``run(images)``.
+            images: ``(N, 3, H, W)``.
+            detections: one per image.
+        """
+        return self.run(images, detections)
 
     @abstractmethod
     def select(self, raw: Any) -> list[Detections]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,28 +44,28 @@ class EmblemHint(nn.Module):
     """A 1 x 1 convolution per pyramid level and its loss; used in training only.
 
     Args:
-        channels: Channels of the pyramid.
+        channels: Channels of the pyramid: one number for all levels, or one for each.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int | Sequence[int]) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(nn.Conv2d(channels, len(CLASS_NAMES), 1) for _ in STRIDES)
+        widths = [channels] * len(STRIDES) if isinstance(channels, int) else channels
+        self.heads = nn.ModuleList(nn.Conv2d(width, len(CLASS_NAMES), 1) for width in widths)
 
-    def forward(self, features: dict[str, Tensor], cells: list[Tensor]) -> Tensor:
+    def forward(self, features: Sequence[Tensor], cells: Sequence[Tensor]) -> Tensor:
         """The loss of one batch.
 
         Args:
-            features: Pyramid levels ``"0"``, ``"1"``, ``"2"``, each ``(N, C, h, w)``.
+            features: Pyramid levels of strides 8, 16 and 32, each ``(N, C, h, w)``.
             cells: Targets of :func:`emblem_cells`, stacked: ``(N, h, w)`` per level.
 
         Returns:
             A scalar: cross entropy, half from emblem cells and half from the others.
         """
         loss = torch.zeros(())
-        for level, (head, target) in enumerate(zip(self.heads, cells)):
-            each = F.cross_entropy(
-                head(features[str(level)]), target, ignore_index=_IGNORED, reduction="none"
-            )
+        for head, level, target in zip(self.heads, features, cells, strict=True):
+            named = head(level)
+            each = F.cross_entropy(named, target, ignore_index=_IGNORED, reduction="none")
             for chosen in (target > 0, target == 0):
                 loss = loss + (each * chosen).sum() / chosen.sum().clamp(min=1) / 2
         return loss / len(self.heads)

@@ -150,6 +150,11 @@ class CandidateDetector(Detector):
             )
         return CandidateOutput(output, geometry)
 
+    def run_from(
+        self, raw: CandidateOutput, images: Tensor, detections: Sequence[Detections]
+    ) -> CandidateOutput:
+        return raw
+
     @torch.no_grad()
     def select(self, raw: CandidateOutput) -> list[Detections]:
         found = []

@@ -117,6 +117,11 @@ class OneStageDetector(Detector):
             reported=reported,
         )
 
+    def run_from(
+        self, raw: OneStageOutput, images: Tensor, detections: Sequence[Detections]
+    ) -> OneStageOutput:
+        return raw
+
     @torch.no_grad()
     def select(self, raw: OneStageOutput) -> list[Detections]:
         if raw.reported is None:

@@ -96,10 +96,14 @@ class TwoStageDetector(Detector):
         canvas: ImageList = read.pop("images")
         geometry = canvas_geometry((images.shape[-2], images.shape[-1]), canvas)
         if detections is not None:
-            read["proposals"] = [
-                geometry.boxes_to_canvas(chosen.regions.to(images.device)) for chosen in detections
-            ]
+            read["proposals"] = self._proposals_of(detections, geometry, images.device)
         return TwoStageOutput(geometry=geometry, image_sizes=canvas.image_sizes, **read)
+
+    def run_from(
+        self, raw: TwoStageOutput, images: Tensor, detections: Sequence[Detections]
+    ) -> TwoStageOutput:
+        proposals = self._proposals_of(detections, raw.geometry, images.device)
+        return TwoStageOutput(raw.features, raw.geometry, raw.image_sizes, proposals)
 
     @torch.no_grad()
     def select(self, raw: TwoStageOutput) -> list[Detections]:
@@ -171,6 +175,12 @@ class TwoStageDetector(Detector):
         names = getattr(pool, "featmap_names", [])
         layers = [blocks[int(name)] for name in names if name.isdigit() and int(name) < len(blocks)]
         return [*layers, blocks[-1]] if "pool" in names else layers
+
+    @staticmethod
+    def _proposals_of(
+        detections: Sequence[Detections], geometry: ImageGeometry, device: torch.device
+    ) -> list[Tensor]:
+        return [geometry.boxes_to_canvas(chosen.regions.to(device)) for chosen in detections]
 
     def _levels(self, proposals: Tensor) -> Tensor:
         pool = self._heads.box_roi_pool

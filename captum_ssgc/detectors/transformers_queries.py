@@ -155,6 +155,11 @@ class TransformersDetector(Detector):
             )
         return QueryOutput(vendor, geometry, None if selection is None else selection.tokens)
 
+    def run_from(
+        self, raw: QueryOutput, images: Tensor, detections: Sequence[Detections]
+    ) -> QueryOutput:
+        return raw if raw.tokens is None else self.run(images, detections)
+
     @torch.no_grad()
     def select(self, raw: QueryOutput) -> list[Detections]:
         class_scores = self._class_scores(raw.vendor.logits)

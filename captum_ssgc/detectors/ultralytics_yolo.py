@@ -129,6 +129,11 @@ class YoloDetector(Detector):
             prototypes=prototypes,
         )
 
+    def run_from(
+        self, raw: YoloOutput, images: Tensor, detections: Sequence[Detections]
+    ) -> YoloOutput:
+        return raw
+
     @torch.no_grad()
     def select(self, raw: YoloOutput) -> list[Detections]:
         return [

@@ -44,8 +44,8 @@ def read_scores(
 ) -> dict[Reading, Tensor]:
     """Every reading of every chosen detection, ``(P,)`` over the images in turn.
 
-    One call of the detector serves all readings, unless candidates depend on the image (a two-stage
-    detector): those of the reference are then scored in a call of their own.
+    One call of the detector serves all readings, unless candidates depend on the image in a way
+    that asks for a call of their own (:meth:`Detector.run_from`).
     """
     read: dict[Reading, Tensor] = {}
     of_candidate = [reading for reading in readings if reading.of_candidate]
@@ -56,8 +56,10 @@ def read_scores(
         outputs = _Outputs.joined(detector.select(raw), chosen)
         read.update({reading: outputs.read(reading) for reading in of_outputs})
     if of_candidate:
-        if raw is None or not getattr(detector, "fixed_candidates", False):
+        if raw is None:
             raw = detector.run(images, chosen)
+        else:
+            raw = detector.run_from(raw, images, chosen)
         values = torch.cat(detector.values(raw, chosen, "score")).to(images.dtype)
         read.update(dict.fromkeys(of_candidate, values))
     return read

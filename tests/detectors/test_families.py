@@ -48,6 +48,19 @@ def test_detections_are_the_vendors_own(family, picture):
         assert ours.image_size == SIZE
 
 
+def test_a_full_run_serves_the_candidates_of_another_image(family, picture):
+    found = reference(family, picture)
+    changed = picture.flip(-1) * 0.8
+    with torch.no_grad():
+        full = family.detector.run(changed)
+        shared = family.detector.run_from(full, changed, [found])
+    alone = scoring_run(family, found, changed)
+    for output in ("score", "left"):
+        torch.testing.assert_close(
+            values(family, shared, found, output), values(family, alone, found, output)
+        )
+
+
 def test_the_canvas_is_the_vendors_within_two_bytes(family):
     if family.from_bytes is None:
         pytest.skip("this vendor does not round to bytes")

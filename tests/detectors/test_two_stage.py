@@ -129,6 +129,20 @@ def test_scores_and_edges_of_the_reference_image(case, image):
     torch.testing.assert_close(inside.flatten(1), detections.boxes, atol=1e-3, rtol=1e-5)
 
 
+def test_a_full_run_serves_the_proposals_of_another_image(case, image):
+    model, _ = case
+    detector = ssgc.wrap_detector(model)
+    found = detector.detect(torch.cat([image, image.flip(-1)]))
+    changed = torch.cat([image.flip(-2), image * 0.7])
+    with torch.no_grad():
+        shared = detector.run_from(detector.run(changed), changed, found)
+        alone = detector.run(changed, found)
+        for output in ("score", "right"):
+            pairs = (detector.values(raw, found, output) for raw in (shared, alone))
+            for ours, theirs in zip(*pairs, strict=True):
+                assert torch.equal(ours, theirs)
+
+
 def test_logits_give_the_scores(case, image):
     model, _ = case
     detector = ssgc.wrap_detector(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from captum_ssgc.detector import Detector
 from captum_ssgc.metrics import (
     CurveSettings,
     Preset,
@@ -62,10 +63,11 @@ def test_both_scores_of_outputs_come_from_one_run(pair):
 
 
 @pytest.mark.parametrize(("fixed", "images"), [(True, 18), (False, 36)])
-def test_candidates_that_stay_need_no_run_of_their_own(pair, fixed, images):
+def test_candidates_that_stay_need_no_run_of_their_own(pair, monkeypatch, fixed, images):
     detector, image, found = pair
     expected = deletion_insertion(detector, image, found, {"a": some_maps(2)}, both(CANDIDATE))["a"]
-    detector.fixed_candidates = fixed
+    if not fixed:
+        monkeypatch.setattr(type(detector), "run_from", Detector.run_from)
     detector.batches.clear()
     result = deletion_insertion(detector, image, found, {"a": some_maps(2)}, both(CANDIDATE))["a"]
     assert sum(detector.batches) == images
