@@ -19,6 +19,7 @@ from captum._utils.common import (
 from torch import Tensor, nn
 
 from captum_ssgc._hooks import forward_hooks
+from captum_ssgc._norm_gradients import sound_norm_gradients
 
 _freezing = threading.Lock()
 _frozen: dict[int, int] = {}  # id of a parameter -> how many calls have frozen it
@@ -95,7 +96,13 @@ def capturing(
         if of_input
         else forward_hooks(after=dict.fromkeys(capture.layers, capture.after))
     )
-    with frozen_parameters(model), torch.inference_mode(False), torch.enable_grad(), hooks:
+    with (
+        frozen_parameters(model),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        sound_norm_gradients(model),
+        hooks,
+    ):
         yield capture
 
 

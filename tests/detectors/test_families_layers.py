@@ -64,6 +64,16 @@ def test_maps_of_recommended_layers_cover_the_image(family, picture):
     assert heat.max() > 0
 
 
+def test_the_map_of_an_image_does_not_depend_on_the_batch(family, picture):
+    found = detections_of(family, picture)
+    wrapper = ssgc.InstanceScoreWrapper(family.detector, found, "logit")
+    cam = ssgc.ODAM(wrapper, family.detector.layer_for(found, 0))
+    alone = cam.attribute(picture, target=0)
+    together = cam.attribute(torch.cat([picture, picture.flip(-1)]), target=0)
+    assert alone.max() > 0
+    torch.testing.assert_close(together[0], alone[0], rtol=1e-3, atol=1e-3 * float(alone.max()))
+
+
 def test_a_wrong_level_raises_and_names_the_right_one(family, picture):
     found = detections_of(family, picture)
     layers = family.detector.level_layers()
