@@ -31,6 +31,10 @@ def evaluated(summary: Summary) -> str:
         ("Annotations", counts["annotations"]),
         ("… of crowds, which are not matched", counts["crowd"]),
         ("… of classes that the detector does not know", counts["unknown_class"]),
+        *(
+            (f"Annotations of the whole file that were left out: {reason}", count)
+            for reason, count in summary.ignored.items()
+        ),
         ("Masks that could not be read", len(summary.problems)),
         ("Damaged lines in the stored results, whose images were done again", summary.damaged),
     ]

@@ -169,6 +169,7 @@ class CocoSource(Source):
             "file": self.data.file.name,
             "sha256": hashlib.sha256(self.data.file.read_bytes()).hexdigest(),
             "images": len(self),
+            "ignored_annotations": self.ignored,
         }
 
 

@@ -103,6 +103,11 @@ class Summary:
         """What was measured."""
         return BenchmarkSettings.from_json(self.description["settings"])
 
+    @property
+    def ignored(self) -> dict[str, int]:
+        """Annotations of the data set that cannot be used, by reason."""
+        return dict(self.description["data"].get("ignored_annotations", {}))
+
     def row(self, name: str) -> Row:
         """The row of a method or floor."""
         return next(row for row in self.rows if row.name == name)

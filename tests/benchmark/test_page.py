@@ -120,3 +120,14 @@ def test_a_browser_shows_it_without_complaint(finished, evil_run, tmp_path):
         )  # fmt: skip
         assert ":CONSOLE" not in shown.stderr
         assert picture.stat().st_size > 10_000
+
+
+def test_annotations_that_were_left_out_are_counted(tiny, own_data, tmp_path):
+    content = json.loads(own_data.read_text())
+    content["annotations"][0]["bbox"][2] = 0
+    content["annotations"][1]["category_id"] = 999
+    own_data.write_text(json.dumps(content))
+    summary = run_benchmark(tiny.tiny_detector(), own_data, tmp_path / "run", tiny.settings())
+    assert summary.ignored == {"box without extent": 1, "category unknown": 1}
+    page = Page((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+    assert "Annotations of the whole file that were left out: box without extent 1" in page.text
