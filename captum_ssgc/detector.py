@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.images import check_images
@@ -156,7 +157,7 @@ class Detector(ABC):
         """
         if isinstance(detections, Detections):
             detections = [detections] * images.shape[0]
-        with outside_inference_mode():
+        with outside_inference_mode(), sound_norm_gradients(self.model):
             rows = self.values(self.run(images, detections), detections, output)
         width = max((row.numel() for row in rows), default=0)
         padded = [

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output
 
@@ -90,8 +89,7 @@ class InstanceScoreWrapper(nn.Module):
             ValueError: for images of another size, or a missing or wrong ``image_index``.
         """
         chosen = self.detections_for(images, image_index)
-        with sound_norm_gradients(self.model):
-            return self.detector.score(images, chosen, self.output)
+        return self.detector.score(images, chosen, self.output)
 
     def detections_for(
         self, images: Tensor, image_index: Tensor | int | None = None
