@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from annotated_photos import SIDE, annotated_photos, yolox_nano
 from torch import Tensor
-from torchvision.ops import box_iou
 
 import captum_ssgc as ssgc
 
-SIDE = 416
-LEVELS = ["Mul_246", "Mul_272", "Mul_298"]
 COLUMNS = ("P(b)", "P(m)", "eP(b)", "eP(m)")
 EXPECTED = {
     ("neck", "grad-cam"): (0.339, 0.273, 0.228, 0.175),
@@ -35,53 +30,6 @@ EXPECTED_EMPTY = {
     ("Mul_196", "ssgrad-cam++ as_is"): 0.30,
     ("Mul_196", "ssgrad-cam++ split"): 0.0,
 }
-
-
-def canvas_of(path: Path) -> tuple[Tensor, float]:
-    """The letterboxed image ``(1, 3, 416, 416)`` and its scale, resized as the table's was."""
-    image = Image.open(path).convert("RGB")
-    scale = min(SIDE / image.width, SIDE / image.height)
-    size = round(image.width * scale), round(image.height * scale)
-    canvas = Image.new("RGB", (SIDE, SIDE), (114, 114, 114))
-    canvas.paste(image.resize(size, Image.Resampling.BILINEAR), (0, 0))
-    return ssgc.load_image(canvas), scale
-
-
-def decode(segmentation: Any, height: int, width: int) -> Image.Image:
-    """A COCO segmentation, polygons or compressed run lengths, as a mask image."""
-    if isinstance(segmentation, dict):
-        coco_mask = pytest.importorskip("pycocotools.mask", reason="needs captum-ssgc[coco]")
-        return Image.fromarray(coco_mask.decode(segmentation).astype(bool))
-    mask = Image.new("1", (width, height))
-    for polygon in segmentation:
-        ImageDraw.Draw(mask).polygon(polygon, fill=1, outline=1)
-    return mask
-
-
-def mask_on_canvas(annotation: dict[str, Any], image: dict[str, Any], scale: float) -> Tensor:
-    mask = decode(annotation["segmentation"], image["height"], image["width"])
-    size = round(image["width"] * scale), round(image["height"] * scale)
-    placed = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-    placed[: size[1], : size[0]] = torch.from_numpy(
-        np.asarray(mask.resize(size, Image.Resampling.NEAREST)).copy()
-    )
-    return placed
-
-
-def match(
-    box: Tensor, category: int, annotations: list[dict[str, Any]], scale: float
-) -> tuple[dict[str, Any], Tensor] | None:
-    """The annotation of the same class with the highest IoU, if above 0.5 and large enough."""
-    same = [entry for entry in annotations if entry["category_id"] == category]
-    if not same:
-        return None
-    boxes = torch.tensor([entry["bbox"] for entry in same]) * scale
-    boxes[:, 2:] += boxes[:, :2]
-    overlap, best = box_iou(box[None], boxes)[0].max(0)
-    width, height = boxes[best, 2:] - boxes[best, :2]
-    if overlap <= 0.5 or width * height <= 24 * 24:
-        return None
-    return same[int(best)], boxes[best]
 
 
 def games(heat_map: Tensor, box: Tensor, mask: Tensor) -> list[float]:
@@ -132,36 +80,14 @@ def heat_maps(
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 @pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # onnx2torch
 def test_reproduces_the_table_of_an_independent_implementation(shared_data: Path) -> None:
-    pytest.importorskip("onnx2torch", reason="needs captum-ssgc[onnx]")
-    from captum_ssgc.detectors import yolox
-
-    coco = json.loads((shared_data / "coco_val_50" / "instances.json").read_text())
-    categories = sorted(entry["id"] for entry in coco["categories"])
-    detector = yolox(shared_data / "yolox_nano_coco.onnx", level_layers=LEVELS, score_threshold=0.4)
+    detector = yolox_nano(shared_data)
     results: dict[tuple[str, str], list[list[float]]] = {}
-    for image in coco["images"]:
-        annotations = [
-            entry
-            for entry in coco["annotations"]
-            if entry["image_id"] == image["id"] and not entry["iscrowd"]
-        ]
-        canvas, scale = canvas_of(shared_data / "coco_val_50" / "images" / image["file_name"])
-        found = detector.detect(canvas)[0]
-        pairs = [
-            match(box, categories[int(label)], annotations, scale)
-            for box, label in zip(found.boxes, found.labels, strict=True)
-        ]
-        targets = [target for target, pair in enumerate(pairs) if pair is not None]
-        if not targets:
-            continue
-        truths = [
-            (pair[1], mask_on_canvas(pair[0], image, scale)) for pair in pairs if pair is not None
-        ]
+    for photo in annotated_photos(shared_data, detector):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*all-zero map")
-            maps = heat_maps(detector, canvas, found, targets)
+            maps = heat_maps(detector, photo.canvas, photo.found, photo.targets)
         for key, of_targets in maps.items():
-            for heat_map, (box, mask) in zip(of_targets, truths, strict=True):
+            for heat_map, box, mask in zip(of_targets, photo.boxes, photo.masks, strict=True):
                 results.setdefault(key, []).append(games(heat_map, box, mask))
     means = {key: np.mean(rows, axis=0) for key, rows in results.items()}
     print("\nlayer    method              ", *(f"{name:>6}" for name in (*COLUMNS, "empty")))
