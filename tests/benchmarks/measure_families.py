@@ -27,8 +27,8 @@ from captum_ssgc.detector import Detector
 
 METHODS = ("ssgrad-cam++", "odam")
 METRICS = ("pointing-game", "energy-pointing-game", "evidence-energy")
-COLUMNS = ("p_box", "p_mask", "ep_box", "ep_mask", "evidence", "zero")
-AP_SCENES = 200
+COLUMNS = ("p_b", "p_m", "ep_b", "ep_m", "evidence", "zero")
+AP_SCENES = 100
 
 
 def detectors(options: argparse.Namespace) -> Iterable[tuple[str, Detector, Detector | None]]:
