@@ -117,7 +117,7 @@ def test_hint_cells_lie_on_the_emblems() -> None:
 
 def test_hint_loss_is_the_mean_over_kinds_and_levels() -> None:
     hint = EmblemHint(channels=4)
-    features = {str(level): torch.zeros(1, 4, 2, 2) for level in range(len(STRIDES))}
+    features = [torch.zeros(1, 4, 2, 2) for _ in STRIDES]
     for head in hint.heads:
         torch.nn.init.zeros_(head.bias)  # type: ignore[arg-type]
     cells = [torch.tensor([[[1, 0], [0, -1]]]) for _ in STRIDES]
