@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from captum_ssgc.cli.explain import complain_of_nothing, explanations_of, prepare_folder
+from captum_ssgc.cli.each_image import complain_of_nothing, explanations_of, prepare_folder
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
 from captum_ssgc.cli.messages import DONE, EXPECTED_ERRORS, CommandError, one_line

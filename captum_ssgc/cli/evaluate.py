@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_ssgc.cli.explain import complain_of_nothing, explanations_of, prepare_folder
+from captum_ssgc.cli.each_image import add_images_parser
 from captum_ssgc.cli.folders import ResultFolders
-from captum_ssgc.cli.help_format import HelpFormatter
-from captum_ssgc.cli.messages import (
-    DONE,
-    EXPECTED_ERRORS,
-    FAILED,
-    complain,
-    progress,
-    say,
-    table,
-    warnings_as_lines,
-)
-from captum_ssgc.cli.models import check_layers, load_detector
-from captum_ssgc.cli.options import (
-    add_explanation_options,
-    add_general_options,
-    add_model_options,
-    explain_arguments,
-    model_choice,
-)
+from captum_ssgc.cli.messages import say, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
     from captum_ssgc.detector import Detector
     from captum_ssgc.explanation import Explanation
@@ -60,68 +43,45 @@ exit codes: 0 all measured; 1 nothing detected in some image; 2 something failed
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = add_images_parser(
+        subparsers,
         "evaluate",
+        _evaluate,
         help="measure the heat maps of images",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        usage="captum-ssgc evaluate IMAGE... [options]",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
     )
-    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="image file")
-    add_model_options(parser)
-    add_explanation_options(parser)
-    group = parser.add_argument_group("measurement")
-    group.add_argument(
+    parser.add_argument_group("measurement").add_argument(
         "--preset",
         choices=PRESETS,
         default=PRESETS[0],
         help="whose settings of Deletion and Insertion, one of %(choices)s (default: %(default)s)",
     )
-    add_general_options(parser)
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Measure every image; the exit code is the worst of all."""
-    arguments = explain_arguments(args)
-    prepare_folder(args.output_dir)
-    detector = load_detector(model_choice(args))
-    check_layers(detector, arguments["layer"])
-    folders = ResultFolders(args.output_dir)
-    return max(
-        [_evaluate_one(path, detector, args, folders) for path in progress(args.images, "image")]
+def _evaluate(
+    path: Path,
+    image: Tensor,
+    found: list[Explanation],
+    detector: Detector,
+    args: argparse.Namespace,
+    folders: ResultFolders,
+) -> Callable[[], None]:
+    measured, curves = _measure(image, detector, found, args.preset)
+    folder = folders.folder_for(f"{path.stem}_evaluation", str(path))
+    names = [f"{folder.name}_curves.png", f"{folder.name}.json"]
+    _picture(curves, f"{path.name} · mean of {len(measured[0])} detections").savefig(
+        folder / names[0]
     )
+    record = {"image": str(path), "preset": args.preset, "files": names}
+    rows = [one for of_detection in zip(*measured, strict=True) for one in of_detection]
+    (folder / names[1]).write_text(json.dumps({**record, "maps": rows}, indent=2) + "\n")
 
+    def show() -> None:
+        _print(path.name, measured)
+        say(f"  -> {folder / names[0]} and {names[1]}\n")
 
-def _evaluate_one(
-    path: Path, detector: Detector, args: argparse.Namespace, folders: ResultFolders
-) -> int:
-    from captum_ssgc.explanation import NoDetectionError
-    from captum_ssgc.images import load_image
-
-    try:
-        with warnings_as_lines(str(path)):
-            image = load_image(path)
-            found = explanations_of(image, detector, args)
-            measured, curves = _measure(image, detector, found, args.preset)
-            folder = folders.folder_for(f"{path.stem}_evaluation", str(path))
-            names = [f"{folder.name}_curves.png", f"{folder.name}.json"]
-            _picture(curves, f"{path.name} · mean of {len(measured[0])} detections").savefig(
-                folder / names[0]
-            )
-            record = {"image": str(path), "preset": args.preset, "files": names}
-            rows = [one for of_detection in zip(*measured, strict=True) for one in of_detection]
-            (folder / names[1]).write_text(json.dumps({**record, "maps": rows}, indent=2) + "\n")
-    except NoDetectionError as error:
-        return complain_of_nothing(error, str(path), args.score_threshold)
-    except EXPECTED_ERRORS as error:
-        complain(error, about=str(path), with_traceback=args.traceback)
-        return FAILED
-    _print(path.name, measured)
-    say(f"  -> {folder / names[0]} and {names[1]}\n")
-    return DONE
+    return show
 
 
 def _measure(

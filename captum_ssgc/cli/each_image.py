@@ -1,0 +1,151 @@
+"""What the commands that take image files share: their options, and one image after the other."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from captum_ssgc.cli.folders import ResultFolders
+from captum_ssgc.cli.help_format import HelpFormatter
+from captum_ssgc.cli.messages import (
+    DONE,
+    EXPECTED_ERRORS,
+    FAILED,
+    NOTHING_DETECTED,
+    CommandError,
+    complain,
+    one_line,
+    progress,
+    warnings_as_lines,
+)
+from captum_ssgc.cli.models import check_layers, load_detector
+from captum_ssgc.cli.options import (
+    add_explanation_options,
+    add_general_options,
+    add_model_options,
+    explain_arguments,
+    method_options,
+    model_choice,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from captum_ssgc.detector import Detector
+    from captum_ssgc.explanation import Explanation, NoDetectionError
+
+
+class HandleImage(Protocol):
+    """Writes what a command makes of one image; what it gives back then prints it."""
+
+    def __call__(
+        self,
+        path: Path,
+        image: Tensor,
+        found: list[Explanation],
+        detector: Detector,
+        args: argparse.Namespace,
+        folders: ResultFolders,
+    ) -> Callable[[], None]: ...
+
+
+def add_images_parser(
+    subparsers: Any, name: str, handle: HandleImage, *, help: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """Add a command that explains image files and hands the explanations of each to ``handle``."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=epilog,
+        usage=f"captum-ssgc {name} IMAGE... [options]",
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="image file")
+    add_model_options(parser)
+    add_explanation_options(parser)
+    add_general_options(parser)
+    parser.set_defaults(run=lambda args: _run(args, handle))
+    return parser
+
+
+def prepare_folder(root: Path) -> None:
+    """Create the folder for the results.
+
+    Raises:
+        CommandError: if that is not possible.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"-o {root} cannot be used: {one_line(error)}") from error
+
+
+def explanations_of(image: Any, detector: Detector, args: argparse.Namespace) -> list[Explanation]:
+    """The explanations of one image, as the options ask for.
+
+    Raises:
+        NoDetectionError: if nothing is detected.
+    """
+    from captum_ssgc.explanation import explain
+
+    arguments = explain_arguments(args)
+    options = method_options(args, arguments["method"])
+    return explain(detector, image, **arguments, method_options=options)
+
+
+def complain_of_nothing(error: NoDetectionError, about: str, threshold: float) -> int:
+    """Say that nothing was detected, and how close it was; gives the exit code."""
+    highest = error.highest_score
+    if highest is None:
+        text = "nothing detected, at any score"
+    else:
+        text = (
+            f"nothing detected: the highest score is {highest:.3f}, below the threshold of "
+            f"{threshold:g} (--score-threshold)"
+        )
+    complain(text, about=about, kind="")
+    return NOTHING_DETECTED
+
+
+def _run(args: argparse.Namespace, handle: HandleImage) -> int:
+    """Handle every image; the exit code is the worst of all."""
+    if not any(path.exists() for path in args.images):
+        for path in args.images:
+            complain(f"image file {path} does not exist.")
+        return FAILED
+    arguments = explain_arguments(args)
+    prepare_folder(args.output_dir)
+    detector = load_detector(model_choice(args))
+    check_layers(detector, arguments["layer"])
+    folders = ResultFolders(args.output_dir)
+    return max(
+        [_one(path, detector, args, folders, handle) for path in progress(args.images, "image")]
+    )
+
+
+def _one(
+    path: Path,
+    detector: Detector,
+    args: argparse.Namespace,
+    folders: ResultFolders,
+    handle: HandleImage,
+) -> int:
+    from captum_ssgc.explanation import NoDetectionError
+    from captum_ssgc.images import load_image
+
+    try:
+        with warnings_as_lines(str(path)):
+            image = load_image(path)
+            found = explanations_of(image, detector, args)
+            show = handle(path, image, found, detector, args, folders)
+    except NoDetectionError as error:
+        return complain_of_nothing(error, str(path), args.score_threshold)
+    except EXPECTED_ERRORS as error:
+        complain(error, about=str(path), with_traceback=args.traceback)
+        return FAILED
+    show()
+    return DONE
