@@ -234,35 +234,38 @@ def test_drise_agrees_with_xaitk_on_the_demo_detector(monkeypatch):
     demo = pytest.importorskip("captum_ssgc.demo")
     if not demo.WEIGHTS.exists():
         pytest.skip("no weights of the demo detector")
+    n_masks, batch = 5000, 10
     image = (demo.scene(3).image[None] * 255).round() / 255
     detector = ssgc.wrap_detector(demo.detector())
     wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0].above(0.8))
-    theirs = xaitks_maps(wrapper, image, 1000, grid=16, batch=10, seed=1)
+    theirs = xaitks_maps(wrapper, image, n_masks, grid=16, batch=batch, seed=1)
     height, width = image.shape[-2:]
-    cells = torch.from_numpy(np.random.default_rng(1).random((1000, 16, 16)) < 0.5).float()
+    cells = torch.from_numpy(np.random.default_rng(1).random((n_masks, 16, 16)) < 0.5).float()
     generator = np.random.default_rng(1)
     shifts = torch.tensor(
         [
             [generator.integers(0, height // 16), generator.integers(0, width // 16)]
-            for _ in range(1000)
+            for _ in range(n_masks)
         ]
     )
-    drawn = iter(zip(cells.split(10), shifts.split(10), strict=True))
+    drawn = iter(zip(cells.split(batch), shifts.split(batch), strict=True))
     coverage = torch.zeros(height, width)
     upsample = MaskShape.upsample
 
     def replay(self, count, generator=None):
-        batch, moves = next(drawn)
-        return batch[:, None], moves
+        values, moves = next(drawn)
+        return values[:, None], moves
 
-    def counted(self, batch, moves):
-        masks = upsample(self, batch, moves)
+    def counted(self, values, moves):
+        masks = upsample(self, values, moves)
         coverage.add_(masks.sum((0, 1)))
         return masks
 
     monkeypatch.setattr(MaskShape, "draw", replay)
     monkeypatch.setattr(MaskShape, "upsample", counted)
-    ours = ssgc.DRISE(wrapper).attribute_instances(image, n_masks=1000, perturbations_per_eval=10)
+    ours = ssgc.DRISE(wrapper).attribute_instances(
+        image, n_masks=n_masks, perturbations_per_eval=batch
+    )
     for one, other in zip(ours[:, 0].numpy(), theirs, strict=True):
         plain = rank_correlation(one, other)
         undone = rank_correlation(one, other * coverage.numpy())
