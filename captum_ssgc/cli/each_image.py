@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
@@ -37,18 +38,20 @@ if TYPE_CHECKING:
     from captum_ssgc.explanation import Explanation, NoDetectionError
 
 
-class HandleImage(Protocol):
-    """Writes what a command makes of one image; what it gives back then prints it."""
+@dataclass(frozen=True)
+class ExplainedImage:
+    """An image file, what was found in it, and where its results go."""
 
-    def __call__(
-        self,
-        path: Path,
-        image: Tensor,
-        found: list[Explanation],
-        detector: Detector,
-        args: argparse.Namespace,
-        folders: ResultFolders,
-    ) -> Callable[[], None]: ...
+    path: Path
+    image: Tensor
+    explanations: list[Explanation]
+    detector: Detector
+    args: argparse.Namespace
+    folders: ResultFolders
+
+
+# Writes what a command makes of an image; what it gives back then prints it.
+HandleImage = Callable[[ExplainedImage], Callable[[], None]]
 
 
 def add_images_parser(
@@ -141,7 +144,7 @@ def _one(
         with warnings_as_lines(str(path)):
             image = load_image(path)
             found = explanations_of(image, detector, args)
-            show = handle(path, image, found, detector, args, folders)
+            show = handle(ExplainedImage(path, image, found, detector, args, folders))
     except NoDetectionError as error:
         return complain_of_nothing(error, str(path), args.score_threshold)
     except EXPECTED_ERRORS as error:

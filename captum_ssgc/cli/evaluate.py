@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_ssgc.cli.each_image import add_images_parser
-from captum_ssgc.cli.folders import ResultFolders
+from captum_ssgc.cli.each_image import ExplainedImage, add_images_parser
 from captum_ssgc.cli.messages import say, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import Tensor
 
     from captum_ssgc.detector import Detector
     from captum_ssgc.explanation import Explanation
@@ -59,26 +55,18 @@ def add_parser(subparsers: Any) -> None:
     )
 
 
-def _evaluate(
-    path: Path,
-    image: Tensor,
-    found: list[Explanation],
-    detector: Detector,
-    args: argparse.Namespace,
-    folders: ResultFolders,
-) -> Callable[[], None]:
-    measured, curves = _measure(image, detector, found, args.preset)
-    folder = folders.folder_for(f"{path.stem}_evaluation", str(path))
+def _evaluate(of: ExplainedImage) -> Callable[[], None]:
+    measured, curves = _measure(of.image, of.detector, of.explanations, of.args.preset)
+    folder = of.folders.folder_for(f"{of.path.stem}_evaluation", str(of.path))
     names = [f"{folder.name}_curves.png", f"{folder.name}.json"]
-    _picture(curves, f"{path.name} · mean of {len(measured[0])} detections").savefig(
-        folder / names[0]
-    )
-    record = {"image": str(path), "preset": args.preset, "files": names}
+    title = f"{of.path.name} · mean of {len(measured[0])} detections"
+    _picture(curves, title).savefig(folder / names[0])
+    record = {"image": str(of.path), "preset": of.args.preset, "files": names}
     rows = [one for of_detection in zip(*measured, strict=True) for one in of_detection]
     (folder / names[1]).write_text(json.dumps({**record, "maps": rows}, indent=2) + "\n")
 
     def show() -> None:
-        _print(path.name, measured)
+        _print(of.path.name, measured)
         say(f"  -> {folder / names[0]} and {names[1]}\n")
 
     return show

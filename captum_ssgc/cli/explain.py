@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from captum_ssgc.cli.each_image import add_images_parser
-from captum_ssgc.cli.folders import ResultFolders
+from captum_ssgc.cli.each_image import ExplainedImage, add_images_parser
 from captum_ssgc.cli.options import model_choice
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from captum_ssgc.detector import Detector
-    from captum_ssgc.explanation import Explanation
 
 _DESCRIPTION = """\
 Find the objects in images and show, for each of them, which pixels caused it.
@@ -52,24 +43,17 @@ def add_parser(subparsers: Any) -> None:
     )
 
 
-def _write_pictures(
-    path: Path,
-    image: Tensor,
-    found: list[Explanation],
-    detector: Detector,
-    args: argparse.Namespace,
-    folders: ResultFolders,
-) -> Callable[[], None]:
+def _write_pictures(of: ExplainedImage) -> Callable[[], None]:
     from captum_ssgc.cli.results import ImageResult, energy_in_boxes, print_result, write_result
 
     result = ImageResult(
-        name=path.name,
-        source=str(path),
-        image=image,
-        explanations=found,
-        model=model_choice(args),
-        output=args.output,
-        shares={"box": energy_in_boxes(found)},
+        name=of.path.name,
+        source=str(of.path),
+        image=of.image,
+        explanations=of.explanations,
+        model=model_choice(of.args),
+        output=of.args.output,
+        shares={"box": energy_in_boxes(of.explanations)},
     )
-    folder = folders.folder_for(path.stem, str(path))
+    folder = of.folders.folder_for(of.path.stem, str(of.path))
     return partial(print_result, result, folder, write_result(result, folder))
