@@ -42,8 +42,10 @@ class DRISE(PerturbationAttribution):
         TypeError: if ``forward_func`` is no :class:`captum_ssgc.InstanceScoreWrapper`.
 
     Notes:
-        * The detections of the masked image are the detector's own, with its own (low) score
-          threshold and non-maximum suppression; pixels are masked with black.
+        * The detections of the masked image are the detector's own, with its own score threshold
+          and non-maximum suppression; pixels are masked with black. A detector that reports
+          nothing under 0.5, say, makes coarser maps than one that reports all above 0.05 (as the
+          commands wrap theirs).
         * ``O_j`` is 1, as the source says for detectors without a separate objectness;
           where class scores already contain it (YOLO), the cosine does not see it.
         * A cell is ``ceil(H / h)`` pixels high, as in the RISE source code; the paper rounds down,

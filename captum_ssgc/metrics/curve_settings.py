@@ -40,7 +40,9 @@ class CurveSettings:
             :func:`captum_ssgc.metrics.deletion`.
         normalize: divide by the score on the unchanged image.
         iou_threshold: for ``match="iou"``.
-        score_threshold: for s2.
+        score_threshold: for s2. It cannot bring back what the detector itself does not report: wrap
+            the detector with a score threshold no higher than this one, for ``match="iou"``, too
+            (the commands do).
         blur_sigma: standard deviation of the Gaussian of ``"blur"``, in pixels.
         blur_radius: where that Gaussian is cut, in pixels; ``None`` for three times its sigma.
 
