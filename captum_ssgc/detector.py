@@ -23,10 +23,10 @@ EDGES = ("left", "top", "right", "bottom")
 class Detector(ABC):
     """One model behind one interface: run it, read what it found, score chosen candidates.
 
-    An adapter implements :meth:`run`, :meth:`select`, :meth:`values`, :meth:`geometry` and
-    :meth:`target_layers`, and :meth:`level_layers`, :meth:`reshape_transform_for` and
-    :meth:`run_from` where they apply; everything else in this package is written against this
-    class.
+    An adapter implements :meth:`run`, :meth:`select`, :meth:`candidates_above`, :meth:`values`,
+    :meth:`geometry` and :meth:`target_layers`, and :meth:`level_layers`,
+    :meth:`reshape_transform_for` and :meth:`run_from` where they apply; everything else in this
+    package is written against this class.
 
     Args:
         model: the vendor's module, unmodified; it holds the layers that can be attributed.
@@ -65,6 +65,23 @@ class Detector(ABC):
     @abstractmethod
     def select(self, raw: Any) -> list[Detections]:
         """What the vendor itself reports for each image of a ``run`` without ``detections``."""
+
+    @abstractmethod
+    def candidates_above(self, raw: Any, score_threshold: float) -> list[Detections]:
+        """Every candidate above a score, before the vendor suppresses or drops any.
+
+        What Deletion, Insertion and D-RISE look at, so that they do not depend on the thresholds
+        that the vendor was given.
+
+        Args:
+            raw: of a ``run`` without ``detections``.
+            score_threshold: the score has to be greater.
+
+        Returns:
+            One :class:`Detections` per image: one entry for each candidate and each class whose
+            score is above the threshold, the highest score first, the best 10,000 at most; boxes
+            are clipped where the vendor clips those that it reports.
+        """
 
     @abstractmethod
     def values(self, raw: Any, detections: Sequence[Detections], output: Output) -> list[Tensor]:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor
-from torchvision.ops import box_iou
 from tqdm.auto import tqdm
 
+from captum_ssgc._similarity import similarities
 from captum_ssgc.attr._random_masks import MaskShape
 from captum_ssgc.attr._targets import single_image_targets, targeted_instances
 from captum_ssgc.detections import Detections
@@ -31,21 +30,22 @@ class DRISE(PerturbationAttribution):
         w_i = \max_j \; \mathrm{IoU}(B, B_j) \; \frac{P \cdot P_j}{\|P\| \, \|P_j\|} \; O_j
 
     over random masks :math:`M_i`, with box :math:`B` and class scores :math:`P` of the explained
-    detection, and :math:`B_j, P_j, O_j` box, class scores and objectness of everything that the
-    detector reports for the masked image. It needs no gradients and no layer.
+    detection, and :math:`B_j, P_j, O_j` box, class scores and objectness of the detector's
+    candidates on the masked image. It needs no gradients and no layer.
 
     Args:
         forward_func: the wrapper, whose detector runs on the masked images.
-        objectness: ``O_j`` of detections, ``(J,)`` in [0, 1]; ``None`` for 1.
+        objectness: ``O_j`` of candidates, ``(J,)`` in [0, 1]; ``None`` for 1.
+        score_threshold: candidates at or below it are left out.
 
     Raises:
         TypeError: if ``forward_func`` is no :class:`captum_ssgc.InstanceScoreWrapper`.
+        ValueError: if ``score_threshold`` is not in [0, 1].
 
     Notes:
-        * The detections of the masked image are the detector's own, with its own score threshold
-          and non-maximum suppression; pixels are masked with black. A detector that reports
-          nothing under 0.5, say, makes coarser maps than one that reports all above 0.05 (as the
-          commands wrap theirs).
+        * The candidates are those before non-maximum suppression
+          (:meth:`captum_ssgc.Detector.candidates_above`), so that the map does not depend on the
+          threshold with which the detector was wrapped; pixels are masked with black.
         * ``O_j`` is 1, as the source says for detectors without a separate objectness;
           where class scores already contain it (YOLO), the cosine does not see it.
         * A cell is ``ceil(H / h)`` pixels high, as in the RISE source code; the paper rounds down,
@@ -76,16 +76,21 @@ class DRISE(PerturbationAttribution):
     """
 
     def __init__(
-        self, forward_func: InstanceScoreWrapper, objectness: Objectness | None = None
+        self,
+        forward_func: InstanceScoreWrapper,
+        objectness: Objectness | None = None,
+        score_threshold: float = 0.05,
     ) -> None:
         if not isinstance(forward_func, InstanceScoreWrapper):
             raise TypeError(
                 "forward_func: D-RISE needs captum_ssgc.InstanceScoreWrapper, whose detector it "
                 f"runs on masked images, got {type(forward_func).__name__}."
             )
+        if not 0.0 <= score_threshold <= 1.0:
+            raise ValueError(f"score_threshold: expected a value in [0, 1], got {score_threshold}.")
         super().__init__(forward_func)
         self._wrapper = forward_func
-        self.objectness = objectness
+        self.objectness, self.score_threshold = objectness, score_threshold
 
     @log_usage()
     def attribute(
@@ -205,9 +210,10 @@ class DRISE(PerturbationAttribution):
                 cells, shifts = shape.draw(min(per_eval, n_masks - done), generator)
                 masks = shape.upsample(cells.to(images.device), shifts)
                 masked = images[:, None] * masks[None].to(images.dtype)
-                reported = detector.select(detector.run(masked.flatten(0, 1)))
+                raw = detector.run(masked.flatten(0, 1))
+                candidates = detector.candidates_above(raw, self.score_threshold)
                 for row, (instance, total) in enumerate(zip(instances, totals, strict=True)):
-                    own = reported[row * len(masks) : (row + 1) * len(masks)]
+                    own = candidates[row * len(masks) : (row + 1) * len(masks)]
                     weights = torch.stack(
                         [similarity(instance, found, self.objectness) for found in own]
                     )
@@ -220,12 +226,9 @@ def similarity(
     instances: Detections, found: Detections, objectness: Objectness | None = None
 ) -> Tensor:
     """``max_j IoU(B, B_j) cos(P, P_j) O_j`` for each instance, ``(K,)`` in [0, 1]; 0 for none."""
-    boxes, scores = instances.boxes.float(), instances.class_scores.float()
     if not len(found):
-        return boxes.new_zeros(len(instances))
-    overlap = box_iou(boxes, found.boxes.to(boxes)).nan_to_num()
-    classes = F.normalize(scores, dim=1) @ F.normalize(found.class_scores.to(scores), dim=1).T
-    weight = overlap * classes
+        return found.scores.new_zeros(len(instances))
+    weight = similarities(instances, found)
     if objectness is not None:
         weight = weight * objectness(found).to(weight)
     return weight.amax(1)
@@ -235,8 +238,8 @@ def _warn_if_never_found(maps: Tensor, n_masks: int, stacklevel: int) -> None:
     empty = int((maps.flatten(1).amax(1) == 0).sum())
     if empty:
         warnings.warn(
-            f"{empty} all-zero map(s): on none of {n_masks} masked images did the detector report "
-            "a box that overlaps the detection: lower its score threshold, or raise probability "
+            f"{empty} all-zero map(s): on none of {n_masks} masked images had the detector a "
+            "candidate that overlaps the detection: lower score_threshold, or raise probability "
             "or n_masks.",
             stacklevel=stacklevel,
         )

@@ -80,7 +80,7 @@ COLUMNS = (
         "deletion-insertion",
         False,
         "Deletion of the detection as a whole: s2 is the largest IoU × cosine of the class scores "
-        "among all outputs.",
+        "among all candidates above 0.05.",
     ),
     Column(
         "ins_s2",

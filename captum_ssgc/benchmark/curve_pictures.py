@@ -14,8 +14,8 @@ from captum_ssgc.visualization import curves
 TITLES = {
     "del_s1": "Deletion, s1: the detection's class score",
     "ins_s1": "Insertion, s1: the detection's class score",
-    "del_s2": "Deletion, s2: the best IoU × cosine among all outputs",
-    "ins_s2": "Insertion, s2: the best IoU × cosine among all outputs",
+    "del_s2": "Deletion, s2: the best IoU × cosine of all candidates",
+    "ins_s2": "Insertion, s2: the best IoU × cosine of all candidates",
 }
 
 

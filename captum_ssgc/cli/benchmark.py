@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from captum_ssgc.benchmark.distributed import World
 
 INTERRUPTED = 130
-# Low enough for s2 and D-RISE, which look at weak detections too.
+# What counts as reported; --score-above chooses the explained ones among it.
 _LOWEST_REPORTED = 0.05
 
 _DESCRIPTION = """\

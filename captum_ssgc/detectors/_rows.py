@@ -1,4 +1,4 @@
-"""Which candidate each reported detection came from."""
+"""Which candidate each reported detection came from, and which candidates there are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 ROUNDINGS = 64
+MOST_CANDIDATES = 10_000
 
 
 def reported_rows(
@@ -63,6 +64,46 @@ def reported_rows(
             "(captum_ssgc.detectors.CandidateDetector)."
         )
     return found
+
+
+def rows_above(
+    scores: Tensor, score_threshold: float, first_label: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Row and label of every score above a threshold, highest score first, 10,000 at most.
+
+    Args:
+        scores: ``(R, C)`` of all candidates.
+        score_threshold: the score has to be greater.
+        first_label: 1 where column 0 is the background.
+
+    Returns:
+        Rows and labels, ``(M,)`` int64 each; equal scores in the order of rows, then labels.
+    """
+    rows, labels = (scores[:, first_label:] > score_threshold).nonzero(as_tuple=True)
+    labels = labels + first_label
+    best = scores[rows, labels].sort(descending=True, stable=True).indices[:MOST_CANDIDATES]
+    return rows[best], labels[best]
+
+
+def report_above(
+    scores: Tensor,
+    score_threshold: float,
+    boxes_of: Callable[[Tensor], Tensor],
+    first_label: int = 0,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """What :func:`rows_above` finds, in the form in which vendors report detections.
+
+    Args:
+        scores: ``(R, C)`` of all candidates, which have one box each.
+        score_threshold: the score has to be greater.
+        boxes_of: rows ``(M,)`` to their boxes ``(M, 4)``.
+        first_label: 1 where column 0 is the background.
+
+    Returns:
+        ``boxes``, ``labels`` and ``scores``; and the rows ``(M,)``.
+    """
+    rows, labels = rows_above(scores, score_threshold, first_label)
+    return {"boxes": boxes_of(rows), "labels": labels, "scores": scores[rows, labels]}, rows
 
 
 def levels_of(rows: Tensor, level_sizes: Sequence[int]) -> Tensor:

@@ -12,6 +12,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output, logit_of_probability
+from captum_ssgc.detectors._rows import rows_above
 from captum_ssgc.geometry import ImageGeometry
 
 
@@ -159,8 +160,7 @@ class CandidateDetector(Detector):
     def select(self, raw: CandidateOutput) -> list[Detections]:
         found = []
         for image, scores in enumerate(raw.candidates.class_scores):
-            boxes = raw.geometry.boxes_to_image(raw.candidates.boxes[image])
-            boxes = clip_boxes_to_image(boxes, raw.geometry.image_size)
+            boxes = self._boxes(raw, image)
             if self.multi_label:
                 rows, labels = torch.where(scores >= self.score_threshold)
             else:
@@ -169,20 +169,17 @@ class CandidateDetector(Detector):
             kept = batched_nms(
                 boxes[rows].float(), scores[rows, labels].float(), labels, self.iou_threshold
             )[: self.max_detections]
-            rows, labels = rows[kept], labels[kept]
-            found.append(
-                Detections(
-                    boxes=boxes[rows],
-                    labels=labels,
-                    scores=scores[rows, labels],
-                    candidates=rows,
-                    regions=self._regions(raw, image, rows),
-                    levels=self._levels_of(raw, rows),
-                    class_scores=scores[rows],
-                    image_size=raw.geometry.image_size,
-                )
-            )
+            found.append(self._detections(raw, image, boxes, rows[kept], labels[kept]))
         return found
+
+    @torch.no_grad()
+    def candidates_above(self, raw: CandidateOutput, score_threshold: float) -> list[Detections]:
+        return [
+            self._detections(
+                raw, image, self._boxes(raw, image), *rows_above(scores, score_threshold)
+            )
+            for image, scores in enumerate(raw.candidates.class_scores)
+        ]
 
     def values(
         self, raw: CandidateOutput, detections: Sequence[Detections], output: Output
@@ -216,6 +213,27 @@ class CandidateDetector(Detector):
         if self.preprocess is None:
             return images, ImageGeometry.identity((images.shape[-2], images.shape[-1]))
         return self.preprocess(images)
+
+    @staticmethod
+    def _boxes(raw: CandidateOutput, image: int) -> Tensor:
+        """``(R, 4)`` in pixels of the image, clipped to it."""
+        boxes = raw.geometry.boxes_to_image(raw.candidates.boxes[image])
+        return clip_boxes_to_image(boxes, raw.geometry.image_size)
+
+    def _detections(
+        self, raw: CandidateOutput, image: int, boxes: Tensor, rows: Tensor, labels: Tensor
+    ) -> Detections:
+        scores = raw.candidates.class_scores[image]
+        return Detections(
+            boxes=boxes[rows],
+            labels=labels,
+            scores=scores[rows, labels],
+            candidates=rows,
+            regions=self._regions(raw, image, rows),
+            levels=self._levels_of(raw, rows),
+            class_scores=scores[rows],
+            image_size=raw.geometry.image_size,
+        )
 
     def _regions(self, raw: CandidateOutput, image: int, rows: Tensor) -> Tensor:
         regions = raw.candidates.regions

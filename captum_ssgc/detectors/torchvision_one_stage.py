@@ -21,7 +21,7 @@ from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
-from captum_ssgc.detectors._rows import levels_of, reported_rows
+from captum_ssgc.detectors._rows import levels_of, report_above, reported_rows
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
     canvas_geometry,
@@ -132,18 +132,18 @@ class OneStageDetector(Detector):
             rows = reported_rows(
                 scores, reported, partial(self._reported_boxes, raw, image), "torchvision"
             )
-            found.append(
-                Detections(
-                    boxes=reported["boxes"],
-                    labels=reported["labels"],
-                    scores=reported["scores"],
-                    candidates=rows,
-                    regions=raw.geometry.boxes_to_image(self._regions(raw, image, rows)),
-                    levels=levels_of(rows, raw.level_sizes),
-                    class_scores=scores[rows],
-                    image_size=raw.geometry.image_size,
-                )
-            )
+            found.append(self._detections(raw, image, reported, rows, scores[rows]))
+        return found
+
+    @torch.no_grad()
+    def candidates_above(self, raw: OneStageOutput, score_threshold: float) -> list[Detections]:
+        background = isinstance(self.model, SSD)  # the others have no softmax, and no such class
+        found = []
+        for image in range(len(raw.head["cls_logits"])):
+            scores = self._class_scores(raw, image)
+            boxes_of = partial(self._reported_boxes, raw, image)
+            entries, rows = report_above(scores, score_threshold, boxes_of, int(background))
+            found.append(self._detections(raw, image, entries, rows, scores[rows]))
         return found
 
     def values(
@@ -193,6 +193,25 @@ class OneStageDetector(Detector):
             return [count * (rows // sum(cells)) for count in cells]
         per_cell = generator.num_anchors_per_location()
         return [count * anchors for count, anchors in zip(cells, per_cell, strict=True)]
+
+    def _detections(
+        self,
+        raw: OneStageOutput,
+        image: int,
+        reported: dict[str, Tensor],
+        rows: Tensor,
+        class_scores: Tensor,
+    ) -> Detections:
+        return Detections(
+            boxes=reported["boxes"],
+            labels=reported["labels"],
+            scores=reported["scores"],
+            candidates=rows,
+            regions=raw.geometry.boxes_to_image(self._regions(raw, image, rows)),
+            levels=levels_of(rows, raw.level_sizes),
+            class_scores=class_scores,
+            image_size=raw.geometry.image_size,
+        )
 
     def _class_scores(self, raw: OneStageOutput, image: int) -> Tensor:
         """``(R, C)``, by the vendor's operations on tensors of the vendor's shapes."""

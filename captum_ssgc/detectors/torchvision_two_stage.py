@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.boxes import clip_boxes_to_image
 
@@ -18,6 +19,7 @@ from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
+from captum_ssgc.detectors._rows import rows_above
 from captum_ssgc.detectors._torchvision import CanvasGeometries, canvas_geometry, last_stage
 from captum_ssgc.geometry import ImageGeometry
 
@@ -107,30 +109,26 @@ class TwoStageDetector(Detector):
 
     @torch.no_grad()
     def select(self, raw: TwoStageOutput) -> list[Detections]:
-        if raw.reported is None or raw.on_canvas is None or raw.class_logits is None:
+        if raw.reported is None or raw.on_canvas is None:
             raise ValueError("select needs a run without detections.")
-        counts = [len(proposals) for proposals in raw.proposals]
-        scores = raw.class_logits.softmax(-1).split(counts)
-        decoded = self._heads.box_coder.decode(raw.box_regression, raw.proposals)
         found = []
-        for image, boxes in enumerate(decoded.split(counts)):
-            on_canvas, reported = raw.on_canvas[image], raw.reported[image]
-            rows = _proposal_rows(
-                scores[image], clip_boxes_to_image(boxes, raw.image_sizes[image]), on_canvas
-            )
-            proposals = raw.proposals[image][rows]
-            found.append(
-                Detections(
-                    boxes=reported["boxes"].detach(),
-                    labels=reported["labels"],
-                    scores=reported["scores"].detach(),
-                    candidates=rows,
-                    regions=raw.geometry.boxes_to_image(proposals),
-                    levels=self._levels(proposals),
-                    class_scores=scores[image][rows],
-                    image_size=raw.geometry.image_size,
-                )
-            )
+        for image, (scores, boxes) in enumerate(self._head_output(raw)):
+            rows = _proposal_rows(scores, boxes, raw.on_canvas[image])
+            found.append(self._detections(raw, image, raw.reported[image], rows, scores[rows]))
+        return found
+
+    @torch.no_grad()
+    def candidates_above(self, raw: TwoStageOutput, score_threshold: float) -> list[Detections]:
+        found = []
+        for image, (scores, boxes) in enumerate(self._head_output(raw)):
+            rows, labels = rows_above(scores, score_threshold, first_label=1)
+            sizes = list(raw.image_sizes[image]), list(raw.geometry.image_size)
+            entries = {
+                "boxes": resize_boxes(boxes[rows, labels], *sizes),
+                "labels": labels,
+                "scores": scores[rows, labels],
+            }
+            found.append(self._detections(raw, image, entries, rows, scores[rows]))
         return found
 
     def values(
@@ -175,6 +173,36 @@ class TwoStageDetector(Detector):
         names = getattr(pool, "featmap_names", [])
         layers = [blocks[int(name)] for name in names if name.isdigit() and int(name) < len(blocks)]
         return [*layers, blocks[-1]] if "pool" in names else layers
+
+    def _head_output(self, raw: TwoStageOutput) -> list[tuple[Tensor, Tensor]]:
+        """Of each image the scores ``(R, C)`` and the boxes ``(R, C, 4)`` on its canvas."""
+        if raw.class_logits is None:
+            raise ValueError("candidates need a run without detections.")
+        counts = [len(proposals) for proposals in raw.proposals]
+        scores = raw.class_logits.softmax(-1).split(counts)
+        boxes = self._heads.box_coder.decode(raw.box_regression, raw.proposals).split(counts)
+        clipped = map(clip_boxes_to_image, boxes, raw.image_sizes)
+        return list(zip(scores, clipped, strict=True))
+
+    def _detections(
+        self,
+        raw: TwoStageOutput,
+        image: int,
+        reported: dict[str, Tensor],
+        rows: Tensor,
+        class_scores: Tensor,
+    ) -> Detections:
+        proposals = raw.proposals[image][rows]
+        return Detections(
+            boxes=reported["boxes"].detach(),
+            labels=reported["labels"],
+            scores=reported["scores"].detach(),
+            candidates=rows,
+            regions=raw.geometry.boxes_to_image(proposals),
+            levels=self._levels(proposals),
+            class_scores=class_scores,
+            image_size=raw.geometry.image_size,
+        )
 
     @staticmethod
     def _proposals_of(

@@ -15,7 +15,7 @@ from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors import _ultralytics as shared
 from captum_ssgc.detectors._query_selection import QuerySelection, candidates_of, query_of
-from captum_ssgc.detectors._rows import reported_rows
+from captum_ssgc.detectors._rows import report_above, reported_rows
 from captum_ssgc.geometry import ImageGeometry
 
 
@@ -98,17 +98,16 @@ class UltralyticsRTDETR(Detector):
             rows = reported_rows(
                 class_scores[image], reported, partial(self._boxes, raw, image), "Ultralytics"
             )
-            tokens = None if raw.tokens is None else raw.tokens[image]
-            found.append(
-                Detections(
-                    **reported,
-                    candidates=candidates_of(rows, tokens),
-                    regions=reported["boxes"],
-                    levels=torch.zeros_like(rows),
-                    class_scores=class_scores[image][rows],
-                    image_size=raw.geometry.image_size,
-                )
-            )
+            found.append(self._detections(raw, image, reported, rows, class_scores[image][rows]))
+        return found
+
+    @torch.no_grad()
+    def candidates_above(self, raw: RTDETROutput, score_threshold: float) -> list[Detections]:
+        found = []
+        for image, scores in enumerate(raw.logits.sigmoid()):
+            boxes_of = partial(self._boxes, raw, image)
+            entries, rows = report_above(scores, score_threshold, boxes_of)
+            found.append(self._detections(raw, image, entries, rows, scores[rows]))
         return found
 
     def values(
@@ -130,6 +129,23 @@ class UltralyticsRTDETR(Detector):
     def target_layers(self) -> dict[str, nn.Module]:
         layers = [*shared.last_backbone_stage(self.model), *shared.input_layers(self.model)]
         return {self.layer_name(layer): layer for layer in layers}
+
+    @staticmethod
+    def _detections(
+        raw: RTDETROutput,
+        image: int,
+        reported: dict[str, Tensor],
+        rows: Tensor,
+        class_scores: Tensor,
+    ) -> Detections:
+        return Detections(
+            **reported,
+            candidates=candidates_of(rows, None if raw.tokens is None else raw.tokens[image]),
+            regions=reported["boxes"],
+            levels=torch.zeros_like(rows),
+            class_scores=class_scores,
+            image_size=raw.geometry.image_size,
+        )
 
     def _boxes(self, raw: RTDETROutput, image: int, rows: Tensor) -> Tensor:
         """``(K, 4)`` xyxy in image pixels, not clipped."""

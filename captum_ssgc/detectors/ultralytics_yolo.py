@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors import _ultralytics as shared
-from captum_ssgc.detectors._rows import levels_of, reported_rows
+from captum_ssgc.detectors._rows import levels_of, report_above, reported_rows
 from captum_ssgc.geometry import ImageGeometry
 
 NO_TIME_LIMIT = 1e9  # seconds; the vendor gives up suppressing after a while and returns less
@@ -136,21 +136,33 @@ class YoloDetector(Detector):
 
     @torch.no_grad()
     def select(self, raw: YoloOutput) -> list[Detections]:
-        return [
-            self._detections(raw, image, kept)
-            for image, kept in enumerate(
-                shared.vendor().nms.non_max_suppression(
-                    raw.vendor.detach(),
-                    self.score_threshold,
-                    self.iou_threshold,
-                    agnostic=self.agnostic,
-                    max_det=self.max_detections,
-                    nc=raw.logits.shape[1],
-                    max_time_img=NO_TIME_LIMIT,
-                    end2end=self._head.end2end,
-                )
-            )
-        ]
+        suppressed = shared.vendor().nms.non_max_suppression(
+            raw.vendor.detach(),
+            self.score_threshold,
+            self.iou_threshold,
+            agnostic=self.agnostic,
+            max_det=self.max_detections,
+            nc=raw.logits.shape[1],
+            max_time_img=NO_TIME_LIMIT,
+            end2end=self._head.end2end,
+        )
+        found = []
+        for image, kept in enumerate(suppressed):
+            kept = self._with_mask(raw, image, kept)
+            reported = {"boxes": kept[:, :4], "scores": kept[:, 4], "labels": kept[:, 5].long()}
+            scores, boxes_of = self._class_scores(raw, image), partial(self._boxes, raw, image)
+            rows = reported_rows(scores, reported, boxes_of, "Ultralytics")
+            found.append(self._detections(raw, image, reported, rows, scores[rows]))
+        return found
+
+    @torch.no_grad()
+    def candidates_above(self, raw: YoloOutput, score_threshold: float) -> list[Detections]:
+        found = []
+        for image in range(len(raw.decoded)):
+            scores, boxes_of = self._class_scores(raw, image), partial(self._boxes, raw, image)
+            entries, rows = report_above(scores, score_threshold, boxes_of)
+            found.append(self._detections(raw, image, entries, rows, scores[rows]))
+        return found
 
     def values(
         self, raw: YoloOutput, detections: Sequence[Detections], output: Output
@@ -184,27 +196,40 @@ class YoloDetector(Detector):
         network: Any = self.model
         return network.model[-1]
 
-    def _detections(self, raw: YoloOutput, image: int, kept: Tensor) -> Detections:
+    def _detections(
+        self,
+        raw: YoloOutput,
+        image: int,
+        reported: dict[str, Tensor],
+        rows: Tensor,
+        class_scores: Tensor,
+    ) -> Detections:
         canvas, image_size = raw.geometry.canvas_size, raw.geometry.image_size
-        ops = shared.vendor().ops
-        if raw.prototypes is not None and len(kept):
-            masks = ops.process_mask(
-                raw.prototypes[image], kept[:, 6:], kept[:, :4], canvas, upsample=True
-            )
-            kept = kept[masks.amax((-2, -1)) > 0]
-        reported = {"boxes": kept[:, :4], "scores": kept[:, 4], "labels": kept[:, 5].long()}
-        scores = raw.decoded[image, 4 : 4 + raw.logits.shape[1]].T
-        rows = reported_rows(scores, reported, partial(self._boxes, raw, image), "Ultralytics")
         return Detections(
-            boxes=ops.scale_boxes(canvas, reported["boxes"].clone(), image_size),
+            boxes=shared.vendor().ops.scale_boxes(canvas, reported["boxes"].clone(), image_size),
             labels=reported["labels"],
             scores=reported["scores"],
             candidates=rows,
             regions=raw.geometry.boxes_to_image(self._boxes(raw, image, rows)),
             levels=levels_of(rows, raw.level_sizes),
-            class_scores=scores[rows],
+            class_scores=class_scores,
             image_size=image_size,
         )
+
+    @staticmethod
+    def _with_mask(raw: YoloOutput, image: int, kept: Tensor) -> Tensor:
+        """The rows of the vendor's report whose segmentation mask is not empty."""
+        if raw.prototypes is None or not len(kept):
+            return kept
+        masks = shared.vendor().ops.process_mask(
+            raw.prototypes[image], kept[:, 6:], kept[:, :4], raw.geometry.canvas_size, upsample=True
+        )
+        return kept[masks.amax((-2, -1)) > 0]
+
+    @staticmethod
+    def _class_scores(raw: YoloOutput, image: int) -> Tensor:
+        """``(R, C)``."""
+        return raw.decoded[image, 4 : 4 + raw.logits.shape[1]].T
 
     def _boxes(self, raw: YoloOutput, image: int, rows: Tensor) -> Tensor:
         """``(K, 4)`` xyxy on the canvas."""

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
+from captum_ssgc._similarity import overlaps, similarities
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics.curve_settings import CurveSettings
@@ -26,10 +25,12 @@ class Reading:
 
     @classmethod
     def of(cls, settings: CurveSettings, score: str) -> Reading:
-        """Of s2 only what it depends on, so that equal readings compare equal."""
+        """Only what the score depends on, so that equal readings compare equal."""
         if score == "s2":
             return cls(score, "", 0.0, settings.score_threshold)
-        return cls(score, settings.match, settings.iou_threshold, 0.0)
+        if settings.match == "candidate":
+            return cls(score, settings.match, 0.0, 0.0)
+        return cls(score, settings.match, settings.iou_threshold, settings.score_threshold)
 
     @property
     def of_candidate(self) -> bool:
@@ -49,12 +50,14 @@ def read_scores(
     """
     read: dict[Reading, Tensor] = {}
     of_candidate = [reading for reading in readings if reading.of_candidate]
-    of_outputs = [reading for reading in readings if not reading.of_candidate]
+    of_all = [reading for reading in readings if not reading.of_candidate]
     raw = None
-    if of_outputs:
+    if of_all:
         raw = detector.run(images)
-        outputs = _Outputs.joined(detector.select(raw), chosen)
-        read.update({reading: outputs.read(reading) for reading in of_outputs})
+        threshold = min(reading.score_threshold for reading in of_all)
+        pairs = list(zip(chosen, detector.candidates_above(raw, threshold), strict=True))
+        for reading in of_all:
+            read[reading] = torch.cat([_of_candidates(reading, *pair) for pair in pairs])
     if of_candidate:
         if raw is None:
             raw = detector.run(images, chosen)
@@ -65,66 +68,13 @@ def read_scores(
     return read
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """How ``K`` chosen detections meet ``J`` outputs in each of ``B`` images, both padded."""
-
-    real: Tensor  # (B, K)
-    scores: Tensor  # (B, 1, J), -1 where padded
-    same_class: Tensor  # (B, K, J), as the rest
-    overlap: Tensor
-    cosine: Tensor
-
-    @classmethod
-    def joined(cls, found: Sequence[Detections], chosen: Sequence[Detections]) -> _Outputs:
-        outputs = _Padded.of(found)
-        wanted = _Padded.of([entry.to(outputs.scores.device) for entry in chosen])
-        wanted_classes = F.normalize(wanted.class_scores.to(outputs.class_scores), dim=-1)
-        return cls(
-            real=wanted.scores >= 0,
-            scores=outputs.scores[:, None],
-            same_class=wanted.labels[:, :, None] == outputs.labels[:, None],
-            overlap=_iou(wanted.boxes.to(outputs.boxes)[:, :, None], outputs.boxes[:, None]),
-            cosine=wanted_classes @ F.normalize(outputs.class_scores, dim=-1).mT,
-        )
-
-    def read(self, reading: Reading) -> Tensor:
-        if reading.score == "s1":
-            eligible = self.same_class & (self.overlap >= reading.iou_threshold)
-            eligible &= self.scores >= 0
-            values = self.scores.expand_as(self.overlap)
-        else:
-            eligible = (self.scores > reading.score_threshold).expand_as(self.overlap)
-            values = (self.overlap * self.cosine).clamp(0.0, 1.0)
-        if values.shape[-1] == 0:
-            return values.new_zeros(int(self.real.sum()))
-        return torch.where(eligible, values, torch.zeros_like(values)).amax(-1)[self.real]
-
-
-@dataclass(frozen=True)
-class _Padded:
-    """The detections of several images as one tensor each, ``(B, K, ...)``."""
-
-    boxes: Tensor
-    labels: Tensor
-    scores: Tensor
-    class_scores: Tensor
-
-    @classmethod
-    def of(cls, several: Sequence[Detections]) -> _Padded:
-        return cls(
-            pad_sequence([entry.boxes for entry in several], batch_first=True),
-            pad_sequence([entry.labels for entry in several], batch_first=True),
-            pad_sequence([entry.scores for entry in several], True, padding_value=-1.0),
-            pad_sequence([entry.class_scores for entry in several], batch_first=True),
-        )
-
-
-def _iou(one: Tensor, other: Tensor) -> Tensor:
-    """IoU of boxes paired by broadcasting, ``(..., 4)`` to ``(...)``; 0 where both are empty."""
-    low = torch.maximum(one[..., :2], other[..., :2])
-    high = torch.minimum(one[..., 2:], other[..., 2:])
-    shared = (high - low).clamp(min=0.0).prod(-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(-1) for boxes in (one, other)]
-    union = areas[0] + areas[1] - shared
-    return torch.where(union > 0, shared / union.clamp(min=1e-12), torch.zeros_like(shared))
+def _of_candidates(reading: Reading, chosen: Detections, candidates: Detections) -> Tensor:
+    """s1 by IoU, or s2, of each chosen detection of one image, ``(K,)``; 0 where there is none."""
+    candidates = candidates[candidates.scores > reading.score_threshold]
+    if not len(candidates):
+        return candidates.scores.new_zeros(len(chosen))
+    if reading.score == "s2":
+        return similarities(chosen, candidates).amax(1)
+    eligible = overlaps(chosen, candidates) >= reading.iou_threshold
+    eligible &= chosen.labels.to(candidates.labels)[:, None] == candidates.labels
+    return (eligible * candidates.scores).amax(1)

@@ -22,12 +22,12 @@ class CurveSettings:
             with class scores ``P_t``:
 
             * ``"s1"``: the score of class ``c`` for this detection;
-            * ``"s2"``: the largest ``IoU(B_t, B_j) * cos(P_t, P_j)`` over the detector's outputs
+            * ``"s2"``: the largest ``IoU(B_t, B_j) * cos(P_t, P_j)`` over the detector's candidates
               ``j`` with a score above ``score_threshold``; 0 where there is none.
-        match: which output of the changed image s1 belongs to: ``"candidate"``, the same candidate
-            (region, anchor or query) whatever has become of its box; ``"iou"``, the best output of
-            class ``c`` whose IoU with ``B_t`` is at least ``iou_threshold``, 0 where there is none.
-            s2 always looks at all outputs.
+        match: which candidate of the changed image s1 belongs to: ``"candidate"``, the same one
+            (region, anchor or query) whatever has become of its box; ``"iou"``, the one with the
+            highest score of class ``c`` among those above ``score_threshold`` whose IoU with
+            ``B_t`` is at least ``iou_threshold``, 0 where there is none. s2 always looks at all.
         steps: number ``S`` of equal steps; the curve has ``S + 1`` points.
         baseline: what a removed pixel becomes, in all channels: ``"zero"`` (black), ``"mean"`` (the
             image's mean colour), ``"blur"``, ``"noise"`` (uniform in [0, 1], one draw per image), a
@@ -40,9 +40,9 @@ class CurveSettings:
             :func:`captum_ssgc.metrics.deletion`.
         normalize: divide by the score on the unchanged image.
         iou_threshold: for ``match="iou"``.
-        score_threshold: for s2. It cannot bring back what the detector itself does not report: wrap
-            the detector with a score threshold no higher than this one, for ``match="iou"``, too
-            (the commands do).
+        score_threshold: for s2 and ``match="iou"``: candidates at or below it do not count. They
+            are those before non-maximum suppression
+            (:meth:`captum_ssgc.Detector.candidates_above`), whatever threshold the detector has.
         blur_sigma: standard deviation of the Gaussian of ``"blur"``, in pixels.
         blur_radius: where that Gaussian is cut, in pixels; ``None`` for three times its sigma.
 

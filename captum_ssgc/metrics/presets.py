@@ -46,7 +46,8 @@ PRESETS: dict[str, Preset] = {
             "with candidates above 0.05 for s2; detections with a probability above 0.6, and for "
             "the pointing games an IoU above 0.7 with the annotation.",
             assumed="How removed pixels are filled (here: black), which output of a changed image "
-            "s1 is read from (here: the same candidate), whether pixels are taken from the whole "
+            "s1 is read from (here: the same candidate), whether the candidates of s2 are those "
+            "before suppression (here: yes), whether pixels are taken from the whole "
             "image (here: yes).",
             score_above=0.6,
             annotation_iou_above=0.7,
@@ -82,8 +83,9 @@ PRESETS: dict[str, Preset] = {
             "0.9, and whose map has a single maximum.",
             assumed="The code measures IoU and budget on the annotation's box (here: on the "
             "predicted one, unless detections with other boxes are passed), draws new noise for "
-            "every map (here: one draw per image), and sets the first point of Insertion to 0 "
-            "(here: measured). It has no s2.",
+            "every map (here: one draw per image), sets the first point of Insertion to 0 (here: "
+            "measured), and looks at what the detector reports (here: at the candidates above "
+            "0.05, before suppression). It has no s2.",
             score_above=0.1,
             annotation_iou_above=0.9,
         ),

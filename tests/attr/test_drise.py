@@ -105,7 +105,8 @@ def test_weights_are_the_references(explained, found, with_objectness):
     assert ours.max() <= 1.0 + 1e-5
 
 
-def test_the_map_is_the_references(drise, wrapper, detections, image):
+def test_the_map_is_the_references(wrapper, detections, image):
+    drise = ssgc.DRISE(wrapper, score_threshold=0.12)
     found = drise.attribute_instances(image, generator=seeded(), n_masks=20, grid=(3, 2))
     shape = MaskShape((8, 8), (3, 2), 0.5)
     cells, shifts = shape.draw(20, seeded())
@@ -113,20 +114,23 @@ def test_the_map_is_the_references(drise, wrapper, detections, image):
         references.drise_mask(cell[0].numpy(), shift, (8, 8))
         for cell, shift in zip(cells, shifts.tolist(), strict=True)
     ]
-    weights = []
+    weights, counts = [], set()
     for mask in masks:
-        masked = wrapper.detector.detect(image * torch.from_numpy(mask).float())[0]
+        masked = wrapper.detector.run(image * torch.from_numpy(mask).float()).candidates
+        above = masked.class_scores[0].amax(1) > 0.12
+        counts.add(int(above.sum()))
         weights.append(
             [
                 references.drise_weight(
                     box.tolist(),
                     scores.tolist(),
-                    masked.boxes.tolist(),
-                    masked.class_scores.tolist(),
+                    masked.boxes[0, above].clamp(0.0, 8.0).tolist(),
+                    masked.class_scores[0, above].tolist(),
                 )
                 for box, scores in zip(detections.boxes, detections.class_scores, strict=True)
             ]
         )
+    assert len(counts) > 2
     for target, heat_map in enumerate(found):
         expected = references.drise_map(masks, [row[target] for row in weights], 0.5)
         np.testing.assert_allclose(heat_map[0].numpy(), expected, rtol=1e-4, atol=1e-5)
@@ -354,3 +358,25 @@ def test_targets_out_of_range(drise, image):
         drise.attribute(image, target=5)
     with pytest.raises(IndexError, match="there are 5 detections"):
         drise.attribute_instances(image, [0, 9])
+
+
+def test_the_map_does_not_depend_on_what_the_detector_reports(wrapper, detections, image):
+    detector = wrapper.detector
+    maps = []
+    for threshold, overlap in ((0.9, 0.1), (0.0, 1.0)):
+        detector.score_threshold, detector.iou_threshold = threshold, overlap
+        maps.append(ssgc.DRISE(wrapper).attribute_instances(image, generator=seeded(), **QUICK))
+    assert maps[0].amax() > 0.0
+    assert torch.equal(*maps)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5])
+def test_a_score_threshold_is_a_probability(wrapper, threshold):
+    with pytest.raises(ValueError, match="score_threshold: expected a value in"):
+        ssgc.DRISE(wrapper, score_threshold=threshold)
+
+
+def test_a_high_score_threshold_leaves_nothing(wrapper, image):
+    with pytest.warns(UserWarning, match="lower score_threshold"):
+        found = ssgc.DRISE(wrapper, score_threshold=1.0).attribute_instances(image, **QUICK)
+    assert found.abs().amax() == 0.0

@@ -118,8 +118,8 @@ def hand_made():
     return ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0]), image
 
 
-def blackbox(detector, batch=50):
-    """The detector as xaitk-saliency takes one."""
+def blackbox(detector, batch, score_threshold):
+    """The detector's candidates as xaitk-saliency takes detections."""
     interface = pytest.importorskip("smqtk_detection", reason="needs captum-ssgc[compare]")
     from smqtk_image_io import AxisAlignedBoundingBox
 
@@ -131,7 +131,7 @@ def blackbox(detector, batch=50):
             images = iter(img_iter)
             while chunk := list(islice(images, batch)):
                 pixels = torch.from_numpy(np.stack(chunk)).permute(0, 3, 1, 2).contiguous() / 255
-                for found in detector.detect(pixels):
+                for found in detector.candidates_above(detector.run(pixels), score_threshold):
                     yield [
                         (AxisAlignedBoundingBox(box[:2], box[2:]), dict(enumerate(scores)))
                         for box, scores in zip(
@@ -181,7 +181,7 @@ def test_drise_weights_and_sums_are_xaitks(hand_made):
     np.testing.assert_allclose(undone / undone.max((1, 2), keepdims=True), theirs, atol=1e-5)
 
 
-def xaitks_maps(wrapper, image, n_masks, grid, batch, seed):
+def xaitks_maps(wrapper, image, n_masks, grid, batch, seed, score_threshold):
     stack = pytest.importorskip(
         "xaitk_saliency.impls.gen_object_detector_blackbox_sal.drise",
         reason="needs captum-ssgc[compare]",
@@ -192,7 +192,7 @@ def xaitks_maps(wrapper, image, n_masks, grid, batch, seed):
         pixels,
         reference.boxes.numpy(),
         reference.class_scores.numpy(),
-        blackbox(wrapper.detector, batch),
+        blackbox(wrapper.detector, batch, score_threshold),
     )
 
 
@@ -205,9 +205,9 @@ def test_drise_agrees_with_xaitk_on_a_hand_made_detector(hand_made):
     ranks are decided by the evidence; where most of it is background, by that noise.
     """
     wrapper, image = hand_made
-    theirs = xaitks_maps(wrapper, image, 5000, grid=8, batch=100, seed=1)
+    theirs = xaitks_maps(wrapper, image, 5000, grid=8, batch=100, seed=1, score_threshold=0.4)
     ours, again = (
-        ssgc.DRISE(wrapper).attribute_instances(
+        ssgc.DRISE(wrapper, score_threshold=0.4).attribute_instances(
             image,
             n_masks=5000,
             grid=(8, 8),
@@ -238,7 +238,7 @@ def test_drise_agrees_with_xaitk_on_the_demo_detector(monkeypatch):
     image = (demo.scene(3).image[None] * 255).round() / 255
     detector = ssgc.wrap_detector(demo.detector())
     wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0].above(0.8))
-    theirs = xaitks_maps(wrapper, image, n_masks, grid=16, batch=batch, seed=1)
+    theirs = xaitks_maps(wrapper, image, n_masks, 16, batch, seed=1, score_threshold=0.05)
     height, width = image.shape[-2:]
     cells = torch.from_numpy(np.random.default_rng(1).random((n_masks, 16, 16)) < 0.5).float()
     generator = np.random.default_rng(1)

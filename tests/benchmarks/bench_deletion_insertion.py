@@ -51,16 +51,7 @@ def some_detections(detector: Detector, image: Tensor, count: int) -> Detections
     if len(found) >= count:
         return found[:count]
     with torch.no_grad():
-        raw = detector.run(image)
-    candidates = raw.candidates
-    rows = candidates.class_scores[0].amax(-1).topk(count).indices
-    scores = candidates.class_scores[0, rows]
-    boxes = raw.geometry.boxes_to_image(candidates.boxes[0, rows])
-    best = scores.max(-1)
-    return Detections(
-        boxes, best.indices, best.values, rows, boxes, torch.zeros_like(rows), scores,
-        raw.geometry.image_size,
-    )  # fmt: skip
+        return detector.candidates_above(detector.run(image), 0.0)[0][:count]
 
 
 def fastest(actions: list[Callable[[], object]], rounds: int, device: str) -> list[float]:
@@ -84,7 +75,7 @@ def detector_alone(
     for start in range(0, images, batch):
         stack = image.expand(min(batch, images - start), -1, -1, -1).contiguous()
         if match == "iou":
-            detector.select(detector.run(stack))
+            detector.candidates_above(detector.run(stack), 0.05)
         else:
             detector.score(stack, found[0])
 

@@ -12,6 +12,7 @@ from torchvision.ops import box_iou
 
 import captum_ssgc as ssgc
 from captum_ssgc.detector import EDGES
+from captum_ssgc.detectors import _rows
 
 BATCH = torch.cat([scene(3), scene(3).flip(-1)])
 
@@ -29,6 +30,11 @@ def scoring_run(family, detections, images):
     """One forward for the candidates only, as the wrapper makes it."""
     with torch.no_grad():
         return family.detector.run(images, [detections])
+
+
+def full_run(family, images):
+    with torch.no_grad():
+        return family.detector.run(images)
 
 
 def values(family, raw, detections, output="score"):
@@ -117,6 +123,67 @@ def test_detections_have_no_graph(family, picture):
     tensors = [value for value in vars(found).values() if isinstance(value, torch.Tensor)]
     assert len(tensors) == 7
     assert not any(tensor.requires_grad for tensor in tensors)
+
+
+def test_candidates_are_all_scores_above_the_threshold(family, picture, monkeypatch):
+    monkeypatch.setattr(_rows, "MOST_CANDIDATES", 10**9)
+    raw = full_run(family, picture)
+    everything = family.detector.candidates_above(raw, -1.0)[0]
+    threshold = float(everything.scores.quantile(0.7))
+    found = family.detector.candidates_above(raw, threshold)[0]
+    above = int((everything.scores > threshold).sum())
+    assert 0 < len(found) == above < len(everything)
+    for name in ("boxes", "labels", "scores", "candidates", "regions", "levels", "class_scores"):
+        assert torch.equal(getattr(found, name), getattr(everything, name)[:above])
+    assert (everything.scores.diff() <= 0).all()
+    rows = torch.arange(len(everything))
+    assert torch.equal(everything.class_scores[rows, everything.labels], everything.scores)
+    # every candidate with every class, once
+    first = int(everything.labels.min())
+    classes = everything.class_scores.shape[1] - first
+    pairs = torch.stack([everything.candidates, everything.labels], 1)
+    assert len(pairs.unique(dim=0)) == len(pairs) == len(everything.candidates.unique()) * classes
+
+
+def test_reported_detections_are_among_the_candidates(family, picture):
+    found = reference(family, picture)
+    lowest = float(found.scores.min()) * 0.999
+    candidates = family.detector.candidates_above(full_run(family, picture), lowest)[0]
+    assert len(candidates) >= len(found)
+    for row in range(len(found)):
+        same = (candidates.candidates == found.candidates[row]) & (
+            candidates.labels == found.labels[row]
+        )
+        assert same.sum() == 1
+        [place] = same.nonzero()[0].tolist()
+        for name, value in vars(found[row]).items():
+            if name != "image_size":
+                theirs = getattr(candidates[place], name)
+                torch.testing.assert_close(theirs, value, atol=1e-3, rtol=1e-5)
+        assert candidates.scores[place] == found.scores[row]
+
+
+def test_candidates_have_the_values_that_the_wrapper_gives(family, picture):
+    """Each with its own row, label and box, clipped or not."""
+    raw = full_run(family, picture)
+    candidates = family.detector.candidates_above(raw, 0.0)[0]
+    assert not candidates.scores.requires_grad
+    some = candidates[torch.arange(0, len(candidates), max(len(candidates) // 40, 1))]
+    torch.testing.assert_close(values(family, raw, some), some.scores, atol=2e-6, rtol=1e-5)
+    edges = torch.stack([values(family, raw, some, edge) for edge in EDGES], 1)
+    if family.clips:
+        height, width = SIZE
+        edges = edges.clamp(torch.zeros(4), torch.tensor([width, height, width, height]))
+    torch.testing.assert_close(some.boxes, edges, atol=1e-3, rtol=1e-5)
+
+
+def test_candidates_of_a_batch_are_those_of_its_images(family):
+    both = family.detector.candidates_above(full_run(family, BATCH), 0.0)
+    assert len(both) == 2
+    for image, together in zip(BATCH, both, strict=True):
+        alone = family.detector.candidates_above(full_run(family, image[None]), 0.0)[0]
+        assert len(alone) == len(together)
+        torch.testing.assert_close(together.scores, alone.scores, atol=1e-4, rtol=1e-3)
 
 
 def test_edges_are_the_boxes_before_clipping(family, picture):

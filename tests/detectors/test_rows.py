@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from captum_ssgc.detectors._rows import levels_of, reported_rows
+from captum_ssgc.detectors._rows import levels_of, report_above, reported_rows, rows_above
 
 SCORES = torch.tensor([[0.9, 0.2], [0.5, 0.9], [0.5, 0.1], [0.9, 0.3], [0.5, 0.1]])
 BOXES = torch.tensor(
@@ -56,3 +56,27 @@ def test_what_is_no_candidate_is_refused(label, score, box):
 def test_a_level_begins_where_the_one_before_ends():
     rows = torch.tensor([0, 5, 6, 7, 8, 9])
     assert levels_of(rows, [6, 2, 2]).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_rows_above_a_threshold_best_first():
+    rows, labels = rows_above(SCORES, 0.2)
+    assert rows.tolist() == [0, 1, 3, 1, 2, 4, 3]
+    assert labels.tolist() == [0, 1, 0, 0, 0, 0, 1]
+    rows, labels = rows_above(SCORES, 0.2, first_label=1)
+    assert (rows.tolist(), labels.tolist()) == ([1, 3], [1, 1])
+    assert rows_above(SCORES, 0.9)[0].tolist() == []
+
+
+def test_rows_above_are_ten_thousand_at_most():
+    scores = torch.linspace(0.1, 1.0, 2 * 10_001).reshape(-1, 2)
+    rows, labels = rows_above(scores, 0.0)
+    assert len(rows) == 10_000
+    assert torch.equal(scores[rows, labels], scores.flatten().flip(0)[:10_000])
+
+
+def test_the_report_of_what_is_above():
+    entries, rows = report_above(SCORES, 0.5, BOXES.__getitem__)
+    assert rows.tolist() == [0, 1, 3]
+    assert torch.equal(entries["boxes"], BOXES[rows])
+    assert entries["labels"].tolist() == [0, 1, 0]
+    assert entries["scores"].tolist() == pytest.approx([0.9] * 3)

@@ -37,28 +37,64 @@ def cosine_of(one, other):
     return product / math.sqrt(sum(a * a for a in one) * sum(b * b for b in other))
 
 
-def s1_of_outputs(found, target):
-    """Best output of the class with an IoU of at least a half."""
+def s1_of_candidates(rows, target):
+    """Best score of the class above 0.05 in a box with an IoU of at least a half."""
     best = 0.0
-    for j in range(len(found)):
-        overlap = iou_of(found.boxes[j].tolist(), target.boxes[0].tolist())
-        if int(found.labels[j]) == int(target.labels) and overlap >= 0.5:
-            best = max(best, float(found.scores[j]))
+    for box, label, scores in rows:
+        overlap = iou_of(box, target.boxes[0].tolist())
+        if label == int(target.labels) and scores[label] > 0.05 and overlap >= 0.5:
+            best = max(best, scores[label])
     return best
 
 
-def s2_of_outputs(found, target):
-    """``max_j IoU(B_t, B_j) cos(P_t, P_j)`` over outputs with a score above 0.05."""
+def s2_of_candidates(rows, target):
+    """``max_j IoU(B_t, B_j) cos(P_t, P_j)`` over candidates with a score above 0.05."""
     best = 0.0
-    for j in range(len(found)):
-        if float(found.scores[j]) > 0.05:
-            overlap = iou_of(found.boxes[j].tolist(), target.boxes[0].tolist())
-            alike = cosine_of(found.class_scores[j].tolist(), target.class_scores[0].tolist())
-            best = max(best, overlap * alike)
+    for box, label, scores in rows:
+        if scores[label] > 0.05:
+            overlap = iou_of(box, target.boxes[0].tolist())
+            best = max(best, overlap * cosine_of(scores, target.class_scores[0].tolist()))
     return best
 
 
-def slow_curve(detector, image, target, heat_map, fill, steps, inserts, read):
+def clipped(box, size):
+    (height, width), (x1, y1, x2, y2) = size, box
+    return [max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height)]
+
+
+def rows_of_own(raw):
+    """Every box, label and class scores, of a detector whose canvas is the image."""
+    boxes, scores = raw.candidates.boxes[0].tolist(), raw.candidates.class_scores[0].tolist()
+    return [
+        (clipped(box, raw.geometry.image_size), label, classes)
+        for box, classes in zip(boxes, scores)
+        for label in range(len(classes))
+    ]
+
+
+def rows_of_two_stage(raw):
+    """Each proposal has one box per class; class 0 is the background. Here the canvas is the image.
+
+    The deltas of Faster R-CNN (Ren et al., 2015), with torchvision's weights (10, 10, 5, 5).
+    """
+    rows = []
+    logits, deltas = raw.class_logits.tolist(), raw.box_regression.tolist()
+    for proposal, of_classes, regression in zip(raw.proposals[0].tolist(), logits, deltas):
+        total = sum(math.exp(logit) for logit in of_classes)
+        classes = [math.exp(logit) / total for logit in of_classes]
+        x1, y1, x2, y2 = proposal
+        for label in range(1, len(classes)):
+            dx, dy, dw, dh = regression[4 * label : 4 * label + 4]
+            x = (x1 + x2) / 2 + dx / 10 * (x2 - x1)
+            y = (y1 + y2) / 2 + dy / 10 * (y2 - y1)
+            half_width = math.exp(min(dw / 5, math.log(1000 / 16))) * (x2 - x1) / 2
+            half_height = math.exp(min(dh / 5, math.log(1000 / 16))) * (y2 - y1) / 2
+            box = [x - half_width, y - half_height, x + half_width, y + half_height]
+            rows.append((clipped(box, raw.geometry.image_size), label, classes))
+    return rows
+
+
+def slow_curve(detector, rows_of, image, target, heat_map, fill, steps, inserts, read):
     places = order_of(heat_map)
     curve = []
     for step in range(steps + 1):
@@ -71,8 +107,8 @@ def slow_curve(detector, image, target, heat_map, fill, steps, inserts, read):
             if read == "candidate":
                 curve.append(float(InstanceScoreWrapper(detector, target)(changed)))
             else:
-                found = detector.select(detector.run(changed))[0]
-                curve.append((s1_of_outputs if read == "s1" else s2_of_outputs)(found, target))
+                rows = rows_of(detector.run(changed))
+                curve.append((s1_of_candidates if read == "s1" else s2_of_candidates)(rows, target))
     return curve
 
 
@@ -97,7 +133,7 @@ def moving_detector():
     return CandidateDetector(network, score_threshold=0.02, iou_threshold=0.6)
 
 
-def compare(detector, image, found, steps, fill, tolerance, readings):
+def compare(detector, rows_of, image, found, steps, fill, tolerance, readings):
     heat_maps = torch.rand(
         len(found), *image.shape[-2:], generator=torch.Generator().manual_seed(1)
     )
@@ -125,6 +161,7 @@ def compare(detector, image, found, steps, fill, tolerance, readings):
             for row in range(len(found)):
                 slow = slow_curve(
                     detector,
+                    rows_of,
                     image,
                     found[row],
                     heat_maps[row],
@@ -145,7 +182,7 @@ def test_a_detector_whose_boxes_move(moving_detector):
     assert len(found) >= 5
     assert len(found.labels.unique()) >= 2
     for read in ("candidate", "s1", "s2"):
-        values = compare(moving_detector, image, found, 7, 0.02, 1e-6, [read])
+        values = compare(moving_detector, rows_of_own, image, found, 7, 0.02, 1e-6, [read])
         assert len({round(value, 4) for value in values}) > 20
         assert (min(values) == 0.0) is (read != "candidate")
 
@@ -179,5 +216,5 @@ def test_a_detector_whose_candidates_depend_on_the_image(two_stage):
     assert len(found) >= 5
     found = found[:3]
     for read, different in (("candidate", 15), ("s1", 4), ("s2", 15)):
-        values = compare(two_stage, image, found, 4, 0.4, 1e-5, [read])
+        values = compare(two_stage, rows_of_two_stage, image, found, 4, 0.4, 1e-5, [read])
         assert len({round(value, 4) for value in values}) > different

@@ -1,0 +1,31 @@
+"""How alike two detections are: the overlap of their boxes, times the cosine of their classes."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from captum_ssgc.detections import Detections
+
+
+def overlaps(one: Detections, other: Detections) -> Tensor:
+    """IoU of every box of ``one`` with every box of ``other``, ``(K, J)``; 0 where both are empty.
+
+    On the device of ``other``, and in its precision.
+    """
+    return box_iou(one.boxes.to(other.boxes), other.boxes).nan_to_num()
+
+
+def similarities(one: Detections, other: Detections) -> Tensor:
+    """IoU of the boxes times the cosine of the class scores, ``(K, J)`` in [0, 1].
+
+    The similarity of D-RISE (Petsiuk et al., CVPR 2021) without its objectness, which is the score
+    s2 of Yamauchi (CVPRW 2024, eq. 11).
+    """
+    theirs = other.class_scores
+    theirs = theirs.to(torch.promote_types(theirs.dtype, torch.float32))
+    ours = one.class_scores.to(theirs)
+    cosines = F.normalize(ours, dim=-1) @ F.normalize(theirs, dim=-1).mT
+    return (overlaps(one, other) * cosines).clamp(0.0, 1.0)
