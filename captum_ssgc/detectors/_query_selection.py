@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from captum_ssgc.detections import Detections
+from captum_ssgc.detectors._rows import ChosenRows
+from captum_ssgc.geometry import ImageGeometry
 
 
 class QuerySelection(TorchFunctionMode):
@@ -70,6 +72,25 @@ def candidates_of(queries: Tensor, tokens: Tensor | None) -> Tensor:
         ``(K,)``: the query, or ``token * Q + query``.
     """
     return queries if tokens is None else tokens[queries] * len(tokens) + queries
+
+
+def query_detections(
+    chosen: ChosenRows, tokens: Tensor | None, image: int, geometry: ImageGeometry
+) -> Detections:
+    """Detections whose rows are queries, which have neither regions nor levels of their own.
+
+    Args:
+        chosen: queries of one image, boxes in its pixels.
+        tokens: ``(N, Q)`` of the batch, or ``None``.
+        image: its place in the batch.
+        geometry: of the images.
+    """
+    return chosen.detections(
+        candidates=candidates_of(chosen.rows, None if tokens is None else tokens[image]),
+        regions=chosen.boxes,
+        levels=torch.zeros_like(chosen.rows),
+        image_size=geometry.image_size,
+    )
 
 
 def query_of(candidates: Tensor, queries: int) -> Tensor:

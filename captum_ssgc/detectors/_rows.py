@@ -1,14 +1,75 @@
-"""Which candidate each reported detection came from, and which candidates there are."""
+"""Candidates of an image: those that the detections came from, and all above a score."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from captum_ssgc.detections import Detections
+
 ROUNDINGS = 64
 MOST_CANDIDATES = 10_000
+
+
+@dataclass(frozen=True)
+class ChosenRows:
+    """Some candidates of one image, each with one of its labels.
+
+    Args:
+        rows: ``(K,)`` int64, which of the candidates.
+        labels: ``(K,)`` int64.
+        scores: ``(K,)``, of the label.
+        boxes: ``(K, 4)`` xyxy.
+        class_scores: ``(K, C)``.
+    """
+
+    rows: Tensor
+    labels: Tensor
+    scores: Tensor
+    boxes: Tensor
+    class_scores: Tensor
+
+    @classmethod
+    def reported(
+        cls,
+        scores: Tensor,
+        reported: dict[str, Tensor],
+        boxes_of: Callable[[Tensor], Tensor],
+        vendor: str,
+    ) -> ChosenRows:
+        """The rows of a vendor's report, with the arguments of :func:`reported_rows`."""
+        rows = reported_rows(scores, reported, boxes_of, vendor)
+        return cls(rows, reported["labels"], reported["scores"], reported["boxes"], scores[rows])
+
+    @classmethod
+    def above(
+        cls,
+        scores: Tensor,
+        score_threshold: float,
+        boxes_of: Callable[[Tensor], Tensor],
+        first_label: int = 0,
+    ) -> ChosenRows:
+        """What :func:`rows_above` finds, where every row has one box, ``boxes_of(rows)``."""
+        rows, labels = rows_above(scores, score_threshold, first_label)
+        return cls(rows, labels, scores[rows, labels], boxes_of(rows), scores[rows])
+
+    def detections(
+        self, candidates: Tensor, regions: Tensor, levels: Tensor, image_size: tuple[int, int]
+    ) -> Detections:
+        """These, with what else :class:`Detections` says, where boxes are in image pixels."""
+        return Detections(
+            boxes=self.boxes,
+            labels=self.labels,
+            scores=self.scores,
+            candidates=candidates,
+            regions=regions,
+            levels=levels,
+            class_scores=self.class_scores,
+            image_size=image_size,
+        )
 
 
 def reported_rows(
@@ -83,27 +144,6 @@ def rows_above(
     labels = labels + first_label
     best = scores[rows, labels].sort(descending=True, stable=True).indices[:MOST_CANDIDATES]
     return rows[best], labels[best]
-
-
-def report_above(
-    scores: Tensor,
-    score_threshold: float,
-    boxes_of: Callable[[Tensor], Tensor],
-    first_label: int = 0,
-) -> tuple[dict[str, Tensor], Tensor]:
-    """What :func:`rows_above` finds, in the form in which vendors report detections.
-
-    Args:
-        scores: ``(R, C)`` of all candidates, which have one box each.
-        score_threshold: the score has to be greater.
-        boxes_of: rows ``(M,)`` to their boxes ``(M, 4)``.
-        first_label: 1 where column 0 is the background.
-
-    Returns:
-        ``boxes``, ``labels`` and ``scores``; and the rows ``(M,)``.
-    """
-    rows, labels = rows_above(scores, score_threshold, first_label)
-    return {"boxes": boxes_of(rows), "labels": labels, "scores": scores[rows, labels]}, rows
 
 
 def levels_of(rows: Tensor, level_sizes: Sequence[int]) -> Tensor:

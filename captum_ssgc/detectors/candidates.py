@@ -12,7 +12,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output, logit_of_probability
-from captum_ssgc.detectors._rows import rows_above
+from captum_ssgc.detectors._rows import ChosenRows, rows_above
 from captum_ssgc.geometry import ImageGeometry
 
 
@@ -224,14 +224,11 @@ class CandidateDetector(Detector):
         self, raw: CandidateOutput, image: int, boxes: Tensor, rows: Tensor, labels: Tensor
     ) -> Detections:
         scores = raw.candidates.class_scores[image]
-        return Detections(
-            boxes=boxes[rows],
-            labels=labels,
-            scores=scores[rows, labels],
+        chosen = ChosenRows(rows, labels, scores[rows, labels], boxes[rows], scores[rows])
+        return chosen.detections(
             candidates=rows,
             regions=self._regions(raw, image, rows),
             levels=self._levels_of(raw, rows),
-            class_scores=scores[rows],
             image_size=raw.geometry.image_size,
         )
 

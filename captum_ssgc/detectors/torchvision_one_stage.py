@@ -21,7 +21,7 @@ from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
-from captum_ssgc.detectors._rows import levels_of, report_above, reported_rows
+from captum_ssgc.detectors._rows import ChosenRows, levels_of
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
     canvas_geometry,
@@ -129,10 +129,9 @@ class OneStageDetector(Detector):
         found = []
         for image, reported in enumerate(raw.reported):
             scores = self._class_scores(raw, image)
-            rows = reported_rows(
-                scores, reported, partial(self._reported_boxes, raw, image), "torchvision"
-            )
-            found.append(self._detections(raw, image, reported, rows, scores[rows]))
+            boxes_of = partial(self._reported_boxes, raw, image)
+            chosen = ChosenRows.reported(scores, reported, boxes_of, "torchvision")
+            found.append(self._detections(raw, image, chosen))
         return found
 
     @torch.no_grad()
@@ -142,8 +141,8 @@ class OneStageDetector(Detector):
         for image in range(len(raw.head["cls_logits"])):
             scores = self._class_scores(raw, image)
             boxes_of = partial(self._reported_boxes, raw, image)
-            entries, rows = report_above(scores, score_threshold, boxes_of, int(background))
-            found.append(self._detections(raw, image, entries, rows, scores[rows]))
+            chosen = ChosenRows.above(scores, score_threshold, boxes_of, int(background))
+            found.append(self._detections(raw, image, chosen))
         return found
 
     def values(
@@ -194,22 +193,11 @@ class OneStageDetector(Detector):
         per_cell = generator.num_anchors_per_location()
         return [count * anchors for count, anchors in zip(cells, per_cell, strict=True)]
 
-    def _detections(
-        self,
-        raw: OneStageOutput,
-        image: int,
-        reported: dict[str, Tensor],
-        rows: Tensor,
-        class_scores: Tensor,
-    ) -> Detections:
-        return Detections(
-            boxes=reported["boxes"],
-            labels=reported["labels"],
-            scores=reported["scores"],
-            candidates=rows,
-            regions=raw.geometry.boxes_to_image(self._regions(raw, image, rows)),
-            levels=levels_of(rows, raw.level_sizes),
-            class_scores=class_scores,
+    def _detections(self, raw: OneStageOutput, image: int, chosen: ChosenRows) -> Detections:
+        return chosen.detections(
+            candidates=chosen.rows,
+            regions=raw.geometry.boxes_to_image(self._regions(raw, image, chosen.rows)),
+            levels=levels_of(chosen.rows, raw.level_sizes),
             image_size=raw.geometry.image_size,
         )
 

@@ -19,7 +19,7 @@ from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
-from captum_ssgc.detectors._rows import rows_above
+from captum_ssgc.detectors._rows import ChosenRows, rows_above
 from captum_ssgc.detectors._torchvision import CanvasGeometries, canvas_geometry, last_stage
 from captum_ssgc.geometry import ImageGeometry
 
@@ -114,7 +114,10 @@ class TwoStageDetector(Detector):
         found = []
         for image, (scores, boxes) in enumerate(self._head_output(raw)):
             rows = _proposal_rows(scores, boxes, raw.on_canvas[image])
-            found.append(self._detections(raw, image, raw.reported[image], rows, scores[rows]))
+            names = ("labels", "scores", "boxes")
+            labels, values, on_image = (raw.reported[image][name].detach() for name in names)
+            chosen = ChosenRows(rows, labels, values, on_image, scores[rows])
+            found.append(self._detections(raw, image, chosen))
         return found
 
     @torch.no_grad()
@@ -123,12 +126,9 @@ class TwoStageDetector(Detector):
         for image, (scores, boxes) in enumerate(self._head_output(raw)):
             rows, labels = rows_above(scores, score_threshold, first_label=1)
             sizes = list(raw.image_sizes[image]), list(raw.geometry.image_size)
-            entries = {
-                "boxes": resize_boxes(boxes[rows, labels], *sizes),
-                "labels": labels,
-                "scores": scores[rows, labels],
-            }
-            found.append(self._detections(raw, image, entries, rows, scores[rows]))
+            on_image = resize_boxes(boxes[rows, labels], *sizes)
+            chosen = ChosenRows(rows, labels, scores[rows, labels], on_image, scores[rows])
+            found.append(self._detections(raw, image, chosen))
         return found
 
     def values(
@@ -184,23 +184,12 @@ class TwoStageDetector(Detector):
         clipped = map(clip_boxes_to_image, boxes, raw.image_sizes)
         return list(zip(scores, clipped, strict=True))
 
-    def _detections(
-        self,
-        raw: TwoStageOutput,
-        image: int,
-        reported: dict[str, Tensor],
-        rows: Tensor,
-        class_scores: Tensor,
-    ) -> Detections:
-        proposals = raw.proposals[image][rows]
-        return Detections(
-            boxes=reported["boxes"].detach(),
-            labels=reported["labels"],
-            scores=reported["scores"].detach(),
-            candidates=rows,
+    def _detections(self, raw: TwoStageOutput, image: int, chosen: ChosenRows) -> Detections:
+        proposals = raw.proposals[image][chosen.rows]
+        return chosen.detections(
+            candidates=chosen.rows,
             regions=raw.geometry.boxes_to_image(proposals),
             levels=self._levels(proposals),
-            class_scores=class_scores,
             image_size=raw.geometry.image_size,
         )
 

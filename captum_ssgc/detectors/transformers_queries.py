@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
-from captum_ssgc.detectors._query_selection import QuerySelection, candidates_of, query_of
-from captum_ssgc.detectors._rows import report_above, reported_rows
+from captum_ssgc.detectors._query_selection import QuerySelection, query_detections, query_of
+from captum_ssgc.detectors._rows import ChosenRows
 from captum_ssgc.geometry import ImageGeometry
 
 try:
@@ -172,17 +172,17 @@ class TransformersDetector(Detector):
         ):
             scores = class_scores[image]
             boxes_of = partial(self._boxes, raw, image)
-            rows = reported_rows(scores, reported, boxes_of, type(self.processor).__name__)
-            found.append(self._detections(raw, image, reported, rows, scores[rows]))
+            vendor = type(self.processor).__name__
+            chosen = ChosenRows.reported(scores, reported, boxes_of, vendor)
+            found.append(query_detections(chosen, raw.tokens, image, raw.geometry))
         return found
 
     @torch.no_grad()
     def candidates_above(self, raw: QueryOutput, score_threshold: float) -> list[Detections]:
         found = []
         for image, scores in enumerate(self._class_scores(raw.vendor.logits)):
-            boxes_of = partial(self._boxes, raw, image)
-            entries, rows = report_above(scores, score_threshold, boxes_of)
-            found.append(self._detections(raw, image, entries, rows, scores[rows]))
+            chosen = ChosenRows.above(scores, score_threshold, partial(self._boxes, raw, image))
+            found.append(query_detections(chosen, raw.tokens, image, raw.geometry))
         return found
 
     def values(
@@ -232,25 +232,6 @@ class TransformersDetector(Detector):
         two_stage = getattr(config, "two_stage", False)
         name = "two_stage_num_proposals" if two_stage else "num_queries"
         return getattr(config, name, None)
-
-    @staticmethod
-    def _detections(
-        raw: QueryOutput,
-        image: int,
-        reported: dict[str, Tensor],
-        rows: Tensor,
-        class_scores: Tensor,
-    ) -> Detections:
-        return Detections(
-            boxes=reported["boxes"],
-            labels=reported["labels"],
-            scores=reported["scores"],
-            candidates=candidates_of(rows, None if raw.tokens is None else raw.tokens[image]),
-            regions=reported["boxes"],
-            levels=torch.zeros_like(rows),
-            class_scores=class_scores,
-            image_size=raw.geometry.image_size,
-        )
 
     def _class_scores(self, logits: Tensor) -> Tensor:
         """``(..., C)``, without the "no object" of models that have such a class."""

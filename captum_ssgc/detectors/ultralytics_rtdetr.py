@@ -14,8 +14,8 @@ from captum_ssgc._probability import sigmoid_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors import _ultralytics as shared
-from captum_ssgc.detectors._query_selection import QuerySelection, candidates_of, query_of
-from captum_ssgc.detectors._rows import report_above, reported_rows
+from captum_ssgc.detectors._query_selection import QuerySelection, query_detections, query_of
+from captum_ssgc.detectors._rows import ChosenRows
 from captum_ssgc.geometry import ImageGeometry
 
 
@@ -95,19 +95,18 @@ class UltralyticsRTDETR(Detector):
                 "scores": kept[:, 4],
                 "labels": kept[:, 5].long(),
             }
-            rows = reported_rows(
+            chosen = ChosenRows.reported(
                 class_scores[image], reported, partial(self._boxes, raw, image), "Ultralytics"
             )
-            found.append(self._detections(raw, image, reported, rows, class_scores[image][rows]))
+            found.append(query_detections(chosen, raw.tokens, image, raw.geometry))
         return found
 
     @torch.no_grad()
     def candidates_above(self, raw: RTDETROutput, score_threshold: float) -> list[Detections]:
         found = []
         for image, scores in enumerate(raw.logits.sigmoid()):
-            boxes_of = partial(self._boxes, raw, image)
-            entries, rows = report_above(scores, score_threshold, boxes_of)
-            found.append(self._detections(raw, image, entries, rows, scores[rows]))
+            chosen = ChosenRows.above(scores, score_threshold, partial(self._boxes, raw, image))
+            found.append(query_detections(chosen, raw.tokens, image, raw.geometry))
         return found
 
     def values(
@@ -129,23 +128,6 @@ class UltralyticsRTDETR(Detector):
     def target_layers(self) -> dict[str, nn.Module]:
         layers = [*shared.last_backbone_stage(self.model), *shared.input_layers(self.model)]
         return {self.layer_name(layer): layer for layer in layers}
-
-    @staticmethod
-    def _detections(
-        raw: RTDETROutput,
-        image: int,
-        reported: dict[str, Tensor],
-        rows: Tensor,
-        class_scores: Tensor,
-    ) -> Detections:
-        return Detections(
-            **reported,
-            candidates=candidates_of(rows, None if raw.tokens is None else raw.tokens[image]),
-            regions=reported["boxes"],
-            levels=torch.zeros_like(rows),
-            class_scores=class_scores,
-            image_size=raw.geometry.image_size,
-        )
 
     def _boxes(self, raw: RTDETROutput, image: int, rows: Tensor) -> Tensor:
         """``(K, 4)`` xyxy in image pixels, not clipped."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors import _ultralytics as shared
-from captum_ssgc.detectors._rows import levels_of, report_above, reported_rows
+from captum_ssgc.detectors._rows import ChosenRows, levels_of
 from captum_ssgc.geometry import ImageGeometry
 
 NO_TIME_LIMIT = 1e9  # seconds; the vendor gives up suppressing after a while and returns less
@@ -151,8 +151,8 @@ class YoloDetector(Detector):
             kept = self._with_mask(raw, image, kept)
             reported = {"boxes": kept[:, :4], "scores": kept[:, 4], "labels": kept[:, 5].long()}
             scores, boxes_of = self._class_scores(raw, image), partial(self._boxes, raw, image)
-            rows = reported_rows(scores, reported, boxes_of, "Ultralytics")
-            found.append(self._detections(raw, image, reported, rows, scores[rows]))
+            chosen = ChosenRows.reported(scores, reported, boxes_of, "Ultralytics")
+            found.append(self._detections(raw, image, chosen))
         return found
 
     @torch.no_grad()
@@ -160,8 +160,8 @@ class YoloDetector(Detector):
         found = []
         for image in range(len(raw.decoded)):
             scores, boxes_of = self._class_scores(raw, image), partial(self._boxes, raw, image)
-            entries, rows = report_above(scores, score_threshold, boxes_of)
-            found.append(self._detections(raw, image, entries, rows, scores[rows]))
+            chosen = ChosenRows.above(scores, score_threshold, boxes_of)
+            found.append(self._detections(raw, image, chosen))
         return found
 
     def values(
@@ -196,23 +196,13 @@ class YoloDetector(Detector):
         network: Any = self.model
         return network.model[-1]
 
-    def _detections(
-        self,
-        raw: YoloOutput,
-        image: int,
-        reported: dict[str, Tensor],
-        rows: Tensor,
-        class_scores: Tensor,
-    ) -> Detections:
+    def _detections(self, raw: YoloOutput, image: int, chosen: ChosenRows) -> Detections:
         canvas, image_size = raw.geometry.canvas_size, raw.geometry.image_size
-        return Detections(
-            boxes=shared.vendor().ops.scale_boxes(canvas, reported["boxes"].clone(), image_size),
-            labels=reported["labels"],
-            scores=reported["scores"],
-            candidates=rows,
-            regions=raw.geometry.boxes_to_image(self._boxes(raw, image, rows)),
-            levels=levels_of(rows, raw.level_sizes),
-            class_scores=class_scores,
+        on_image = shared.vendor().ops.scale_boxes(canvas, chosen.boxes.clone(), image_size)
+        return replace(chosen, boxes=on_image).detections(
+            candidates=chosen.rows,
+            regions=raw.geometry.boxes_to_image(self._boxes(raw, image, chosen.rows)),
+            levels=levels_of(chosen.rows, raw.level_sizes),
             image_size=image_size,
         )
 

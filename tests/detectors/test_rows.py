@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from captum_ssgc.detectors._rows import levels_of, report_above, reported_rows, rows_above
+from captum_ssgc.detectors._rows import ChosenRows, levels_of, reported_rows, rows_above
 
 SCORES = torch.tensor([[0.9, 0.2], [0.5, 0.9], [0.5, 0.1], [0.9, 0.3], [0.5, 0.1]])
 BOXES = torch.tensor(
@@ -74,9 +74,10 @@ def test_rows_above_are_ten_thousand_at_most():
     assert torch.equal(scores[rows, labels], scores.flatten().flip(0)[:10_000])
 
 
-def test_the_report_of_what_is_above():
-    entries, rows = report_above(SCORES, 0.5, BOXES.__getitem__)
-    assert rows.tolist() == [0, 1, 3]
-    assert torch.equal(entries["boxes"], BOXES[rows])
-    assert entries["labels"].tolist() == [0, 1, 0]
-    assert entries["scores"].tolist() == pytest.approx([0.9] * 3)
+def test_what_is_known_of_the_rows_above():
+    found = ChosenRows.above(SCORES, 0.5, BOXES.__getitem__)
+    assert found.rows.tolist() == [0, 1, 3]
+    assert torch.equal(found.boxes, BOXES[found.rows])
+    assert found.labels.tolist() == [0, 1, 0]
+    assert found.scores.tolist() == pytest.approx([0.9] * 3)
+    assert torch.equal(found.class_scores, SCORES[found.rows])
