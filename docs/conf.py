@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
+import weakref
+from typing import Any
 
 import matplotlib
+from matplotlib.figure import Figure
+from sphinx_gallery.scrapers import figure_rst
 from sphinx_gallery.sorting import FileNameSortKey
 
 import captum_ssgc
@@ -36,7 +40,22 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
+shown: weakref.WeakSet[Figure] = weakref.WeakSet()
+
+
+def returned_figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Show the figures that a tutorial has been given and that pyplot does not know of."""
+    paths = []
+    for value in list(block_vars["example_globals"].values()):
+        if isinstance(value, Figure) and value.canvas.manager is None and value not in shown:
+            shown.add(value)
+            paths.append(next(block_vars["image_path_iterator"]))
+            value.savefig(paths[-1], dpi="figure")
+    return figure_rst(paths, gallery_conf["src_dir"])
+
+
 sphinx_gallery_conf = {
+    "image_scrapers": ("matplotlib", returned_figures),
     "examples_dirs": "../tutorials",
     "gallery_dirs": "tutorials",
     "filename_pattern": r"plot_",

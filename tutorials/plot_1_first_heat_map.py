@@ -7,7 +7,6 @@ Faster R-CNN trained on drawn scenes, in which the cause of every label is known
 colour and texture say nothing about its class; only the small emblem on it does.
 """
 
-import matplotlib.pyplot as plt
 from captum.attr import visualization as captum_visualization
 
 import captum_ssgc as ssgc
@@ -18,7 +17,7 @@ scene = demo.scene(seed=6)
 model = demo.detector()
 detector = ssgc.wrap_detector(model, label_names=demo.CLASS_NAMES)
 found = ssgc.explain(detector, scene.image)
-_ = overview(scene.image, found, figure=plt.figure())
+figure = overview(scene.image, found)
 
 # %%
 # Every detection of the image has a heat map of its own, at the size of the image, from one forward

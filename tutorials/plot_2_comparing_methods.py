@@ -6,7 +6,6 @@ Do six methods give six answers? All of them explain the same detections of the 
 the same layer. What differs between them is the formula and nothing else.
 """
 
-import matplotlib.pyplot as plt
 import torch
 
 import captum_ssgc as ssgc
@@ -35,7 +34,7 @@ print(f"{len(per_object)} detections, {len(METHODS)} methods")
 
 chosen = per_object[2:4]
 captions = [[f"{e.energy_in_box():.0%} in the box" for e in row] for row in chosen]
-_ = comparison_grid(scene.image, chosen, captions=captions, figure=plt.figure())
+figure = comparison_grid(scene.image, chosen, captions=captions)
 
 # %%
 # Two objects that overlap: which map belongs to which? Grad-CAM and Grad-CAM++ give every channel

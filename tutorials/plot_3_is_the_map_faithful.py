@@ -14,9 +14,11 @@ import torch
 import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc.metrics import (
+    deletion_images,
     deletion_insertion,
     energy_pointing_game,
     evidence_energy,
+    insertion_images,
     pointing_game,
 )
 from captum_ssgc.visualization import comparison_grid, curves
@@ -28,7 +30,7 @@ names = ["grad-cam", "ssgrad-cam++"]
 found = ssgc.explain(detector, scene.image, method=names)
 per_object = [found[start : start + len(names)] for start in range(0, len(found), len(names))]
 per_object = [per_object[0], per_object[2]]  # a small object and a large one
-_ = comparison_grid(scene.image, per_object, figure=plt.figure())
+figure = comparison_grid(scene.image, per_object)
 
 # %%
 # Maps and floors
@@ -57,18 +59,26 @@ for plane, (x1, y1, x2, y2) in zip(maps["box"], detections.boxes.round().long().
 # Pixels turn black in the order of the map, and the detection's score is read at every step. One
 # call measures all maps and both curves; images that they share run once. ``s1`` is the class
 # probability of the same candidate. A faithful map makes the score fall early, and rise early when
-# the pixels come back. The curves are those of the large object, the gem.
+# the pixels come back. The curves are those of the large object, the gem; above them is what the
+# detector was shown after one, three and five steps of SSGrad-CAM++.
 
 results = deletion_insertion(detector, image, detections, maps, "yamauchi2024", scores=["s1"])
 target = int(detections.levels.argmax())
 label = detector.label_name(int(detections.labels[target]))
-_, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
-for kind, ax in zip(("deletion", "insertion"), axes):
+gem, its_map = detections[target], maps["ssgrad-cam++"][target][None]
+steps = [1, 3, 5]
+_, axes = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained")
+for kind, images_at, ax in zip(
+    ("deletion", "insertion"), (deletion_images, insertion_images), axes
+):
     measured = {name: getattr(result, kind)["s1"] for name, result in results.items()}
+    fractions = measured["random"].fractions
+    images = images_at(image, gem, its_map, "yamauchi2024", steps)[0]
     curves(
-        measured["random"].fractions,
+        fractions,
         {name: curve.scores[target] for name, curve in measured.items()},
         ax=ax,
+        thumbnails=list(zip(fractions[steps].tolist(), images)),
         title=f"{kind}: {label}",
         x_label="share of pixels removed" if kind == "deletion" else "share of pixels added",
         y_label="score / initial score",

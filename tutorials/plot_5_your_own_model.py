@@ -107,7 +107,7 @@ for centre, radius, color in (
     image[:, inside] = torch.tensor(color)[:, None]
 
 found = ssgc.explain(detector, image)
-overview(image, found, figure=plt.figure())
+figure = overview(image, found)
 for e in found:
     print(f"{e.label:4} {e.score:.2f}  {e.energy_in_box():.0%} of the energy in the box, {e.layer}")
 

@@ -9,7 +9,6 @@ feature pyramid, and what is said here holds for ``fasterrcnn_resnet50_fpn`` and
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import torch
 import torchvision
 
@@ -70,7 +69,7 @@ columns = {
     name: [replace(e, method=name) for e in ssgc.explain(detector, scene.image, layer=layer)]
     for name, layer in layers.items()
 }
-_ = comparison_grid(scene.image, list(zip(*columns.values())), figure=plt.figure())
+figure = comparison_grid(scene.image, list(zip(*columns.values())))
 
 # %%
 # Measured on the planted evidence, as in the tutorial on faithfulness: the share of the energy in

@@ -14,7 +14,6 @@ activation by its positive gradient. As the base class of this package has that 
 
 import inspect
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
@@ -99,7 +98,7 @@ found = ssgc.explain(
 )
 rows = [found[start : start + len(names)] for start in range(0, len(found), len(names))][2:4]
 captions = [[f"{e.energy_in_box():.0%} in the box" for e in row] for row in rows]
-comparison_grid(scene.image, rows, captions=captions, figure=plt.figure())
+figure = comparison_grid(scene.image, rows, captions=captions)
 del METHODS["positive-cam"]
 
 # %%

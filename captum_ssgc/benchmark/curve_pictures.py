@@ -30,7 +30,7 @@ def curve_pictures(summary: Summary) -> dict[str, str]:
         means = {row.title: summary.curves[key][row.name] for row in known}
         deletes = key.startswith("del")
         settings = preset.deletion if deletes else preset.insertion
-        axes = curves(
+        figure = curves(
             np.linspace(0.0, 1.0, len(next(iter(means.values())))),
             means,
             areas={row.title: row.cells[key].mean for row in known},
@@ -38,8 +38,6 @@ def curve_pictures(summary: Summary) -> dict[str, str]:
             x_label=f"share of the {settings.budget}'s pixels {'removed' if deletes else 'added'}",
             y_label="share of the initial score" if settings.normalize else "score",
         )
-        figure = axes.get_figure(root=True)
-        assert figure is not None
         pictures[title] = _svg(figure)
     return pictures
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from captum_ssgc.cli.each_image import ExplainedImage, add_images_parser
@@ -11,13 +12,14 @@ from captum_ssgc.cli.messages import say, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
-    from captum_ssgc.detector import Detector
-    from captum_ssgc.explanation import Explanation
+    from captum_ssgc.detections import Detections
     from captum_ssgc.metrics import DeletionInsertion
 
 PRESETS = ("yamauchi2024", "drise", "odam")
 _CURVES = {"Del s1": "s1", "Del s2": "s2", "Ins s1": "s1", "Ins s2": "s2"}
+_SHOWN = (0.1, 0.3, 0.6)
 
 _DESCRIPTION = """\
 Measure the heat maps of an image's detections, for one method or several.
@@ -25,7 +27,8 @@ Measure the heat maps of an image's detections, for one method or several.
 Deletion (lower is better) and Insertion (higher is better), each with the score of the detection's
 own candidate (s1) and with the best match among the outputs of the changed image (s2), and whether
 the map's maximum (P) and how much of its energy (eP) lies in the predicted box. The table is
-printed; for every image a picture of the curves and a JSON file are written.
+printed; for every image a picture of the curves, with the changed images at a few steps, and a JSON
+file are written.
 """
 _EPILOG = """\
 examples:
@@ -56,12 +59,12 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _evaluate(of: ExplainedImage) -> Callable[[], None]:
-    measured, curves = _measure(of.image, of.detector, of.explanations, of.args.preset)
+    evaluation = _measure(of)
     folder = of.folders.folder_for(f"{of.path.stem}_evaluation", str(of.path))
     names = [f"{folder.name}_curves.png", f"{folder.name}.json"]
-    title = f"{of.path.name} · mean of {len(measured[0])} detections"
-    _picture(curves, title).savefig(folder / names[0])
+    _picture(of, evaluation).savefig(folder / names[0])
     record = {"image": str(of.path), "preset": of.args.preset, "files": names}
+    measured = evaluation.measured
     rows = [one for of_detection in zip(*measured, strict=True) for one in of_detection]
     (folder / names[1]).write_text(json.dumps({**record, "maps": rows}, indent=2) + "\n")
 
@@ -72,21 +75,35 @@ def _evaluate(of: ExplainedImage) -> Callable[[], None]:
     return show
 
 
-def _measure(
-    image: Any, detector: Detector, found: Sequence[Explanation], preset: str
-) -> tuple[list[list[dict[str, Any]]], dict[str, DeletionInsertion]]:
-    """For each method the figures of every detection; and the curves."""
+@dataclass(frozen=True)
+class _Evaluation:
+    """What was measured of one image.
+
+    Args:
+        detections: ``K`` of them.
+        maps: for each method ``(K, H, W)``.
+        curves: for each method.
+        measured: for each method a row of figures for every detection.
+    """
+
+    detections: Detections
+    maps: dict[str, Tensor]
+    curves: dict[str, DeletionInsertion]
+    measured: list[list[dict[str, Any]]]
+
+
+def _measure(of: ExplainedImage) -> _Evaluation:
     import torch
 
     from captum_ssgc.metrics import deletion_insertion, energy_pointing_game, pointing_game
 
+    found = of.explanations
     methods = list(dict.fromkeys(one.method for one in found))
     by_method = {name: [one for one in found if one.method == name] for name in methods}
-    indices = [one.index for one in by_method[methods[0]]]
-    device = found[0].heat_map.device
-    detections = detector.detect(image.to(device))[0][indices]
+    image = of.image.to(found[0].heat_map.device)
+    detections = of.detector.detect(image)[0][[one.index for one in by_method[methods[0]]]]
     maps = {name: torch.stack([one.heat_map for one in ones]) for name, ones in by_method.items()}
-    curves = deletion_insertion(detector, image.to(device), detections, maps, preset)
+    curves = deletion_insertion(of.detector, image, detections, maps, of.args.preset)
     measured = []
     for name, ones in by_method.items():
         both = (curves[name].deletion, curves[name].insertion)
@@ -108,33 +125,44 @@ def _measure(
                 for row, one in enumerate(ones)
             ]
         )
-    return measured, curves
+    return _Evaluation(detections, maps, curves, measured)
 
 
-def _picture(curves: dict[str, DeletionInsertion], title: str) -> Figure:
-    """Deletion and Insertion with s1, the mean over the detections, one line for each method."""
+def _picture(of: ExplainedImage, evaluation: _Evaluation) -> Figure:
+    """Deletion and Insertion with s1, the mean over the detections, one line for each method.
+
+    The images above the curves are those of the first detection and the last method.
+    """
     from matplotlib.figure import Figure
 
+    from captum_ssgc.metrics import deletion_images, insertion_images, preset_named
     from captum_ssgc.visualization import curves as draw
 
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    panels = figure.subplots(1, 2)
-    for ax, (name, what) in zip(
-        panels, (("Deletion", "removed"), ("Insertion", "added")), strict=True
+    preset = preset_named(of.args.preset)
+    count, method = len(evaluation.detections), list(evaluation.maps)[-1]
+    mean = f"mean of {count} detections" if count > 1 else "1 detection"
+    shown = f"images: {of.explanations[0].label}, {method}"
+    figure = Figure(figsize=(11.5, 5.4), layout="constrained")
+    figure.suptitle(f"{of.path.name} · {mean} · {shown}", x=0.01, ha="left", fontweight="bold")
+    left, right = figure.subplots(1, 2)
+    for ax, name, settings, images_at in (
+        (left, "deletion", preset.deletion, deletion_images),
+        (right, "insertion", preset.insertion, insertion_images),
     ):
-        chosen = {
-            method: (of.deletion if name == "Deletion" else of.insertion)["s1"]
-            for method, of in curves.items()
-        }
-        first = next(iter(chosen.values()))
+        chosen = {method: getattr(both, name)["s1"] for method, both in evaluation.curves.items()}
+        fractions = next(iter(chosen.values())).fractions.cpu()
+        steps = [round(settings.steps * fraction) for fraction in _SHOWN]
+        first = evaluation.detections[:1]
+        images = images_at(of.image, first, evaluation.maps[method][:1], settings, steps)[0]
+        removes = name == "deletion"
         draw(
-            first.fractions.cpu(),
+            fractions,
             {method: one.scores.nanmean(0).cpu() for method, one in chosen.items()},
             ax=ax,
-            title=f"{name} (s1, {'lower' if name == 'Deletion' else 'higher'} is better)",
-            x_label=f"share of pixels {what}",
-            y_label="score, first point = 1" if name == "Deletion" else "score",
+            thumbnails=[(float(fractions[step]), image) for step, image in zip(steps, images)],
+            title=f"{name.capitalize()} (s1, {'lower' if removes else 'higher'} is better)",
+            x_label=f"share of the {settings.budget}'s pixels {'removed' if removes else 'added'}",
+            y_label="share of the initial score" if settings.normalize else "score",
         )
     return figure
 

@@ -122,11 +122,9 @@ def _write_overlays(result: ImageResult, folder: Path) -> list[str]:
             if len(places) > 1:
                 name += f"_{file_name(one.method)}"
             color = BOX_COLORS[(number - 1) % len(BOX_COLORS)]
-            axes = overlay(
+            figure = overlay(
                 result.image, one.heat_map, one.box, one.label, one.score, box_color=color
             )
-            figure = axes.get_figure(root=True)
-            assert figure is not None
             names.append(f"{name}.png")
             _save(figure, folder / names[-1])
     return names

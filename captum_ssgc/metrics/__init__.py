@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from captum_ssgc._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from captum_ssgc.metrics.changed_images import deletion_images as deletion_images
+    from captum_ssgc.metrics.changed_images import insertion_images as insertion_images
     from captum_ssgc.metrics.curve_settings import CurveSettings as CurveSettings
     from captum_ssgc.metrics.curves import Curves as Curves
     from captum_ssgc.metrics.curves import DeletionInsertion as DeletionInsertion
@@ -34,10 +36,12 @@ _HOMES = {
     "Preset": "presets",
     "compactness": "discrimination",
     "deletion": "perturbation",
+    "deletion_images": "changed_images",
     "deletion_insertion": "perturbation",
     "energy_pointing_game": "pointing",
     "evidence_energy": "pointing",
     "insertion": "perturbation",
+    "insertion_images": "changed_images",
     "object_discrimination_index": "discrimination",
     "pointing_game": "pointing",
     "preset_named": "presets",

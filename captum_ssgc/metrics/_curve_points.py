@@ -11,6 +11,7 @@ from torch import Tensor
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
+from captum_ssgc.metrics._pixel_order import pixel_ranks
 from captum_ssgc.metrics._readings import Reading, read_scores
 
 Item = TypeVar("Item")
@@ -142,16 +143,10 @@ class CurvePoints:
         return images
 
     def _rank(self, track: int, ties: Tensor) -> Tensor:
-        """``(H, W)``: the place of each pixel in the falling order of a map.
-
-        The last one is kept, as the points of a map follow one another.
-        """
+        """The ranks of one map; the last ones are kept, as its points follow one another."""
         if self._ranked != (track, id(ties)):
-            heat_map = self._maps[track].to(ties.device)
-            order = ties[heat_map.flatten()[ties].sort(descending=True, stable=True).indices]
-            rank = torch.empty(len(order), dtype=torch.int32, device=ties.device)
-            rank[order] = torch.arange(len(order), dtype=torch.int32, device=ties.device)
-            self._ranked, self._last_rank = (track, id(ties)), rank.reshape(heat_map.shape)
+            self._ranked = (track, id(ties))
+            self._last_rank = pixel_ranks(self._maps[track], ties)
         return self._last_rank
 
 

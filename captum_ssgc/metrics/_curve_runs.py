@@ -12,6 +12,7 @@ from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._baselines import baseline_images
 from captum_ssgc.metrics._curve_inputs import CurveInputs
 from captum_ssgc.metrics._curve_points import Curve, CurvePoints, Scores
+from captum_ssgc.metrics._pixel_order import tied_order
 from captum_ssgc.metrics._readings import Reading
 from captum_ssgc.metrics.curve_settings import CurveSettings
 from captum_ssgc.metrics.curves import Curves
@@ -61,7 +62,8 @@ def run_curves(
         list(range(count)) * len(inputs.maps),
         perturbations_per_eval,
     )
-    orders = {run.settings.ties: _tied_order(inputs, run.settings.ties, generator) for run in runs}
+    kinds = dict.fromkeys(run.settings.ties for run in runs)
+    orders = {ties: tied_order(inputs.images, ties, generator) for ties in kinds}
     baselines = _baselines(inputs, runs, generator)
     readings = list(dict.fromkeys(r for run in runs for r in run.readings().values()))
     stacks = list({id(stack): stack for stack in (inputs.images, *baselines)}.values())
@@ -77,16 +79,6 @@ def run_curves(
     initial = read[id(inputs.images)]
     measured = points.curves(curves, ends)
     return [_finished(inputs, run, found, initial) for run, found in zip(runs, measured)]
-
-
-def _tied_order(inputs: CurveInputs, ties: str, generator: torch.Generator | None) -> Tensor:
-    """``(H * W,)``: the pixels in the order in which they turn where a map does not tell."""
-    pixels = inputs.images[0, 0].numel()
-    if ties == "reading":
-        return torch.arange(pixels, device=inputs.images.device)
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
-    order = torch.randperm(pixels, generator=generator, device=generator.device)
-    return order.to(inputs.images.device)
 
 
 def _baselines(

@@ -17,7 +17,7 @@ from captum_ssgc.visualization._arrays import (
     reduced,
 )
 from captum_ssgc.visualization._blend import Look
-from captum_ssgc.visualization._layout import best_blocks
+from captum_ssgc.visualization._layout import best_blocks, room_in
 from captum_ssgc.visualization._marks import (
     BOX_COLORS,
     CASING,
@@ -46,7 +46,7 @@ def comparison_grid(
     *,
     captions: Sequence[Sequence[str]] | None = None,
     title: str | None = None,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw one row for each detection and one column for each method.
 
@@ -59,11 +59,11 @@ def comparison_grid(
             rows; any objects with ``label``, ``score``, ``box``, ``heat_map`` and ``method``.
         captions: short texts, one for each explanation, written into its panel.
         title: a line above all panels.
-        figure: the figure to draw into, cleared and resized; ``None`` for a new one that pyplot
-            does not know of.
+        ax: axes whose place the picture takes, and which are hidden; ``None`` for a new figure that
+            pyplot does not know of.
 
     Returns:
-        The figure, at most 1,360 pixels wide at its own 100 dots per inch.
+        The figure. A new one is at most 1,360 pixels wide at its own 100 dots per inch.
 
     Raises:
         ValueError: if there is no row, or rows differ in their methods or captions.
@@ -84,10 +84,10 @@ def comparison_grid(
     texts = _captions(captions, found)
     pixels = image_array(image)
     size = (pixels.shape[0], pixels.shape[1])
-    blocks = best_blocks(len(methods) + 1, len(found), size[1] / size[0])
     above = MARGIN + (HEADER if title else 0) + TITLE
+    blocks = best_blocks(len(methods) + 1, len(found), size[1] / size[0], room_in(ax, above))
     sheet = Sheet(
-        max(blocks.width + 2 * MARGIN, NARROWEST), above + blocks.height + MARGIN + FOOTER, figure
+        max(blocks.width + 2 * MARGIN, NARROWEST), above + blocks.height + MARGIN + FOOTER, ax
     )
     if title:
         sheet.header(title)
@@ -103,14 +103,14 @@ def comparison_grid(
         draw_box(panels[0], box, size, color)
         text = shortened(f"{number + 1} {first.label}", int(cell[1] / 7) - 5)
         draw_tags(panels[0], [Tag(box, f"{text} {first.score:.2f}", color)])
-        for ax, one, caption in zip(panels[1:], row, captioned):
-            draw_heat_map(ax, pixels, heat_array(one.heat_map, size), Look())
-            draw_box(ax, box_array(one.box), size, color)
+        for panel, one, caption in zip(panels[1:], row, captioned):
+            draw_heat_map(panel, pixels, heat_array(one.heat_map, size), Look())
+            draw_box(panel, box_array(one.box), size, color)
             if caption:
-                _write(ax, caption)
+                _write(panel, caption)
         if number % blocks.rows == 0:
-            for ax, name in zip(panels, ["image", *methods]):
-                panel_title(ax, name)
+            for panel, name in zip(panels, ["image", *methods]):
+                panel_title(panel, name)
     sheet.legend("each map on its own scale")
     return sheet.figure
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import BboxTransformTo, ScaledTranslation, blended_transform_factory
 
 from captum_ssgc.visualization._arrays import Array, as_array, image_array
 from captum_ssgc.visualization._marks import INK, QUIET
-from captum_ssgc.visualization._panels import MARGIN, Sheet, show_pixels
+from captum_ssgc.visualization._panels import MARGIN, Sheet, figure_of, show_pixels
 
 # Okabe and Ito's colours that are dark enough for lines on white, then line styles as well.
 _LINE_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#1B2430")
 _LINE_STYLES = ("-", "--", ":", "-.")
+# The strip of images, in shares of the height that the axes have when they are drawn.
 _THUMBNAIL_HEIGHT, _THUMBNAIL_LIFT = 0.24, 0.045
 
 
@@ -28,7 +31,7 @@ def curves(
     title: str | None = None,
     x_label: str = "share of pixels removed",
     y_label: str = "score",
-) -> Axes:
+) -> Figure:
     """Draw deletion or insertion curves, one for each method.
 
     Args:
@@ -44,15 +47,15 @@ def curves(
         y_label: what the scores are.
 
     Returns:
-        The axes.
+        The figure.
 
     Raises:
         ValueError: if there is no curve, or for shapes or values that do not fit.
 
     Example:
         >>> from captum_ssgc.visualization import curves
-        >>> axes = curves([0.0, 0.5, 1.0], {"random": [0.9, 0.6, 0.1], "map": [0.9, 0.2, 0.1]})
-        >>> [text.get_text() for text in axes.get_legend().get_texts()]
+        >>> figure = curves([0.0, 0.5, 1.0], {"random": [0.9, 0.6, 0.1], "map": [0.9, 0.2, 0.1]})
+        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
         ['random  0.550', 'map  0.350']
     """
     steps = _fractions(fractions)
@@ -86,8 +89,9 @@ def curves(
         framealpha=0.9,
     )
     legend.get_title().set_color(QUIET)
+    inches = ax.get_window_extent().height / ax.figure.dpi
     if thumbnails:
-        _strip(ax, steps, thumbnails)
+        _strip(ax, steps, thumbnails, inches)
     if title:
         lift = _THUMBNAIL_HEIGHT + 2 * _THUMBNAIL_LIFT if thumbnails else 0.025
         style: dict[str, Any] = {
@@ -96,8 +100,8 @@ def curves(
             "fontweight": "bold",
             "parse_math": False,
         }
-        ax.set_title(title, loc="left", y=1 + lift, pad=0, **style)
-    return ax
+        ax.set_title(title, loc="left", y=1.0, pad=lift * inches * 72, **style)
+    return figure_of(ax)
 
 
 def _new_axes(thumbnails: bool, title: bool) -> Axes:
@@ -159,20 +163,28 @@ def _dress(ax: Axes, steps: Array, lines: Mapping[str, Array], x_label: str, y_l
         spine.set_color("#C4CBD4")
 
 
-def _strip(ax: Axes, steps: Array, thumbnails: Sequence[tuple[float, Any]]) -> None:
-    """Small images above the axes, each joined to its fraction by a thin line."""
+def _strip(ax: Axes, steps: Array, thumbnails: Sequence[tuple[float, Any]], inches: float) -> None:
+    """Small images above the axes, each joined to its fraction by a thin line.
+
+    They keep their height in inches when a layout engine moves the axes, as it reckons with what
+    it has measured before.
+    """
+    above = ax.figure.dpi_scale_trans + ScaledTranslation(0.0, 1.0, BboxTransformTo(ax.bbox))
+    place_of = blended_transform_factory(ax.transAxes, above)
+    lift, height = _THUMBNAIL_LIFT * inches, _THUMBNAIL_HEIGHT * inches
     span = float(steps[-1] - steps[0])
     width = min(0.96 / len(thumbnails), 0.3)
     centres = (np.arange(len(thumbnails)) + 0.5) / len(thumbnails)
     for centre, (fraction, image) in zip(centres, thumbnails):
-        inset = ax.inset_axes((centre - width / 2, 1 + _THUMBNAIL_LIFT, width, _THUMBNAIL_HEIGHT))
+        bounds = (centre - width / 2, lift, width, height)
+        inset = ax.inset_axes(bounds, transform=place_of)
         inset.set_axis_off()
         show_pixels(inset, image_array(image))
         place = (float(fraction) - float(steps[0])) / span
         ax.plot(
             [place, centre],
-            [1.0, 1 + _THUMBNAIL_LIFT],
-            transform=ax.transAxes,
+            [0.0, lift],
+            transform=place_of,
             color="#9AA5B1",
             linewidth=0.9,
             clip_on=False,

@@ -5,11 +5,46 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from captum_ssgc.visualization._panels import GAP, LARGEST_WIDTH, MARGIN, TITLE
+from matplotlib.axes import Axes
 
-_COMFORTABLE_HEIGHT, _SMALLEST_CELL, _LARGEST_CELL = 780, 200, 650
-_SMALL_GAP, _BLOCK_GAP = 8, 26
+from captum_ssgc.visualization._panels import FOOTER, GAP, MARGIN, TITLE, extent_of, figure_of
+
+_LARGEST_WIDTH, _COMFORTABLE_HEIGHT = 1360, 780
+_SMALLEST_CELL, _LARGEST_CELL = 200, 650
+_SMALL_GAP, _BLOCK_GAP, _SMALLEST_ROOM = 8, 26, 100
 _SMALLEST_SMALL_CELL, _LARGEST_SMALL_CELL = 150, 330
+
+
+class Room(NamedTuple):
+    """What all panels together may take, in pixels at 100 dots per inch.
+
+    ``height`` is exceeded where panels would get too small to be read, if the reader can scroll:
+    if it ``grows``.
+    """
+
+    width: float
+    height: float
+    grows: bool
+
+
+SCREEN = Room(_LARGEST_WIDTH - 2 * MARGIN, _COMFORTABLE_HEIGHT, grows=True)
+
+
+def room_in(ax: Axes | None, above: float) -> Room:
+    """Between ``above`` and the legend in the rectangle of ``ax``; without it, on a laptop."""
+    if ax is None:
+        return SCREEN
+    figure = figure_of(ax)
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()  # only then have the axes their place
+    whole = extent_of(ax)
+    width, height = whole[0] - 2 * MARGIN, whole[1] - above - MARGIN - FOOTER
+    if min(width, height) < _SMALLEST_ROOM:
+        raise ValueError(
+            f"ax: expected axes with room for the picture, got {whole[0]:.0f} x {whole[1]:.0f} "
+            "pixels; make the figure larger, or give it to this picture alone."
+        )
+    return Room(width, height, grows=False)
 
 
 class Layout(NamedTuple):
@@ -57,18 +92,19 @@ class Layout(NamedTuple):
         return rest % self.columns * step[0], (self.span + rest // self.columns) * step[1] + TITLE
 
 
-def best_layout(count: int, aspect: float) -> Layout:
+def best_layout(count: int, aspect: float, room: Room = SCREEN) -> Layout:
     """The layout with the largest panels, given that one should not have to scroll.
 
     Args:
         count: number of heat maps.
         aspect: width of the image divided by its height.
+        room: for all panels.
     """
     best: tuple[float, Layout] | None = None
     for columns in range(2 if count == 1 else 3, 7):
-        layout = _layout(count, columns, aspect)
+        layout = _layout(count, columns, aspect, room)
         empty = layout.columns * layout.rows - layout.span**2 - count
-        visible = min(1.0, 1.05 * _COMFORTABLE_HEIGHT / layout.height)
+        visible = min(1.0, 1.05 * room.height / layout.height)
         value = layout.cell_width * visible * (1 - 0.1 * empty)
         if best is None or value > best[0]:
             best = value, layout
@@ -78,13 +114,14 @@ def best_layout(count: int, aspect: float) -> Layout:
     return best[1]
 
 
-def _layout(count: int, columns: int, aspect: float) -> Layout:
+def _layout(count: int, columns: int, aspect: float, room: Room) -> Layout:
     span = 1 if count == 1 else 2
     rows = span + math.ceil(max(count - (columns - span) * span, 0) / columns)
     extra = (span - 1) * max((TITLE + GAP) * aspect, GAP)
-    widest = (LARGEST_WIDTH - 2 * MARGIN - extra - (columns - span) * GAP) / columns
-    fits = (_COMFORTABLE_HEIGHT / rows - TITLE - GAP) * aspect
-    width = min(widest, max(fits, min(_SMALLEST_CELL, _SMALLEST_CELL * aspect)), _LARGEST_CELL)
+    widest = (room.width - extra - (columns - span) * GAP) / columns
+    fits = (room.height / rows - TITLE - GAP) * aspect
+    smallest = min(_SMALLEST_CELL, _SMALLEST_CELL * aspect) if room.grows else 1.0
+    width = max(min(widest, max(fits, smallest), _LARGEST_CELL), 1.0)
     return Layout(columns, rows, span, width, width / aspect)
 
 
@@ -116,24 +153,26 @@ class Blocks(NamedTuple):
         return left, row * (self.cell_height + _SMALL_GAP)
 
 
-def best_blocks(columns: int, detections: int, aspect: float) -> Blocks:
+def best_blocks(columns: int, detections: int, aspect: float, room: Room = SCREEN) -> Blocks:
     """The blocks with the largest panels, given that one should not have to scroll.
 
     Args:
         columns: panels of one detection.
         detections: their number.
         aspect: width of the image divided by its height.
+        room: for all panels.
     """
     options = []
     for wanted in range(1, detections + 1):
         rows = math.ceil(detections / wanted)
         count = math.ceil(detections / rows)
         gaps = count * (columns - 1) * _SMALL_GAP + (count - 1) * _BLOCK_GAP
-        widest = (LARGEST_WIDTH - 2 * MARGIN - gaps) / (count * columns)
-        fits = (_COMFORTABLE_HEIGHT / rows - _SMALL_GAP) * aspect
+        widest = (room.width - gaps) / (count * columns)
+        fits = (room.height / rows - _SMALL_GAP) * aspect
         side = max(min(aspect, 1.33), 0.8)
-        width = min(widest, max(fits, _SMALLEST_SMALL_CELL * side), _LARGEST_SMALL_CELL * side)
+        smallest = _SMALLEST_SMALL_CELL * side if room.grows else 1.0
+        width = max(min(widest, max(fits, smallest), _LARGEST_SMALL_CELL * side), 1.0)
         blocks = Blocks(count, rows, columns, width, width / aspect)
-        visible = min(1.0, _COMFORTABLE_HEIGHT / blocks.height)
+        visible = min(1.0, room.height / blocks.height)
         options.append((width * visible, -count, blocks))
     return max(options, key=lambda option: option[:2])[2]

@@ -18,7 +18,6 @@ the dark ones lightened so that they show on dark photos)."""
 
 INK, QUIET, CASING = "#1B2430", "#5B6675", "#10151C"
 _TAG_SIZE, _TAG_PADDING = 8.5, 0.3
-_PIXELS_PER_POINT = 100 / 72
 
 
 class Tag(NamedTuple):
@@ -62,6 +61,7 @@ def draw_tags(ax: Axes, tags: Sequence[Tag]) -> None:
     frame = ax.get_window_extent()
     room = _Area(frame.x0, frame.y0, frame.width, frame.height)
     taken: list[_Area] = []
+    padding = _TAG_PADDING * _TAG_SIZE * ax.figure.dpi / 72
     for tag in tags:
         written = ax.text(
             0.0,
@@ -75,7 +75,6 @@ def draw_tags(ax: Axes, tags: Sequence[Tag]) -> None:
             bbox={"boxstyle": f"square,pad={_TAG_PADDING}", "fc": tag.color, "ec": "none"},
             zorder=5,
         )
-        padding = _TAG_SIZE * _PIXELS_PER_POINT * _TAG_PADDING
         extent = written.get_window_extent()
         width, height = extent.width + 2 * padding, extent.height + 2 * padding
         area = _best_place(_places(ax, tag.box, width, height), room, taken)

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from captum_ssgc.visualization._arrays import Array, box_array, heat_array, image_array, reduced
 from captum_ssgc.visualization._blend import COLOR_MAP, MUTE, STRENGTH, Look, mixed
 from captum_ssgc.visualization._marks import BOX_COLORS, draw_box
-from captum_ssgc.visualization._panels import MARGIN, TITLE, Sheet, panel_title, show_pixels
+from captum_ssgc.visualization._panels import (
+    MARGIN,
+    TITLE,
+    Sheet,
+    figure_of,
+    panel_title,
+    show_pixels,
+)
 
 _SMALLEST_SIDE, _LARGEST_WIDTH, _LARGEST_HEIGHT = 420, 1100, 900
 
@@ -27,7 +35,7 @@ def overlay(
     mute: float = MUTE,
     maximum: float | None = None,
     box_color: str = BOX_COLORS[0],
-) -> Axes:
+) -> Figure:
     """Draw one heat map over the image, with the box, and label and score as title.
 
     Args:
@@ -44,8 +52,8 @@ def overlay(
         box_color: any matplotlib colour.
 
     Returns:
-        The axes, in box coordinates: x from 0 to W, y from H to 0. ``axes.figure.savefig(path)``
-        writes the picture.
+        The figure; ``savefig(path)`` writes it. Its axes are in box coordinates: x from 0 to W, y
+        from H to 0.
 
     Raises:
         ValueError: for a wrong shape or range.
@@ -54,8 +62,8 @@ def overlay(
         >>> import torch
         >>> from captum_ssgc.visualization import overlay
         >>> image, heat_map = torch.rand(3, 30, 40), torch.rand(30, 40)
-        >>> axes = overlay(image, heat_map, torch.tensor([5.0, 5.0, 20.0, 25.0]), "cat", 0.93)
-        >>> axes.get_title(loc="left"), axes.get_title(loc="right")
+        >>> figure = overlay(image, heat_map, torch.tensor([5.0, 5.0, 20.0, 25.0]), "cat", 0.93)
+        >>> figure.axes[0].get_title(loc="left"), figure.axes[0].get_title(loc="right")
         ('cat', '0.93')
     """
     look = Look(color_map, strength, mute, maximum)
@@ -76,7 +84,7 @@ def overlay(
     if label is not None or score is not None:
         shown_score = "" if score is None else f"{score:.2f}"
         panel_title(ax, label or "", shown_score)
-    return ax
+    return figure_of(ax)
 
 
 def draw_heat_map(ax: Axes, pixels: Array, heat: Array, look: Look) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from captum_ssgc.visualization._arrays import (
@@ -17,7 +18,7 @@ from captum_ssgc.visualization._arrays import (
     reduced,
 )
 from captum_ssgc.visualization._blend import Look
-from captum_ssgc.visualization._layout import best_layout
+from captum_ssgc.visualization._layout import best_layout, room_in
 from captum_ssgc.visualization._marks import BOX_COLORS, Tag, draw_box, draw_tags, shortened
 from captum_ssgc.visualization._overlay import draw_heat_map
 from captum_ssgc.visualization._panels import (
@@ -37,7 +38,7 @@ def overview(
     explanations: Sequence[Explained],
     *,
     title: str | None = None,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw the image with all boxes, and one heat map for each explanation.
 
@@ -49,11 +50,11 @@ def overview(
         explanations: as :func:`captum_ssgc.explain` returns them; any objects with ``label``,
             ``score``, ``box``, ``heat_map`` and ``method``.
         title: a line above all panels, such as the name of the image.
-        figure: the figure to draw into, cleared and resized; ``None`` for a new one that pyplot
-            does not know of.
+        ax: axes whose place the picture takes, and which are hidden; ``None`` for a new figure that
+            pyplot does not know of.
 
     Returns:
-        The figure, at most 1,360 pixels wide at its own 100 dots per inch.
+        The figure. A new one is at most 1,360 pixels wide at its own 100 dots per inch.
 
     Raises:
         ValueError: if there is no explanation, or for a wrong shape or range.
@@ -72,10 +73,10 @@ def overview(
     size = (pixels.shape[0], pixels.shape[1])
     numbers = _numbers(found)
     methods = list(dict.fromkeys(one.method for one in found))
-    layout = best_layout(len(found), size[1] / size[0])
     above = MARGIN + (HEADER if title else 0)
+    layout = best_layout(len(found), size[1] / size[0], room_in(ax, above))
     sheet = Sheet(
-        max(layout.width + 2 * MARGIN, NARROWEST), above + layout.height + MARGIN + FOOTER, figure
+        max(layout.width + 2 * MARGIN, NARROWEST), above + layout.height + MARGIN + FOOTER, ax
     )
     if title:
         sheet.header(title)
@@ -95,11 +96,11 @@ def overview(
 
     for place, (number, one) in enumerate(zip(numbers, found)):
         left, top = layout.place(place)
-        ax = sheet.panel(MARGIN + left, above + top, layout.cell_width, layout.cell_height)
-        draw_heat_map(ax, pixels, heat_array(one.heat_map, size), Look())
-        draw_box(ax, tags[number].box, size, tags[number].color)
+        panel = sheet.panel(MARGIN + left, above + top, layout.cell_width, layout.cell_height)
+        draw_heat_map(panel, pixels, heat_array(one.heat_map, size), Look())
+        draw_box(panel, tags[number].box, size, tags[number].color)
         name = f"{number + 1} {one.label}" + (f" · {one.method}" if len(methods) > 1 else "")
-        panel_title(ax, name, f"{one.score:.2f}")
+        panel_title(panel, name, f"{one.score:.2f}")
     each = "each map on its own scale"
     sheet.legend(f"{methods[0]}, {each}" if len(methods) == 1 else each)
     return sheet.figure

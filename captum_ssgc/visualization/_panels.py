@@ -14,38 +14,39 @@ from captum_ssgc.visualization._marks import INK, QUIET, shortened
 
 DPI = 100
 MARGIN, GAP, TITLE, HEADER, FOOTER = 16, 14, 24, 30, 30
-LARGEST_WIDTH, NARROWEST = 1360, 460
+NARROWEST = 460
 _TEXT, _SMALL = 10.5, 9.0
 
 
 class Sheet:
-    """A figure measured in pixels from its top left corner.
+    """A figure, or the rectangle of some axes, measured in pixels from its top left corner.
 
     Args:
         width: in pixels at 100 dots per inch.
         height: the same.
-        figure: the figure to use; it is resized and cleared. ``None`` makes one that pyplot does
-            not know of, so that there is nothing to close.
+        ax: axes that give their place to the picture; ``None`` makes a figure that pyplot does not
+            know of, so that there is nothing to close.
     """
 
-    def __init__(self, width: float, height: float, figure: Figure | None = None) -> None:
+    def __init__(self, width: float, height: float, ax: Axes | None = None) -> None:
         self.width, self.height = round(width), round(height)
-        size = (self.width / DPI, self.height / DPI)
-        if figure is None:
-            figure = Figure(figsize=size, dpi=DPI)
+        self._ax = ax
+        if ax is None:
+            size = (self.width / DPI, self.height / DPI)
+            self.figure = Figure(figsize=size, dpi=DPI, facecolor="white")
         else:
-            figure.clear()
-            figure.set_layout_engine("none")
-            figure.set_dpi(DPI)
-            figure.set_size_inches(*size)
-        figure.set_facecolor("white")
-        self.figure = figure
+            ax.set_axis_off()
+            self.figure = figure_of(ax)
+        self._whole = (self.width, self.height) if ax is None else extent_of(ax)
 
     def panel(self, left: float, top: float, width: float, height: float) -> Axes:
         """Axes without ticks or frame."""
-        bottom = self.height - top - height
-        place = (left / self.width, bottom / self.height, width / self.width, height / self.height)
-        ax = self.figure.add_axes(place)
+        place = (
+            *self._fractions(left, top + height),
+            width / self._whole[0],
+            height / self._whole[1],
+        )
+        ax = self.figure.add_axes(place) if self._ax is None else self._ax.inset_axes(place)
         ax.set_axis_off()
         return ax
 
@@ -60,18 +61,24 @@ class Sheet:
         quiet: bool = False,
     ) -> None:
         """One line whose middle is at ``top``; ``left`` is its right end if ``right``."""
-        written = self.figure.text(
-            left / self.width,
-            1.0 - top / self.height,
-            " ".join(text.split()),
-            ha="right" if right else "left",
-            va="center_baseline",
-            fontsize=_SMALL if quiet else _TEXT,
-            color=QUIET if quiet else INK,
-            fontweight="normal" if quiet else "bold",
-            parse_math=False,
-        )
-        fit_text(written, room)
+        style: dict[str, Any] = {
+            "ha": "right" if right else "left",
+            "va": "center_baseline",
+            "fontsize": _SMALL if quiet else _TEXT,
+            "color": QUIET if quiet else INK,
+            "fontweight": "normal" if quiet else "bold",
+            "parse_math": False,
+        }
+        place, line = self._fractions(left, top), " ".join(text.split())
+        if self._ax is None:
+            written = self.figure.text(*place, line, **style)
+        else:
+            written = self._ax.text(*place, line, transform=self._ax.transAxes, **style)
+        fit_text(written, room * self.figure.dpi / DPI)
+
+    def _fractions(self, left: float, top: float) -> tuple[float, float]:
+        """A point of the sheet as the figure, or the axes, count: from the bottom left, to 1."""
+        return left / self._whole[0], 1.0 - top / self._whole[1]
 
     def header(self, title: str) -> None:
         """A line over all panels."""
@@ -88,6 +95,24 @@ class Sheet:
         room = self.width - 2 * MARGIN - 260
         if room >= 60:
             self.text(self.width - MARGIN, middle, remark, room=room, right=True, quiet=True)
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The whole figure that ``ax`` belongs to.
+
+    Raises:
+        ValueError: if it has been removed from its figure.
+    """
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("ax: expected axes of a figure, got axes that were removed from theirs.")
+    return figure
+
+
+def extent_of(ax: Axes) -> tuple[float, float]:
+    """Width and height in pixels at 100 dots per inch."""
+    extent, unit = ax.get_window_extent(), figure_of(ax).dpi / DPI
+    return extent.width / unit, extent.height / unit
 
 
 def fit_text(written: Text, room: float) -> None:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -15,16 +15,21 @@ from captum_ssgc.visualization import curves
 STEPS = torch.linspace(0, 1, 11)
 
 
-def legend(axes: Any) -> list[str]:
-    return [text.get_text() for text in axes.get_legend().get_texts()]
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in axes_of(figure).get_legend().get_texts()]
+
+
+def axes_of(figure: Figure) -> Axes:
+    (axes,) = figure.axes
+    return axes
 
 
 def test_lines_are_the_scores_and_the_legend_has_their_areas() -> None:
-    axes = curves(STEPS, {"falling": 1 - STEPS, "flat": torch.full((11,), 0.25)})
-    for line, expected in zip(axes.get_lines(), (1 - STEPS, torch.full((11,), 0.25))):
+    figure = curves(STEPS, {"falling": 1 - STEPS, "flat": torch.full((11,), 0.25)})
+    for line, expected in zip(axes_of(figure).get_lines(), (1 - STEPS, torch.full((11,), 0.25))):
         np.testing.assert_allclose(line.get_xdata(), STEPS, atol=1e-7)
         np.testing.assert_allclose(line.get_ydata(), expected, atol=1e-7)
-    assert legend(axes) == ["falling  0.500", "flat  0.250"]
+    assert legend(figure) == ["falling  0.500", "flat  0.250"]
 
 
 def test_the_area_is_divided_by_the_range_that_was_changed() -> None:
@@ -38,17 +43,17 @@ def test_areas_can_be_given() -> None:
 
 
 def test_odd_labels_are_shown_as_they_are() -> None:
-    axes = curves(STEPS, {"_hidden": STEPS, "$x_{": STEPS})
-    assert [text.strip("\u200b") for text in legend(axes)] == ["_hidden  0.500", r"\$x_{  0.500"]
-    FigureCanvasAgg(axes.get_figure(root=True)).draw()
+    figure = curves(STEPS, {"_hidden": STEPS, "$x_{": STEPS})
+    assert [text.strip("\u200b") for text in legend(figure)] == ["_hidden  0.500", r"\$x_{  0.500"]
+    FigureCanvasAgg(figure).draw()
 
 
 def test_thumbnails_stand_above_the_curves(picture: Tensor) -> None:
     steps = [(0.0, picture), (0.5, picture * 0.5), (1.0, picture[0] * 0)]
-    axes = curves(STEPS, {"a": STEPS}, thumbnails=steps, title="Deletion")
+    figure = curves(STEPS, {"a": STEPS}, thumbnails=steps, title="Deletion")
+    axes = axes_of(figure)
     strip = axes.child_axes
     assert len(strip) == 3
-    figure = axes.get_figure(root=True)
     FigureCanvasAgg(figure).draw()
     top = axes.get_window_extent().y1
     extents = [ax.get_window_extent() for ax in strip]
@@ -56,9 +61,32 @@ def test_thumbnails_stand_above_the_curves(picture: Tensor) -> None:
     assert all(one.x1 < two.x0 for one, two in itertools.pairwise(extents))
 
 
+@pytest.mark.parametrize("layout", ["constrained", "tight"])
+@pytest.mark.parametrize("dpi", [72, 200], ids="{} dpi".format)
+def test_thumbnails_and_titles_have_room_in_a_layout(
+    layout: str, dpi: float, picture: Tensor
+) -> None:
+    figure = Figure(figsize=(11, 5), dpi=dpi, layout=layout)
+    over_all = figure.suptitle("photo.jpg")
+    for ax in figure.subplots(1, 2):
+        thumbnails = [(0.1, picture), (0.5, picture)]
+        curves(STEPS, {"a": STEPS}, ax=ax, thumbnails=thumbnails, title="Deletion")
+    FigureCanvasAgg(figure).draw()
+    for ax in figure.axes:
+        title = ax._left_title.get_window_extent()
+        strip = [inset.get_window_extent() for inset in ax.child_axes]
+        assert not title.overlaps(over_all.get_window_extent())
+        assert title.y1 <= figure.bbox.y1
+        for extent in strip:
+            assert ax.get_window_extent().y1 < extent.y0 < extent.y1 < title.y0
+            assert extent.width >= 0.5 * dpi
+
+
 def test_draws_into_given_axes() -> None:
-    axes = Figure().add_subplot()
-    assert curves(STEPS, {"a": STEPS}, ax=axes, x_label="share added") is axes
+    figure = Figure()
+    axes = figure.add_subplot()
+    assert curves(STEPS, {"a": STEPS}, ax=axes, x_label="share added") is figure
+    assert figure.axes == [axes]
     assert axes.get_xlabel() == "share added"
 
 
@@ -80,8 +108,8 @@ def test_errors(fractions: list[float], scores: dict[str, list[float]], message:
 
 
 def test_all_zero_scores_draw() -> None:
-    axes = curves(STEPS, {"a": torch.zeros(11)})
-    FigureCanvasAgg(axes.get_figure(root=True)).draw()
-    low, high = axes.get_ylim()
+    figure = curves(STEPS, {"a": torch.zeros(11)})
+    FigureCanvasAgg(figure).draw()
+    low, high = axes_of(figure).get_ylim()
     assert low == 0.0
     assert high > 0.0

@@ -31,16 +31,16 @@ def where_is(axes: Axes, x: float, y: float) -> tuple[int, int]:
 
 
 def test_title_has_label_and_score(picture: Tensor, heat_map: Tensor) -> None:
-    axes = overlay(picture, heat_map, label="traffic light", score=0.876)
+    (axes,) = overlay(picture, heat_map, label="traffic light", score=0.876).axes
     assert axes.get_title(loc="left") == "traffic light"
     assert axes.get_title(loc="right") == "0.88"
-    assert overlay(picture, heat_map).get_title(loc="left") == ""
+    assert overlay(picture, heat_map).axes[0].get_title(loc="left") == ""
 
 
 def test_long_and_odd_labels_are_one_short_line_of_plain_text(
     picture: Tensor, heat_map: Tensor
 ) -> None:
-    axes = overlay(picture, heat_map, label="a $x_{1\nand " + "b" * 500, score=0.5)
+    (axes,) = overlay(picture, heat_map, label="a $x_{1\nand " + "b" * 500, score=0.5).axes
     title = axes.get_title(loc="left")
     assert title.startswith("a $x_{1 and bbb")
     assert title.endswith("…")
@@ -51,7 +51,7 @@ def test_long_and_odd_labels_are_one_short_line_of_plain_text(
 def test_a_bright_map_pixel_is_drawn_where_the_pixel_is() -> None:
     heat = torch.zeros(30, 40)
     heat[7, 22] = 1.0
-    axes = overlay(torch.zeros(3, 30, 40), heat)
+    (axes,) = overlay(torch.zeros(3, 30, 40), heat).axes
     drawn = rendered(axes).sum(2)
     lit = drawn[where_is(axes, 22.5, 7.5)]
     assert lit > 1.5
@@ -60,9 +60,10 @@ def test_a_bright_map_pixel_is_drawn_where_the_pixel_is() -> None:
 
 
 def test_the_box_is_drawn_in_image_pixels_and_clipped(picture: Tensor, heat_map: Tensor) -> None:
-    axes = overlay(picture, heat_map, torch.tensor([-10.0, 12.0, 64.0, 90.0]), box_color="#00ff00")
-    (box,) = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    assert box.get_bbox().extents.tolist() == [0.0, 12.0, 64.0, 60.0]
+    box = torch.tensor([-10.0, 12.0, 64.0, 90.0])
+    (axes,) = overlay(picture, heat_map, box, box_color="#00ff00").axes
+    (outline,) = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert outline.get_bbox().extents.tolist() == [0.0, 12.0, 64.0, 60.0]
     drawn = rendered(axes)
     red, green, blue = drawn[where_is(axes, 30.0, 12.0)]
     assert green > 0.9
@@ -71,7 +72,7 @@ def test_the_box_is_drawn_in_image_pixels_and_clipped(picture: Tensor, heat_map:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (17, 23), (1200, 1300)], ids=str)
 def test_any_image_size_gives_a_picture_that_fits_a_screen(size: tuple[int, int]) -> None:
-    axes = overlay(torch.full((3, *size), 0.4), torch.rand(size), label="x", score=1.0)
+    (axes,) = overlay(torch.full((3, *size), 0.4), torch.rand(size), label="x", score=1.0).axes
     height, width = rendered(axes).shape[:2]
     assert width <= 1140
     assert height <= 960
@@ -81,12 +82,15 @@ def test_any_image_size_gives_a_picture_that_fits_a_screen(size: tuple[int, int]
 def test_flat_maps_draw_without_warnings(value: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rendered(overlay(torch.rand(3, 6, 8), torch.full((6, 8), value), label="x", score=0.1))
+        flat = torch.full((6, 8), value)
+        rendered(overlay(torch.rand(3, 6, 8), flat, label="x", score=0.1).axes[0])
 
 
 def test_draws_into_given_axes(picture: Tensor, heat_map: Tensor) -> None:
-    left, right = Figure(figsize=(4, 2)).subplots(1, 2)
-    assert overlay(picture, heat_map, ax=right, label="cat") is right
+    figure = Figure(figsize=(4, 2))
+    left, right = figure.subplots(1, 2)
+    assert overlay(picture, heat_map, ax=right, label="cat") is figure
+    assert right.get_title(loc="left") == "cat"
     assert len(left.images) == 0
     assert right.get_xlim() == (0.0, 80.0)
     assert right.get_ylim() == (60.0, 0.0)
@@ -117,7 +121,8 @@ def test_box_colors_can_be_told_apart_by_colour_blind_readers() -> None:
 def test_a_large_photo_is_averaged_without_moving_anything() -> None:
     image, heat = torch.zeros(3, 1201, 1603), torch.zeros(1201, 1603)
     heat[800:832, 400:432] = 1.0
-    axes = overlay(image, heat, ax=Figure(figsize=(2, 1.5), dpi=100).add_axes((0, 0, 1, 1)))
+    axes = Figure(figsize=(2, 1.5), dpi=100).add_axes((0, 0, 1, 1))
+    overlay(image, heat, ax=axes)
     drawn = axes.images[0].get_array()
     assert drawn.shape[:2] == (300, 400)
     bright = rendered(axes).sum(2)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 from torch import Tensor
 
@@ -107,14 +106,6 @@ def test_tags_of_boxes_at_one_place_do_not_cover_each_other(
         assert box.y1 <= frame.y1
     for one, two in itertools.combinations(boxes, 2):
         assert not one.overlaps(two)
-
-
-def test_draws_into_a_given_figure(picture: Tensor, explained: list[Any]) -> None:
-    figure = Figure(figsize=(2, 2), dpi=72, layout="constrained")
-    figure.add_subplot()
-    assert overview(picture, explained, figure=figure) is figure
-    assert len(figure.axes) == 5
-    assert figure.get_size_inches()[0] * figure.dpi > 800
 
 
 def test_one_pixel_and_empty_maps_draw(picture: Tensor, explained: list[Any]) -> None:

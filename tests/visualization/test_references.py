@@ -49,7 +49,7 @@ def panel_blend(picture: Tensor, explained: list[Any]) -> np.ndarray:
 
 def panel_overlay(picture: Tensor, explained: list[Any]) -> np.ndarray:
     first = explained[0]
-    return inside(overlay(picture, first.heat_map, first.box, ax=small_axes()))
+    return inside(*overlay(picture, first.heat_map, first.box, ax=small_axes()).axes)
 
 
 def panel_overview(picture: Tensor, explained: list[Any]) -> np.ndarray:
@@ -62,7 +62,8 @@ def panel_comparison(picture: Tensor, explained: list[Any]) -> np.ndarray:
 
 def panel_curves(picture: Tensor, explained: list[Any]) -> np.ndarray:
     steps = torch.linspace(0, 1, 11)
-    axes = curves(steps, {"a": (1 - steps) ** 3, "b": 0.8 * (1 - steps)}, ax=small_axes())
+    axes = small_axes()
+    curves(steps, {"a": (1 - steps) ** 3, "b": 0.8 * (1 - steps)}, ax=axes)
     axes.get_legend().remove()
     return inside(axes)
 
@@ -105,6 +106,6 @@ def test_the_tolerance_notices(change: str, picture: Tensor, explained: list[Any
     heat = first.heat_map.roll(2, 1) if change.startswith("map") else first.heat_map
     box = None if change == "no box" else first.box
     colors = {"color_map": "viridis"} if change.startswith("another") else {}
-    drawn = inside(overlay(picture, heat, box, ax=small_axes(), **colors))
+    drawn = inside(*overlay(picture, heat, box, ax=small_axes(), **colors).axes)
     with Image.open(REFERENCES / "overlay.png") as image:
         assert not same(drawn, np.asarray(image.convert("RGB")))

@@ -1,0 +1,38 @@
+"""In which order a heat map wants the pixels to turn."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def tied_order(like: Tensor, ties: str, generator: torch.Generator | None) -> Tensor:
+    """The pixels of images like this one in the order that counts where a map does not tell.
+
+    Args:
+        like: ``(..., H, W)``.
+        ties: as in :class:`captum_ssgc.metrics.CurveSettings`.
+        generator: for a random order; ``None`` for one seeded with 0.
+
+    Returns:
+        ``(H * W,)`` int64, on the device of ``like``.
+    """
+    pixels = like.shape[-2] * like.shape[-1]
+    if ties == "reading":
+        return torch.arange(pixels, device=like.device)
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    return torch.randperm(pixels, generator=generator, device=generator.device).to(like.device)
+
+
+def pixel_ranks(heat_map: Tensor, ties: Tensor) -> Tensor:
+    """``(H, W)`` int32: the place of each pixel in the falling order of a map.
+
+    Args:
+        heat_map: ``(H, W)``, finite.
+        ties: from :func:`tied_order`.
+    """
+    heat_map = heat_map.to(ties.device)
+    order = ties[heat_map.flatten()[ties].sort(descending=True, stable=True).indices]
+    rank = torch.empty(len(order), dtype=torch.int32, device=ties.device)
+    rank[order] = torch.arange(len(order), dtype=torch.int32, device=ties.device)
+    return rank.reshape(heat_map.shape)
