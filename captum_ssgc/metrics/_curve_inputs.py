@@ -20,7 +20,8 @@ HeatMaps = Tensor | Sequence[Tensor]
 class CurveInputs:
     """``N`` images with ``G`` detections in all, and for each method ``G`` maps.
 
-    ``maps`` hold zeros where a map is not ``valid`` (not finite, or zero everywhere).
+    A map that is not ``valid`` (not finite, or zero everywhere) names no pixel; ``maps`` hold zeros
+    there.
     """
 
     images: Tensor
@@ -50,7 +51,10 @@ class CurveInputs:
         return cls(images, [entry.to(images.device) for entry in several], maps, valid)
 
     def counts(self, settings: CurveSettings) -> Tensor:
-        """``(G, S + 1)`` int64: the pixels that have turned at each point of a curve."""
+        """``(T, S + 1)`` int64: the pixels that have turned at each point of each map's curve.
+
+        The ``T`` maps are those of all methods, one method after the other.
+        """
         size = (self.images.shape[-2], self.images.shape[-1])
         if settings.budget == "box":
             boxes = torch.cat([entry.boxes for entry in self.detections])
@@ -61,7 +65,8 @@ class CurveInputs:
             total = sum(len(entry) for entry in self.detections)
             budget = torch.full((total,), size[0] * size[1])
         steps = torch.arange(settings.steps + 1, device=budget.device)
-        return (2 * budget[:, None] * steps + settings.steps) // (2 * settings.steps)
+        counts = (2 * budget[:, None] * steps + settings.steps) // (2 * settings.steps)
+        return torch.cat([counts * valid[:, None].to(counts) for valid in self.valid.values()])
 
 
 def _images(images: object) -> Tensor:
@@ -76,6 +81,8 @@ def _images(images: object) -> Tensor:
         images = images[None]
     if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape:
         raise ValueError(f"images: expected shape (N, 3, H, W), RGB, got {tuple(images.shape)}.")
+    if not bool(images.isfinite().all()):
+        raise ValueError("images: expected finite values, got NaN or infinity.")
     return images.detach()
 
 

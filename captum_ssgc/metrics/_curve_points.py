@@ -22,9 +22,9 @@ Scores = dict[Reading, Tensor]
 class Curve:
     """One kind of curve: what pixels are turned into what, how many, and what is read.
 
-    ``before`` and ``after`` are ``(N, 3, H, W)``; ``counts`` is ``(G, S + 1)``, the pixels that
-    have turned at each point of each detection's curve; ``ties`` is ``(H * W,)``, the order in
-    which tied pixels turn.
+    ``before`` and ``after`` are ``(N, 3, H, W)``; ``counts`` is ``(T, S + 1)``, the pixels that
+    have turned at each point of each map's curve; ``ties`` is ``(H * W,)``, the order in which
+    tied pixels turn.
     """
 
     before: Tensor
@@ -89,14 +89,15 @@ class CurvePoints:
     ) -> list[Scores]:
         """For each curve, the scores ``(T, S + 1)`` of all maps; ``ends`` are known already."""
         first = curves[0].before
+        precision = torch.promote_types(first.dtype, torch.float32)
         owners = torch.tensor(self._owners, device=first.device)
         scores = []
         for curve, (start, stop) in zip(curves, ends, strict=True):
-            counts = curve.counts.to(first.device)[owners]
+            counts = curve.counts.to(first.device)
             untouched, all_turned = counts == 0, counts == first[0, 0].numel()
             table = {}
             for reading in curve.readings:
-                values = torch.zeros(counts.shape, dtype=first.dtype, device=first.device)
+                values = torch.zeros(counts.shape, dtype=precision, device=first.device)
                 values = torch.where(untouched, start[reading].to(values)[owners, None], values)
                 values = torch.where(all_turned, stop[reading].to(values)[owners, None], values)
                 table[reading] = values
@@ -111,9 +112,9 @@ class CurvePoints:
         counts = [curve.counts.tolist() for curve in curves]
         return [
             _Point(track, number, step, count)
-            for track, owner in enumerate(self._owners)
+            for track in range(len(self._owners))
             for number in range(len(curves))
-            for step, count in enumerate(counts[number][owner])
+            for step, count in enumerate(counts[number][track])
             if 0 < count < pixels
         ]
 

@@ -26,7 +26,7 @@ def as_maps(heat_maps: Tensor) -> Tensor:
     if maps.dim() != 3 or 0 in maps.shape[1:]:
         raise ValueError(
             "heat_maps: expected shape (K, H, W) or (K, 1, H, W) at image size, got "
-            f"{tuple(heat_maps.shape)}."
+            f"{tuple(heat_maps.shape)}; stack the maps of several detections with torch.stack."
         )
     return maps.to(torch.promote_types(maps.dtype, torch.float32))
 

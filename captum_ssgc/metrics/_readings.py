@@ -63,7 +63,7 @@ def read_scores(
             raw = detector.run(images, chosen)
         else:
             raw = detector.run_from(raw, images, chosen)
-        values = torch.cat(detector.values(raw, chosen, "score")).to(images.dtype)
+        values = torch.cat(detector.values(raw, chosen, "score"))
         read.update(dict.fromkeys(of_candidate, values))
     return read
 

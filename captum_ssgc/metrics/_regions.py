@@ -8,6 +8,8 @@ from torch import Tensor
 
 def pixels_in_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """``(K, H, W)`` bool: the pixels whose centre lies in the box, its border included."""
+    # half precision cannot tell the pixels of a large image apart
+    boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
     low, high = boxes[:, :2, None], boxes[:, 2:, None]
     height, width = size
     y = torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5

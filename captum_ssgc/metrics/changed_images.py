@@ -12,14 +12,14 @@ from captum_ssgc.metrics._baselines import baseline_images
 from captum_ssgc.metrics._curve_inputs import CurveInputs, HeatMaps
 from captum_ssgc.metrics._pixel_order import pixel_ranks, tied_order
 from captum_ssgc.metrics.curve_settings import CurveSettings
-from captum_ssgc.metrics.presets import preset_named
+from captum_ssgc.metrics.presets import Preset, curve_settings
 
 
 def deletion_images(
     images: Tensor,
     detections: Detections | Sequence[Detections],
     heat_maps: HeatMaps,
-    settings: CurveSettings | str = "yamauchi2024",
+    settings: CurveSettings | Preset | str = "yamauchi2024",
     steps: Sequence[int] = (1, 3, 5),
     *,
     generator: torch.Generator | None = None,
@@ -54,17 +54,15 @@ def deletion_images(
         tensor([[0.5000, 0.0000, 0.5000, 0.5000],
                 [0.5000, 0.0000, 0.5000, 0.0000]])
     """
-    if isinstance(settings, str):
-        settings = preset_named(settings).deletion
     inputs = CurveInputs.checked(images, detections, {"": heat_maps})
-    return _along(inputs, settings, steps, generator, inserts=False)
+    return _along(inputs, curve_settings(settings, "deletion"), steps, generator, inserts=False)
 
 
 def insertion_images(
     images: Tensor,
     detections: Detections | Sequence[Detections],
     heat_maps: HeatMaps,
-    settings: CurveSettings | str = "yamauchi2024",
+    settings: CurveSettings | Preset | str = "yamauchi2024",
     steps: Sequence[int] = (1, 3, 5),
     *,
     generator: torch.Generator | None = None,
@@ -101,10 +99,8 @@ def insertion_images(
         tensor([[0.0000, 0.5000, 0.0000, 0.0000],
                 [0.0000, 0.5000, 0.0000, 0.5000]])
     """
-    if isinstance(settings, str):
-        settings = preset_named(settings).insertion
     inputs = CurveInputs.checked(images, detections, {"": heat_maps})
-    return _along(inputs, settings, steps, generator, inserts=True)
+    return _along(inputs, curve_settings(settings, "insertion"), steps, generator, inserts=True)
 
 
 def _along(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral, Real
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 Score = Literal["s1", "s2"]
-Baseline = str | float | Sequence[float] | Tensor
+Baseline = str | float | Sequence[float] | npt.NDArray[Any] | Tensor
 BASELINES = ("zero", "mean", "blur", "noise")
 
 
@@ -31,7 +34,8 @@ class CurveSettings:
         steps: number ``S`` of equal steps; the curve has ``S + 1`` points.
         baseline: what a removed pixel becomes, in all channels: ``"zero"`` (black), ``"mean"`` (the
             image's mean colour), ``"blur"``, ``"noise"`` (uniform in [0, 1], one draw per image), a
-            number, a colour ``(r, g, b)``, or a tensor that broadcasts to ``(N, 3, H, W)``.
+            number or a colour ``(r, g, b)`` in [0, 1], or a tensor that broadcasts to
+            ``(N, 3, H, W)``.
         budget: how many pixels are removed or added by the last step: ``"image"``, all; ``"box"``,
             as many as the detection's box has, wherever in the image the map wants them.
         ties: which of several pixels of the same value goes first: ``"random"``, in one random
@@ -48,6 +52,7 @@ class CurveSettings:
 
     Raises:
         ValueError: for an unknown name or a number out of range.
+        TypeError: for a baseline of an unknown kind.
 
     Example:
         >>> from dataclasses import replace
@@ -75,10 +80,9 @@ class CurveSettings:
         _check_choice("match", self.match, ("candidate", "iou"))
         _check_choice("budget", self.budget, ("image", "box"))
         _check_choice("ties", self.ties, ("random", "reading"))
-        if isinstance(self.baseline, str):
-            more = ", a number, a colour (r, g, b) or a tensor"
-            _check_choice("baseline", self.baseline, BASELINES, more)
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+        _check_baseline(self.baseline)
+        whole = isinstance(self.steps, Integral) and not isinstance(self.steps, bool)
+        if not whole or self.steps < 1:
             raise ValueError(f"steps: expected an integer of at least 1, got {self.steps!r}.")
         for name in ("iou_threshold", "score_threshold"):
             if not 0.0 <= getattr(self, name) <= 1.0:
@@ -87,6 +91,23 @@ class CurveSettings:
             raise ValueError(
                 "blur: expected blur_sigma > 0 and blur_radius >= 1, got "
                 f"{self.blur_sigma} and {self.blur_radius}."
+            )
+
+
+def _check_baseline(baseline: object) -> None:
+    kinds = "a number, a colour (r, g, b) or a tensor"
+    if isinstance(baseline, str):
+        _check_choice("baseline", baseline, BASELINES, f", {kinds}")
+        return
+    if isinstance(baseline, bool) or not isinstance(baseline, (Real, Sequence, np.ndarray, Tensor)):
+        raise TypeError(f"baseline: expected a name, {kinds}, got {type(baseline).__name__}.")
+    if isinstance(baseline, (Real, list, tuple)):
+        values = [baseline] if isinstance(baseline, Real) else baseline
+        numbers = [float(value) for value in values if isinstance(value, Real)]
+        if len(numbers) < len(values) or not all(0.0 <= number <= 1.0 for number in numbers):
+            raise ValueError(
+                f"baseline: expected values in [0, 1], as in images, got {baseline!r}; "
+                "divide values from 0 to 255 by 255."
             )
 
 

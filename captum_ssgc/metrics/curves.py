@@ -16,8 +16,8 @@ class Curves:
         fractions: ``(S + 1,)`` from 0 to 1, share of the budget that has been removed or added.
         scores: ``(K, S + 1)``; NaN where a curve is divided by an initial score of 0.
         valid: ``(K,)`` bool, whether a curve measures its map. A map that is all zero or not finite
-            gives no order; its curve is the one of a constant map, and not valid. Nor is a curve
-            that could not be divided by the initial score.
+            names no pixel, so that none is removed or added: its curve is flat, and not valid. Nor
+            is a curve that could not be divided by the initial score.
         higher_is_better: false for Deletion, true for Insertion.
 
     Example:
@@ -38,7 +38,7 @@ class Curves:
 
     @property
     def area(self) -> Tensor:
-        """``(K,)`` area under each curve by the trapezoid rule; in [0, 1] for scores in [0, 1]."""
+        """``(K,)`` area under each curve by the trapezoid rule; in [0, 1] for values in [0, 1]."""
         return torch.trapezoid(self.scores, self.fractions.to(self.scores), dim=-1)
 
     def mean(self, valid_only: bool = False) -> float:

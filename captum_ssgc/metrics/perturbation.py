@@ -13,7 +13,7 @@ from captum_ssgc.metrics._curve_inputs import CurveInputs, HeatMaps
 from captum_ssgc.metrics._curve_runs import CurveRun, run_curves
 from captum_ssgc.metrics.curve_settings import CurveSettings, Score
 from captum_ssgc.metrics.curves import Curves, DeletionInsertion
-from captum_ssgc.metrics.presets import Preset, preset_named
+from captum_ssgc.metrics.presets import Preset, curve_settings
 
 
 def deletion(
@@ -21,7 +21,7 @@ def deletion(
     images: Tensor,
     detections: Detections | Sequence[Detections],
     heat_maps: HeatMaps,
-    settings: CurveSettings | str = "yamauchi2024",
+    settings: CurveSettings | Preset | str = "yamauchi2024",
     *,
     generator: torch.Generator | None = None,
     perturbations_per_eval: int = 16,
@@ -40,12 +40,14 @@ def deletion(
         detections: of each image; one ``Detections`` for one image. ``K`` in all.
         heat_maps: ``(K, H, W)`` or ``(K, 1, H, W)``, one map per detection, image by image; or a
             sequence of ``N`` such tensors.
-        settings: what is measured, or the name of one of :data:`captum_ssgc.metrics.PRESETS`.
-        generator: for the noise baseline; ``None`` for one seeded with 0.
+        settings: what is measured, a preset of :data:`captum_ssgc.metrics.PRESETS`, or its name.
+        generator: for the order of tied pixels and the noise baseline; ``None`` for one seeded with
+            0.
         perturbations_per_eval: the most changed images in one forward; bounds the memory.
 
     Returns:
-        Curves ``(K, S + 1)``; area in [0, 1], **lower is better**.
+        Curves ``(K, S + 1)``; area in [0, 1], **lower is better**. Divided by the initial score, a
+        curve may rise above 1: a detector can be surer of an object when the rest is hidden.
 
     Raises:
         TypeError, ValueError: for shapes, names or numbers that do not fit.
@@ -54,7 +56,8 @@ def deletion(
         Each map costs ``S - 1`` changed images with the budget of the whole image, ``S`` with that
         of a box; the image as it is and the baseline are run once and shared. Tied pixels go in
         the order that the settings' ``ties`` says. Where ``S`` does not divide the budget, counts
-        are rounded, half up.
+        are rounded, half up. A map that is all zero or not finite names no pixel, so that none
+        turns: its curve is flat, the worst there is as long as the object needs its pixels.
 
     References:
         V. Petsiuk et al., RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC
@@ -73,8 +76,7 @@ def deletion(
         >>> result.scores, result.area
         (tensor([[1.0000, 0.5000, 0.0000, 0.0000, 0.0000]]), tensor([0.2500]))
     """
-    if isinstance(settings, str):
-        settings = preset_named(settings).deletion
+    settings = curve_settings(settings, "deletion")
     inputs = CurveInputs.checked(images, detections, {"": heat_maps})
     run = CurveRun(False, settings, (settings.score,))
     (found,) = run_curves(detector, inputs, [run], generator, perturbations_per_eval)
@@ -86,7 +88,7 @@ def insertion(
     images: Tensor,
     detections: Detections | Sequence[Detections],
     heat_maps: HeatMaps,
-    settings: CurveSettings | str = "yamauchi2024",
+    settings: CurveSettings | Preset | str = "yamauchi2024",
     *,
     generator: torch.Generator | None = None,
     perturbations_per_eval: int = 16,
@@ -103,8 +105,9 @@ def insertion(
         detections: of each image; one ``Detections`` for one image. ``K`` in all.
         heat_maps: ``(K, H, W)`` or ``(K, 1, H, W)``, one map per detection, image by image; or a
             sequence of ``N`` such tensors.
-        settings: what is measured, or the name of one of :data:`captum_ssgc.metrics.PRESETS`.
-        generator: for the noise baseline; ``None`` for one seeded with 0.
+        settings: what is measured, a preset of :data:`captum_ssgc.metrics.PRESETS`, or its name.
+        generator: for the order of tied pixels and the noise baseline; ``None`` for one seeded with
+            0.
         perturbations_per_eval: the most changed images in one forward; bounds the memory.
 
     Returns:
@@ -130,8 +133,7 @@ def insertion(
         >>> insertion(detector, image, found, heat_map, CurveSettings(steps=4)).scores
         tensor([[0.0000, 0.5000, 1.0000, 1.0000, 1.0000]])
     """
-    if isinstance(settings, str):
-        settings = preset_named(settings).insertion
+    settings = curve_settings(settings, "insertion")
     inputs = CurveInputs.checked(images, detections, {"": heat_maps})
     run = CurveRun(True, settings, (settings.score,))
     (found,) = run_curves(detector, inputs, [run], generator, perturbations_per_eval)
@@ -143,7 +145,7 @@ def deletion_insertion(
     images: Tensor,
     detections: Detections | Sequence[Detections],
     heat_maps: Mapping[str, HeatMaps],
-    preset: Preset | str = "yamauchi2024",
+    settings: CurveSettings | Preset | str = "yamauchi2024",
     *,
     scores: Sequence[Score] = ("s1", "s2"),
     generator: torch.Generator | None = None,
@@ -157,10 +159,10 @@ def deletion_insertion(
         detections: of each image; one ``Detections`` for one image. ``K`` in all.
         heat_maps: for each method, by its name, ``(K, H, W)`` or ``(K, 1, H, W)``, one map per
             detection, image by image; or a sequence of ``N`` such tensors.
-        preset: settings of both curves, or the name of one of
-            :data:`captum_ssgc.metrics.PRESETS`; their ``score`` is not looked at.
+        settings: of both curves alike, or a preset or its name; their ``score`` is not looked at.
         scores: which scores to read off the changed images.
-        generator: for the noise baseline; ``None`` for one seeded with 0.
+        generator: for the order of tied pixels and the noise baseline; ``None`` for one seeded with
+            0.
         perturbations_per_eval: the most changed images in one forward; bounds the memory.
 
     Returns:
@@ -173,7 +175,7 @@ def deletion_insertion(
         The image and each baseline are run once for all methods, detections and both curves. All
         scores of a changed image come from one call of the detector; only a detector whose
         candidates depend on the image (two-stage) needs a second one where s1 follows the candidate
-        and another score reads the outputs.
+        and another score looks at all candidates.
 
     Example:
         >>> import torch, captum_ssgc as ssgc
@@ -193,8 +195,8 @@ def deletion_insertion(
             "heat_maps: expected a dictionary from the name of a method to its maps, got "
             f"{type(heat_maps).__name__}; for one list of maps use deletion() and insertion()."
         )
-    chosen = preset_named(preset) if isinstance(preset, str) else preset
     inputs = CurveInputs.checked(images, detections, heat_maps)
-    runs = [CurveRun(False, chosen.deletion, scores), CurveRun(True, chosen.insertion, scores)]
+    down, up = curve_settings(settings, "deletion"), curve_settings(settings, "insertion")
+    runs = [CurveRun(False, down, scores), CurveRun(True, up, scores)]
     removed, added = run_curves(detector, inputs, runs, generator, perturbations_per_eval)
     return {name: DeletionInsertion(removed[name], added[name]) for name in heat_maps}

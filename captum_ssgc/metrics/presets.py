@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from captum_ssgc.metrics.curve_settings import CurveSettings
 
@@ -66,7 +67,10 @@ PRESETS: dict[str, Preset] = {
             "of sigma 5, at 224x224 pixels. D-RISE: the similarity of detections takes the place "
             "of the class probability.",
             assumed="Whether D-RISE kept RISE's steps, fill and blur (here: yes, and the blur in "
-            "pixels of the image, however large it is). D-RISE's similarity has a third factor, "
+            "pixels of the image, however large it is). RISE's code makes its kernel by filtering "
+            "a point inside the 11x11 window with reflecting borders, which gives nearly a box, "
+            "and pads with the mean colour; here it is the Gaussian itself, cut at the window, and "
+            "borders are replicated. D-RISE's similarity has a third factor, "
             "objectness, where a detector has one; here it is s2 throughout.",
         ),
         Preset(
@@ -91,6 +95,25 @@ PRESETS: dict[str, Preset] = {
         ),
     )
 }
+
+
+def curve_settings(
+    given: CurveSettings | Preset | str, curve: Literal["deletion", "insertion"]
+) -> CurveSettings:
+    """The settings of one curve, as they are or out of a preset.
+
+    Raises:
+        ValueError: for the name of no preset.
+        TypeError: for anything else.
+    """
+    preset = preset_named(given) if isinstance(given, str) else given
+    if isinstance(preset, Preset):
+        return preset.deletion if curve == "deletion" else preset.insertion
+    if not isinstance(preset, CurveSettings):
+        raise TypeError(
+            f"settings: expected CurveSettings, a preset or its name, got {type(preset).__name__}."
+        )
+    return preset
 
 
 def preset_named(name: str) -> Preset:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from captum_ssgc import Detections, wrap_detector
 from captum_ssgc.detector import Detector
-from captum_ssgc.metrics import CurveSettings, Preset, deletion_insertion
+from captum_ssgc.metrics import CurveSettings, deletion_insertion
 
 
 def build(arguments: argparse.Namespace) -> tuple[Detector, Tensor]:
@@ -102,12 +102,11 @@ def main() -> None:
     print(f"{images} images in batches of at most {batch}")
     for match, scores in (("iou", ("s1", "s2")), ("candidate", ("s1",))):
         chosen = replace(settings, match=match)
-        preset = Preset("bench", chosen, chosen, "", "", "")
         options = {"scores": scores, "perturbations_per_eval": batch}
         alone, measured = fastest(
             [
                 partial(detector_alone, detector, image, found, match, images, batch),
-                partial(deletion_insertion, detector, image, found, maps, preset, **options),
+                partial(deletion_insertion, detector, image, found, maps, chosen, **options),
             ],
             arguments.rounds,
             arguments.device,

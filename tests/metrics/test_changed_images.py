@@ -47,10 +47,11 @@ def test_the_detector_scores_them_as_the_curve_says(pair, measure, show, setting
     assert shown.shape == (3, settings.steps + 1, 3, 6, 8)
     for row, (one, column) in enumerate([(both[0], 0), (both[0], 1), (both[1], 0)]):
         torch.testing.assert_close(detector.score(shown[row], one)[:, column], curve.scores[row])
-    ends = [shown[:, 0], shown[:, -1]]
-    whole = ends[0] if measure is deletion else ends[1]
-    if measure is deletion or settings.budget == "image":
-        torch.testing.assert_close(whole, images[[0, 0, 1]])
+    assert torch.equal(shown[2], shown[2, :1].expand_as(shown[2]))  # an empty map turns nothing
+    if measure is deletion:
+        torch.testing.assert_close(shown[:, 0], images[[0, 0, 1]])
+    elif settings.budget == "image":
+        torch.testing.assert_close(shown[:2, -1], images[[0, 0]])
 
 
 def test_steps_are_those_asked_for(pair):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,9 @@ from captum_ssgc.metrics import PRESETS, CurveSettings, deletion, insertion, pre
         ({"steps": 0}, "steps: expected an integer of at least 1"),
         ({"steps": 2.5}, "steps: expected an integer"),
         ({"steps": True}, "steps: expected an integer"),
+        ({"baseline": 114}, r"baseline: expected values in \[0, 1\].* got 114; divide"),
+        ({"baseline": (0.5, float("nan"), 0.5)}, "baseline: expected values"),
+        ({"baseline": ("r", "g", "b")}, "baseline: expected values"),
         ({"iou_threshold": 1.5}, r"iou_threshold: expected a value in \[0, 1\]"),
         ({"score_threshold": float("nan")}, "score_threshold: expected a value"),
         ({"blur_sigma": 0.0}, "blur: expected blur_sigma > 0"),
@@ -73,8 +77,24 @@ def test_a_preset_by_name_is_its_settings(strip, name):
     for measure, kind in ((deletion, "deletion"), (insertion, "insertion")):
         chosen = getattr(preset_named(name), kind)
         by_name = measure(detector, image, found, maps, name)
+        by_preset = measure(detector, image, found, maps, preset_named(name))
+        assert torch.equal(by_name.scores, by_preset.scores)
         assert torch.equal(by_name.scores, measure(detector, image, found, maps, chosen).scores)
         assert by_name.scores.shape == (1, chosen.steps + 1)
+
+
+def test_what_is_no_settings_is_refused(strip):
+    detector, image, found = strip
+    with pytest.raises(TypeError, match="settings: expected CurveSettings, a preset or its name"):
+        deletion(detector, image, found, torch.ones(1, 2, 10), {"steps": 10})
+
+
+@pytest.mark.parametrize("number", [np.float32(0.25), np.array([0.25, 0.25, 0.25])], ids=repr)
+def test_numbers_of_numpy_are_numbers(strip, number):
+    detector, image, found = strip
+    maps, chosen = torch.ones(1, 2, 10), CurveSettings(steps=np.int64(4), baseline=number)
+    plain = deletion(detector, image, found, maps, CurveSettings(steps=4, baseline=0.25))
+    assert torch.equal(deletion(detector, image, found, maps, chosen).scores, plain.scores)
 
 
 def test_yamauchi_curves_start_at_one(pair):

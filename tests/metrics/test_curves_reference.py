@@ -14,7 +14,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from captum_ssgc import InstanceScoreWrapper, wrap_detector
 from captum_ssgc.detectors import CandidateDetector
-from captum_ssgc.metrics import CurveSettings, Preset, deletion_insertion
+from captum_ssgc.metrics import CurveSettings, deletion_insertion
 
 
 def order_of(heat_map):
@@ -146,7 +146,7 @@ def compare(detector, rows_of, image, found, steps, fill, tolerance, readings):
             image,
             found,
             {"a": heat_maps},
-            Preset("test", chosen, chosen, "", "", ""),
+            chosen,
             perturbations_per_eval=1 if tolerance > 1e-6 else 16,
         )["a"]
         for kind in ("deletion", "insertion"):

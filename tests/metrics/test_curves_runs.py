@@ -8,7 +8,6 @@ import torch
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics import (
     CurveSettings,
-    Preset,
     deletion,
     deletion_insertion,
     insertion,
@@ -16,10 +15,6 @@ from captum_ssgc.metrics import (
 
 CANDIDATE = CurveSettings(steps=5)
 OUTPUTS = CurveSettings(steps=5, match="iou")
-
-
-def both(settings: CurveSettings) -> Preset:
-    return Preset("test", settings, settings, "", "", "")
 
 
 def some_maps(count: int, seed: int = 0) -> torch.Tensor:
@@ -46,7 +41,7 @@ def test_endpoints_are_shared_by_methods_detections_and_both_curves(pair):
     detector, image, found = pair
     maps = {name: some_maps(2, seed) for seed, name in enumerate("abc")}
     detector.batches.clear()
-    deletion_insertion(detector, image, found, maps, both(OUTPUTS))
+    deletion_insertion(detector, image, found, maps, OUTPUTS)
     assert sum(detector.batches) == 3 * 2 * 2 * (5 - 1) + 2
 
 
@@ -55,9 +50,7 @@ def test_both_scores_of_outputs_come_from_one_run(pair):
     sizes = []
     for scores in (("s1",), ("s2",), ("s1", "s2")):
         detector.batches.clear()
-        deletion_insertion(
-            detector, image, found, {"a": some_maps(2)}, both(OUTPUTS), scores=scores
-        )
+        deletion_insertion(detector, image, found, {"a": some_maps(2)}, OUTPUTS, scores=scores)
         sizes.append(sum(detector.batches))
     assert sizes == [18, 18, 18]
 
@@ -65,11 +58,11 @@ def test_both_scores_of_outputs_come_from_one_run(pair):
 @pytest.mark.parametrize(("fixed", "images"), [(True, 18), (False, 36)])
 def test_candidates_that_stay_need_no_run_of_their_own(pair, monkeypatch, fixed, images):
     detector, image, found = pair
-    expected = deletion_insertion(detector, image, found, {"a": some_maps(2)}, both(CANDIDATE))["a"]
+    expected = deletion_insertion(detector, image, found, {"a": some_maps(2)}, CANDIDATE)["a"]
     if not fixed:
         monkeypatch.setattr(type(detector), "run_from", Detector.run_from)
     detector.batches.clear()
-    result = deletion_insertion(detector, image, found, {"a": some_maps(2)}, both(CANDIDATE))["a"]
+    result = deletion_insertion(detector, image, found, {"a": some_maps(2)}, CANDIDATE)["a"]
     assert sum(detector.batches) == images
     for score in ("s1", "s2"):
         assert torch.equal(result.deletion[score].scores, expected.deletion[score].scores)
@@ -79,10 +72,10 @@ def test_candidates_that_stay_need_no_run_of_their_own(pair, monkeypatch, fixed,
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 def test_batches_are_bounded_and_do_not_change_the_result(pair, size):
     detector, image, found = pair
-    expected = deletion_insertion(detector, image, found, {"a": some_maps(2)}, both(OUTPUTS))["a"]
+    expected = deletion_insertion(detector, image, found, {"a": some_maps(2)}, OUTPUTS)["a"]
     detector.batches.clear()
     result = deletion_insertion(
-        detector, image, found, {"a": some_maps(2)}, both(OUTPUTS), perturbations_per_eval=size
+        detector, image, found, {"a": some_maps(2)}, OUTPUTS, perturbations_per_eval=size
     )["a"]
     assert max(detector.batches) <= size
     for kind in ("deletion", "insertion"):
@@ -94,7 +87,7 @@ def test_batches_are_bounded_and_do_not_change_the_result(pair, size):
 def test_all_together_is_each_alone(pair):
     detector, image, found = pair
     maps = {name: some_maps(2, seed) for seed, name in enumerate("ab")}
-    together = deletion_insertion(detector, image, found, maps, both(OUTPUTS))
+    together = deletion_insertion(detector, image, found, maps, OUTPUTS)
     for name, heat_maps in maps.items():
         for row in range(2):
             alone = deletion(detector, image, found[row], heat_maps[row : row + 1], OUTPUTS)

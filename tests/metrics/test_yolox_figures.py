@@ -17,7 +17,7 @@ from annotated_photos import AnnotatedPhoto, annotated_photos, yolox_nano
 from torch import Tensor
 
 import captum_ssgc as ssgc
-from captum_ssgc.metrics import CurveSettings, Preset, deletion_insertion
+from captum_ssgc.metrics import CurveSettings, deletion_insertion
 
 ALL, CHOSEN = 121, 60
 ERRORS = 3.0
@@ -30,7 +30,6 @@ FIGURES = {
     "ssgrad-cam++ split": (0.059, 0.145, 0.491, 0.712),
 }
 SETTINGS = CurveSettings(baseline=114 / 255, match="iou", ties="random")
-AS_MEASURED = Preset("figures", SETTINGS, SETTINGS, "", "", "")
 
 
 def heat_maps(detector: ssgc.Detector, photo: AnnotatedPhoto) -> dict[str, Tensor]:
@@ -58,7 +57,7 @@ def test_agrees_with_an_independent_implementation(shared_data: Path) -> None:
     for photo in annotated_photos(shared_data, detector):
         found = photo.found[photo.targets]
         measured = deletion_insertion(
-            detector, photo.canvas, found, heat_maps(detector, photo), AS_MEASURED
+            detector, photo.canvas, found, heat_maps(detector, photo), SETTINGS
         )
         for name, both in measured.items():
             curves = [both.deletion["s1"], both.deletion["s2"]]
