@@ -19,6 +19,7 @@ from captum_ssgc.detector import Output, check_output
 from captum_ssgc.detectors import wrap_detector
 from captum_ssgc.images import ImageSource, load_image
 from captum_ssgc.instance_score import InstanceScoreWrapper
+from captum_ssgc.metrics import energy_pointing_game
 
 DRISE_BATCH = 8
 
@@ -56,14 +57,11 @@ class Explanation:
     layer: str
 
     def energy_in_box(self) -> float:
-        """Share of the heat map's energy inside the box, in [0, 1]; 0 for an all-zero map."""
-        total = float(self.heat_map.sum())
-        if total == 0.0:
-            return 0.0
-        height, width = self.heat_map.shape
-        x1, y1, x2, y2 = self.box.round().long().tolist()
-        inside = self.heat_map[max(y1, 0) : min(y2, height), max(x1, 0) : min(x2, width)]
-        return float(inside.sum()) / total
+        """Share of the heat map's energy inside the box, in [0, 1]; 0 for an all-zero map.
+
+        See :func:`captum_ssgc.metrics.energy_pointing_game`.
+        """
+        return energy_pointing_game(self.heat_map[None], boxes=self.box[None]).mean()
 
 
 def explain(

@@ -97,9 +97,9 @@ for name, result in results.items():
 # that the detector has never seen, and it breaks down. ``baseline="blur"`` is gentler, and
 # Insertion is not fooled. Second, the area under Deletion prefers Grad-CAM and that under
 # Insertion SSGrad-CAM++: look at both. Third, a step is a tenth of the image, more than the small
-# object has, so that its curves end within one step whatever the order inside the object:
-# ``budget="box"`` in :class:`~captum_ssgc.metrics.CurveSettings` takes as many pixels as the box
-# has instead.
+# object has: the curve of any map that names it first ends within one step, whatever the order
+# inside. ``budget="box"`` in :class:`~captum_ssgc.metrics.CurveSettings` takes as many pixels as
+# the box has instead.
 #
 # Does it lie on the object, and on the cause?
 # --------------------------------------------

@@ -11,6 +11,7 @@ from captum_ssgc.cli.models import DEFAULT_MODEL, ModelChoice
 
 DEFAULT_METHOD = "ssgrad-cam++"
 _DRISE_MASKS = 1000
+_BATCH_SIZE = 8
 _OUTPUTS = "score, logit, left, top, right, bottom"
 
 
@@ -107,6 +108,14 @@ def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 
         default=_DRISE_MASKS,
         help="masked images for d-rise, which runs the model on each (default: %(default)s)",
     )
+    group.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=_count,
+        default=_BATCH_SIZE,
+        help="changed images in one forward, where many are run; fewer need less memory (default: "
+        "%(default)s)",
+    )
 
 
 def add_general_options(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +179,14 @@ def method_options(args: argparse.Namespace, methods: list[str]) -> dict[str, di
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    return {"d-rise": {"n_masks": args.masks, "generator": generator, "show_progress": on_screen()}}
+    return {
+        "d-rise": {
+            "n_masks": args.masks,
+            "generator": generator,
+            "show_progress": on_screen(),
+            "perturbations_per_eval": args.batch_size,
+        }
+    }
 
 
 def _add_device(group: argparse._ArgumentGroup) -> None:

@@ -73,14 +73,14 @@ def write_result(result: ImageResult, folder: Path) -> list[str]:
     groups = result.by_detection
     first = [result.explanations[places[0]] for places in groups]
     names = [f"{stem}_overview.png"]
-    _save(overview(result.image, first, title=result.title), folder / names[0])
+    save_figure(overview(result.image, first, title=result.title), folder / names[0])
     if len(groups[0]) > 1:
         names.append(f"{stem}_comparison.png")
         rows = [[result.explanations[place] for place in places] for places in groups]
         captions = [[_caption(result, place) for place in places] for places in groups]
         title = f"{result.title} · share of energy in the {', '.join(result.shares)}"
         figure = comparison_grid(result.image, rows, captions=captions, title=title)
-        _save(figure, folder / names[1])
+        save_figure(figure, folder / names[1])
     pictures = _write_overlays(result, folder)
     names += pictures
     record = folder / f"{stem}.json"
@@ -126,7 +126,7 @@ def _write_overlays(result: ImageResult, folder: Path) -> list[str]:
                 result.image, one.heat_map, one.box, one.label, one.score, box_color=color
             )
             names.append(f"{name}.png")
-            _save(figure, folder / names[-1])
+            save_figure(figure, folder / names[-1])
     return names
 
 
@@ -185,6 +185,7 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG of the size that the figure has, whatever matplotlib is configured to."""
     # Level 6, the default, takes four times as long for a file of the same size.
     figure.savefig(path, dpi="figure", format="png", pil_kwargs={"compress_level": 2})

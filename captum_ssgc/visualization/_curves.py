@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import BboxTransformTo, ScaledTranslation, blended_transform_factory
 
-from captum_ssgc.visualization._arrays import Array, as_array, image_array
+from captum_ssgc.visualization._arrays import Array, as_array, image_array, reduced
 from captum_ssgc.visualization._marks import INK, QUIET
 from captum_ssgc.visualization._panels import MARGIN, Sheet, figure_of, show_pixels
 
@@ -136,10 +136,15 @@ def _lines(scores: Mapping[str, Any], steps: Array) -> dict[str, Array]:
     if not lines:
         raise ValueError("scores: expected at least one curve, got none.")
     for label, line in lines.items():
-        if line.shape != steps.shape or not np.isfinite(line).all():
+        if line.shape != steps.shape:
             raise ValueError(
-                f"scores[{label!r}]: expected {len(steps)} finite numbers, one for each fraction, "
-                f"got shape {line.shape}."
+                f"scores[{label!r}]: expected {len(steps)} numbers, one for each fraction, got "
+                f"shape {line.shape}."
+            )
+        if not np.isfinite(line).all():
+            raise ValueError(
+                f"scores[{label!r}]: expected finite numbers, got NaN or infinity; leave out "
+                "curves that are not valid."
             )
     return lines
 
@@ -179,7 +184,9 @@ def _strip(ax: Axes, steps: Array, thumbnails: Sequence[tuple[float, Any]], inch
         bounds = (centre - width / 2, lift, width, height)
         inset = ax.inset_axes(bounds, transform=place_of)
         inset.set_axis_off()
-        show_pixels(inset, image_array(image))
+        pixels, extent = image_array(image), inset.get_window_extent()
+        small = reduced(pixels, (max(extent.height, 1.0), max(extent.width, 1.0)))
+        show_pixels(inset, small, (pixels.shape[0], pixels.shape[1]))
         place = (float(fraction) - float(steps[0])) / span
         ax.plot(
             [place, centre],

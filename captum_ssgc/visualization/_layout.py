@@ -11,6 +11,7 @@ from captum_ssgc.visualization._panels import FOOTER, GAP, MARGIN, TITLE, extent
 
 _LARGEST_WIDTH, _COMFORTABLE_HEIGHT = 1360, 780
 _SMALLEST_CELL, _LARGEST_CELL = 200, 650
+_WIDE = 4.0
 _SMALL_GAP, _BLOCK_GAP, _SMALLEST_ROOM = 8, 26, 100
 _SMALLEST_SMALL_CELL, _LARGEST_SMALL_CELL = 150, 330
 
@@ -101,27 +102,35 @@ def best_layout(count: int, aspect: float, room: Room = SCREEN) -> Layout:
         room: for all panels.
     """
     best: tuple[float, Layout] | None = None
-    for columns in range(2 if count == 1 else 3, 7):
-        layout = _layout(count, columns, aspect, room)
-        empty = layout.columns * layout.rows - layout.span**2 - count
-        visible = min(1.0, 1.05 * room.height / layout.height)
-        value = layout.cell_width * visible * (1 - 0.1 * empty)
-        if best is None or value > best[0]:
-            best = value, layout
-        if layout.rows == layout.span:
-            break
+    for span in _spans(count, aspect):
+        for columns in range(span if aspect > _WIDE else span + 1, 7):
+            layout = _layout(count, columns, span, aspect, room)
+            empty = layout.columns * layout.rows - layout.span**2 - count
+            visible = min(1.0, 1.05 * room.height / layout.height)
+            value = layout.cell_width * visible * (1 - 0.1 * empty)
+            if best is None or value > best[0]:
+                best = value, layout
+            if layout.rows == layout.span:
+                break
     assert best is not None
     return best[1]
 
 
-def _layout(count: int, columns: int, aspect: float, room: Room) -> Layout:
-    span = 1 if count == 1 else 2
+def _spans(count: int, aspect: float) -> tuple[int, ...]:
+    """Beside the large image of a panorama there is no room for others: it may be a small one."""
+    if count == 1:
+        return (1,)
+    return (2, 1) if aspect > _WIDE else (2,)
+
+
+def _layout(count: int, columns: int, span: int, aspect: float, room: Room) -> Layout:
     rows = span + math.ceil(max(count - (columns - span) * span, 0) / columns)
     extra = (span - 1) * max((TITLE + GAP) * aspect, GAP)
     widest = (room.width - extra - (columns - span) * GAP) / columns
     fits = (room.height / rows - TITLE - GAP) * aspect
     smallest = min(_SMALLEST_CELL, _SMALLEST_CELL * aspect) if room.grows else 1.0
-    width = max(min(widest, max(fits, smallest), _LARGEST_CELL), 1.0)
+    largest = _LARGEST_CELL * max(aspect / _WIDE, 1.0)
+    width = max(min(widest, max(fits, smallest), largest), 1.0)
     return Layout(columns, rows, span, width, width / aspect)
 
 
@@ -170,7 +179,7 @@ def best_blocks(columns: int, detections: int, aspect: float, room: Room = SCREE
         widest = (room.width - gaps) / (count * columns)
         fits = (room.height / rows - _SMALL_GAP) * aspect
         side = max(min(aspect, 1.33), 0.8)
-        smallest = _SMALLEST_SMALL_CELL * side if room.grows else 1.0
+        smallest = min(_SMALLEST_SMALL_CELL * side, room.height * aspect) if room.grows else 1.0
         width = max(min(widest, max(fits, smallest), _LARGEST_SMALL_CELL * side), 1.0)
         blocks = Blocks(count, rows, columns, width, width / aspect)
         visible = min(1.0, room.height / blocks.height)

@@ -48,7 +48,8 @@ def overview(
     Args:
         image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
         explanations: as :func:`captum_ssgc.explain` returns them; any objects with ``label``,
-            ``score``, ``box``, ``heat_map`` and ``method``.
+            ``score``, ``box``, ``heat_map`` and ``method``, and ``index`` where the same box, label
+            and score may belong to two detections.
         title: a line above all panels, such as the name of the image.
         ax: axes whose place the picture takes, and which are hidden; ``None`` for a new figure that
             pyplot does not know of.
@@ -111,9 +112,21 @@ def _color(number: int) -> str:
 
 
 def _numbers(found: Sequence[Explained]) -> list[int]:
-    """The same number for explanations of the same detection, in order of appearance."""
+    """The same number for explanations of the same detection, in order of appearance.
+
+    Detections that share box, label and score do occur; where explanations say their ``index``,
+    that tells them apart.
+    """
     known: dict[tuple[object, ...], int] = {}
     return [
-        known.setdefault((one.label, one.score, *np.round(box_array(one.box), 3)), len(known))
+        known.setdefault(
+            (
+                getattr(one, "index", None),
+                one.label,
+                one.score,
+                *np.round(box_array(one.box), 3),
+            ),
+            len(known),
+        )
         for one in found
     ]

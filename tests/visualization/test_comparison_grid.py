@@ -54,6 +54,11 @@ def test_fits_a_laptop(
     assert sides.width >= 140
 
 
+def test_a_very_tall_image_fits_a_laptop() -> None:
+    blocks = best_blocks(3, 2, 0.03)
+    assert blocks.height <= 2 * 820
+
+
 @pytest.mark.parametrize("aspect", [0.5, 0.75, 1.33, 2.0], ids="aspect {}".format)
 @pytest.mark.parametrize("detections", [1, 2, 5, 9, 10, 30], ids="{} detections".format)
 @pytest.mark.parametrize("columns", [2, 3, 7], ids="{} columns".format)

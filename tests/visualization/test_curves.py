@@ -82,6 +82,16 @@ def test_thumbnails_and_titles_have_room_in_a_layout(
             assert extent.width >= 0.5 * dpi
 
 
+def test_thumbnails_of_large_photos_are_reduced() -> None:
+    photo = torch.rand(3, 1200, 1600)
+    figure = curves(STEPS, {"a": STEPS}, thumbnails=[(0.5, photo)])
+    (inset,) = axes_of(figure).child_axes
+    (shown,) = inset.images
+    assert shown.get_array().shape[0] < 300
+    assert inset.get_xlim() == (0.0, 1600.0)
+    assert inset.get_ylim() == (1200.0, 0.0)
+
+
 def test_draws_into_given_axes() -> None:
     figure = Figure()
     axes = figure.add_subplot()
@@ -97,8 +107,8 @@ def test_draws_into_given_axes() -> None:
         ([0.0, 0.0], {"a": [1.0, 1.0]}, "fractions: expected rising"),
         ([0.0, 2.0], {"a": [1.0, 1.0]}, "fractions: expected rising"),
         ([0.0, 1.0], {}, "scores: expected at least one"),
-        ([0.0, 1.0], {"a": [1.0]}, r"scores\['a'\]: expected 2 finite"),
-        ([0.0, 1.0], {"a": [1.0, float("nan")]}, r"scores\['a'\]: expected 2 finite"),
+        ([0.0, 1.0], {"a": [1.0]}, r"scores\['a'\]: expected 2 numbers"),
+        ([0.0, 1.0], {"a": [1.0, float("nan")]}, r"scores\['a'\]: expected finite numbers"),
     ],
     ids=["one step", "equal", "above 1", "none", "length", "nan"],
 )

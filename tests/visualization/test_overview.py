@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,14 @@ def test_several_methods_of_one_detection_share_its_number(
     ]
 
 
+def test_identical_detections_are_told_apart_by_their_index(
+    picture: Tensor, explained: list[Any]
+) -> None:
+    twice = [SimpleNamespace(**vars(explained[0]), index=index) for index in (4, 7)]
+    assert overview(picture, twice).axes[0].get_title(loc="left") == "2 detections"
+    assert overview(picture, [explained[0]] * 2).axes[0].get_title(loc="left") == "1 detection"
+
+
 @pytest.mark.parametrize("aspect", [0.4, 0.67, 1.0, 1.33, 2.5], ids="aspect {}".format)
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 7, 10, 25], ids="{} maps".format)
 def test_layout_is_readable_and_nothing_overlaps(count: int, aspect: float) -> None:
@@ -86,6 +95,17 @@ def test_layout_is_readable_and_nothing_overlaps(count: int, aspect: float) -> N
         beside = one[0] + one[2] < two[0] or two[0] + two[2] < one[0]
         below = one[1] + one[3] + 24 <= two[1] or two[1] + two[3] + 24 <= one[1]
         assert beside or below
+
+
+@pytest.mark.parametrize("aspect", [5.0, 10.0, 33.0], ids="aspect {}".format)
+@pytest.mark.parametrize("count", [1, 3, 6, 10], ids="{} maps".format)
+def test_panoramas_take_the_width_there_is(count: int, aspect: float) -> None:
+    layout = best_layout(count, aspect)
+    assert layout.width + 2 * MARGIN <= 1400
+    assert layout.height <= 900
+    assert layout.cell_width >= 450
+    tops = sorted(layout.place(number)[1] for number in range(count))
+    assert tops[-1] + layout.cell_height <= layout.height + 1e-6
 
 
 def test_tags_of_boxes_at_one_place_do_not_cover_each_other(
