@@ -17,10 +17,12 @@ PreHook = Callable[[nn.Module, tuple[Any, ...]], Any]
 def forward_hooks(
     after: Mapping[nn.Module, Hook] | None = None,
     before: Mapping[nn.Module, PreHook] | None = None,
+    first: bool = False,
 ) -> Iterator[None]:
     """Run with hooks set before and after modules; they go at the end, also on an exception.
 
-    What a hook returns replaces the module's input or output, unless it is ``None``.
+    What a hook returns replaces the module's input or output, unless it is ``None``. With
+    ``first``, the hooks that others have set after the modules see what these give back.
     """
     thread = threading.get_ident()
 
@@ -31,7 +33,7 @@ def forward_hooks(
         for module, pre_hook in (before or {}).items():
             stack.callback(module.register_forward_pre_hook(only_here(pre_hook)).remove)
         for module, hook in (after or {}).items():
-            stack.callback(module.register_forward_hook(only_here(hook)).remove)
+            stack.callback(module.register_forward_hook(only_here(hook), prepend=first).remove)
         yield
 
 

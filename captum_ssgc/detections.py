@@ -84,6 +84,8 @@ class Detections:
             index = [index]
         if not isinstance(index, slice):
             index = torch.as_tensor(index, device=self.boxes.device)
+            if index.dim() == 0:
+                return self[int(index)]
             if index.numel() == 0:
                 index = index.long()
         chosen: dict[str, Any] = {name: tensor[index] for name, tensor in self._tensors()}
@@ -92,6 +94,15 @@ class Detections:
     def above(self, score_threshold: float) -> Detections:
         """The detections whose score is at least ``score_threshold``, in the same order."""
         return self[self.scores >= score_threshold]
+
+    def copy(self) -> Detections:
+        """The same detections in tensors of their own, which autograd may keep.
+
+        Tensors that were made in inference mode cannot take part in a graph.
+        """
+        with torch.inference_mode(False):
+            copied: dict[str, Any] = {name: tensor.clone() for name, tensor in self._tensors()}
+        return replace(self, **copied)
 
     def to(self, device: torch.device | str) -> Detections:
         """The same detections with every tensor on ``device``."""

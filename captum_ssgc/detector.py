@@ -102,6 +102,27 @@ class Detector(ABC):
         """One layer per pyramid level, in the order of ``Detections.levels``; may be empty."""
         return []
 
+    def covers_image(self, layer: nn.Module) -> bool:
+        """Whether the layer's grid covers the image; not so in the head of single regions."""
+        return True
+
+    def module_named(self, layer: nn.Module | str) -> nn.Module:
+        """The module of :attr:`model` that has this name; a module is given back as it is.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if isinstance(layer, nn.Module):
+            return layer
+        try:
+            return self.model.get_submodule(layer)
+        except AttributeError:
+            names = [name for name, _ in self.model.named_modules() if name]
+            raise ValueError(
+                f"the model has no layer {layer!r}; it has {len(names)}, among them "
+                f"{', '.join(names[-5:])}."
+            ) from None
+
     def reshape_transform_for(
         self, layer: nn.Module, image_size: tuple[int, int]
     ) -> Callable[[Tensor], Tensor] | None:

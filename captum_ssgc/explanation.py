@@ -15,7 +15,7 @@ from captum_ssgc.attr._masks import Mask, check_mask
 from captum_ssgc.attr._options import check_options
 from captum_ssgc.attr._shared_forward import LayerChoice, gradient_maps
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import Output, check_output
+from captum_ssgc.detector import Detector, Output, check_output, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
 from captum_ssgc.images import ImageSource, load_image
 from captum_ssgc.instance_score import InstanceScoreWrapper
@@ -115,6 +115,8 @@ def explain(
     """
     check_output(output)
     check_mask(mask, has_detections=True)
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k: expected at least 1, or None for all, got {top_k}.")
     methods = methods_named(method)
     options = _options(methods, method_options or {})
     detector = wrap_detector(model)
@@ -129,15 +131,17 @@ def explain(
         with capturing(detector.model, choice.modules) as capture:
             raw = detector.run(images)
             found = detector.select(raw)[0]
-            order = _choose(found, score_threshold, top_k)
+            order = _choose(detector, raw, found, score_threshold, top_k)
             values = detector.values(raw, [found[order]], output)[0]
             maps = gradient_maps(
                 detector, images, choice, capture, found[order], values, bound, mask
             )
         layer_names = [choice.names(detector, int(level)) for level in found[order].levels]
     else:
-        found = detector.detect(images)[0]
-        order = _choose(found, score_threshold, top_k)
+        with outside_inference_mode(), torch.no_grad():
+            raw = detector.run(images)
+            found = detector.select(raw)[0]
+            order = _choose(detector, raw, found, score_threshold, top_k)
     if len(gradient_based) < len(methods):
         drise = DRISE(InstanceScoreWrapper(detector, found[order]))
         further = {"perturbations_per_eval": DRISE_BATCH, **options.get("d-rise", {})}
@@ -175,15 +179,22 @@ def _options(
     return given
 
 
-def _choose(found: Detections, score_threshold: float, top_k: int | None) -> list[int]:
+def _choose(
+    detector: Detector, raw: Any, found: Detections, score_threshold: float, top_k: int | None
+) -> list[int]:
     order = found.scores.argsort(descending=True, stable=True)
     kept = [int(index) for index in order if float(found.scores[index]) >= score_threshold]
-    if not kept:
-        highest = float(found.scores.max()) if len(found) else None
-        best = "nothing at all" if highest is None else f"the highest score is {highest:.3f}"
-        raise NoDetectionError(
-            f"no detection with a score of at least {score_threshold:g} ({best}); "
-            "lower score_threshold, or check the image and the weights.",
-            highest,
+    if kept:
+        return kept[:top_k]
+    scores = found.scores if len(found) else detector.candidates_above(raw, 0.0)[0].scores
+    highest = float(scores.max()) if len(scores) else None
+    best = "nothing at all" if highest is None else f"the highest score is {highest:.3f}"
+    advice = "lower score_threshold, or check the image and the weights"
+    if highest is not None and highest >= score_threshold:
+        advice = (
+            "the detector has a threshold of its own and reports none: lower that one, where the "
+            "model is wrapped or built (score_threshold, box_score_thresh)"
         )
-    return kept[:top_k]
+    raise NoDetectionError(
+        f"no detection with a score of at least {score_threshold:g} ({best}); {advice}.", highest
+    )

@@ -23,6 +23,8 @@ class ImageGeometry:
         offset: ``(top, left)`` of the image content on the canvas, in canvas pixels.
         binary_strides: the network's strides are powers of two although its canvas need not be a
             multiple of them (an unpadded canvas), so that a grid may divide it by chance.
+        level_strides: strides that the detector itself states for its levels, in canvas pixels;
+            a grid that one of them explains has that stride.
 
     Raises:
         ValueError: if a size or scale is not positive.
@@ -42,6 +44,7 @@ class ImageGeometry:
     scale: tuple[float, float] = (1.0, 1.0)
     offset: tuple[float, float] = (0.0, 0.0)
     binary_strides: bool = False
+    level_strides: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if min(*self.image_size, *self.canvas_size, *self.scale) <= 0:
@@ -103,10 +106,14 @@ class ImageGeometry:
         explains the grid.
         """
         height, width = (
-            _stride(canvas, cells, self.binary_strides)
+            self._stated_stride(canvas, cells) or _stride(canvas, cells, self.binary_strides)
             for canvas, cells in zip(self.canvas_size, grid, strict=True)
         )
         return height, width
+
+    def _stated_stride(self, canvas: int, cells: int) -> float | None:
+        explains = (one for one in self.level_strides if math.ceil(canvas / one) == cells)
+        return next(explains, None)
 
     def boxes_to_grid(self, boxes: Tensor, grid: tuple[int, int]) -> Tensor:
         """Boxes as binary masks on a layer grid.

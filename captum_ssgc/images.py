@@ -21,11 +21,12 @@ def load_image(source: ImageSource) -> Tensor:
             ``(H, W, 3)`` uint8 array, or a ``(3, H, W)`` / ``(1, 3, H, W)`` float tensor in [0, 1].
 
     Returns:
-        ``(1, 3, H, W)`` float32.
+        ``(1, 3, H, W)`` float32; a tensor keeps its precision.
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if the file is no readable image, or for a wrong shape, range or NaN.
+        ValueError: if the file is no readable image, has 32 bits per channel, or for a wrong shape,
+            range or NaN.
         TypeError: for a wrong type or dtype.
 
     Example:
@@ -43,6 +44,14 @@ def load_image(source: ImageSource) -> Tensor:
     if isinstance(source, (str, os.PathLike)):
         source = _open(Path(source))
     if isinstance(source, Image.Image):
+        if source.mode.startswith("I;16"):
+            grey = np.asarray(source).astype(np.float32) / 65535.0
+            return torch.from_numpy(grey).expand(1, 3, -1, -1).contiguous()
+        if source.mode in ("I", "F"):
+            raise ValueError(
+                f"image: expected 8 or 16 bits per channel, got Pillow's mode {source.mode!r}, "
+                "whose range is not known; scale it to [0, 1] and pass a tensor (3, H, W)."
+            )
         source = np.asarray(source.convert("RGB"))
     if not isinstance(source, np.ndarray):
         raise TypeError(
@@ -65,7 +74,7 @@ def _open(path: Path) -> Image.Image:
         raise FileNotFoundError(f"image file {path} does not exist.")
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return ImageOps.exif_transpose(image)
     except (UnidentifiedImageError, ImportError):  # ultralytics patches in a plugin of its own
         raise ValueError(f"{path} is not an image file that Pillow can read.") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

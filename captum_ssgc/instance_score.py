@@ -70,7 +70,7 @@ class InstanceScoreWrapper(nn.Module):
             raise ValueError("detections: there is no detection to score.")
         self.model = detector.model
         self.detector = detector
-        self.detections = tuple(several)
+        self.detections = tuple(entry.copy() for entry in several)
         self.single_reference = isinstance(detections, Detections)
         self.output = output
 

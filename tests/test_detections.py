@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,3 +47,20 @@ def test_fields_that_do_not_fit_are_named(field):
     values[field] = values[field].reshape(-1)[:2]
     with pytest.raises(ValueError, match="Detections"):
         Detections(**values)
+
+
+@pytest.mark.parametrize("index", [torch.tensor(1), np.int64(1), torch.tensor([1])], ids=repr)
+def test_one_index_of_any_kind_is_one_detection(index):
+    assert three()[index].candidates.tolist() == three()[1].candidates.tolist()
+    with pytest.raises(IndexError, match="detection 5 does not exist"):
+        three()[torch.tensor(5)]
+
+
+def test_a_copy_of_what_was_made_in_inference_mode_can_be_differentiated_with():
+    with torch.inference_mode():
+        chosen = three().above(0.0)
+    assert chosen.scores.is_inference()
+    copied = chosen.copy()
+    weight = torch.ones(3, requires_grad=True)
+    (weight * copied.scores).sum().backward()
+    assert torch.equal(weight.grad, copied.scores)

@@ -119,3 +119,44 @@ def test_a_model_in_training_mode_is_refused(blobs):
     blobs.train()
     with pytest.raises(ValueError, match="training mode"):
         explain(blobs, torch.zeros(1, 3, 8, 8), layer="fine")
+
+
+@pytest.mark.parametrize("method", ["odam", "d-rise"])
+def test_a_threshold_below_the_detectors_own_says_so(blobs, method):
+    image = torch.zeros(1, 3, 8, 8)
+    image[:, 0] = 0.5
+    strict = ssgc.wrap_detector(blobs, score_threshold=0.9)
+    options = {"layer": "fine"} if method == "odam" else {}
+    with pytest.raises(NoDetectionError, match="a threshold of its own") as caught:
+        explain(strict, image, method, score_threshold=0.1, **options)
+    assert caught.value.highest_score == pytest.approx(0.5)
+    with pytest.raises(NoDetectionError, match="lower score_threshold") as caught:
+        explain(strict, image, method, score_threshold=0.8, **options)
+    assert caught.value.highest_score == pytest.approx(0.5)
+
+
+def test_a_layer_of_another_level_is_named_with_the_right_one(faster_rcnn, image):
+    """Of the image's detections some may belong to it, so it is no error."""
+    detector = ssgc.wrap_detector(faster_rcnn)
+    levels = detector.detect(image)[0].levels
+    other = int(levels[0]) + 1
+    with pytest.warns(UserWarning, match=f"is pyramid level {other}, but the score of this"):
+        explain(detector, image, layer=detector.level_layers()[other], score_threshold=0.0, top_k=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"top_k": 0}, "top_k: expected at least 1"), ({"layer": []}, "layer: expected at least one")],
+    ids=["top_k", "layer"],
+)
+def test_nothing_asked_for_is_an_error(faster_rcnn, image, options, message):
+    with pytest.raises(ValueError, match=message):
+        explain(faster_rcnn, image, score_threshold=0.0, **options)
+
+
+def test_detections_chosen_in_inference_mode(faster_rcnn, image):
+    detector = ssgc.wrap_detector(faster_rcnn)
+    with torch.inference_mode():
+        found = detector.detect(image)[0].above(0.0)
+    wrapper = ssgc.InstanceScoreWrapper(detector, found)
+    wrapper(image.clone().requires_grad_())[0, 0].backward()

@@ -92,3 +92,21 @@ def test_detect_names_what_is_wrong_with_an_image(case, blobs):
 def test_bad_sources_are_named(source, error, message):
     with pytest.raises(error, match=message):
         load_image(source)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_sixteen_bits_keep_their_range(mode, tmp_path):
+    values = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
+    picture = Image.fromarray(values.astype(">u2" if mode == "I;16B" else "<u2"))
+    assert picture.mode == mode
+    expected = pytest.approx([0.0, 1 / 255, 128 / 255, 1.0], abs=1e-6)
+    assert load_image(picture)[0, 1, 0].tolist() == expected
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    assert load_image(tmp_path / "deep.png")[0, 2, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_a_range_that_is_not_known_is_refused(dtype, tmp_path):
+    Image.fromarray(np.ones((3, 4), dtype=dtype)).save(tmp_path / "deep.tif")
+    with pytest.raises(ValueError, match="expected 8 or 16 bits per channel, got Pillow's mode"):
+        load_image(tmp_path / "deep.tif")

@@ -42,6 +42,8 @@ class ChosenLayers:
                 raise ValueError(
                     f"layer {type(module).__name__} is no module of the model; {self.advice()}"
                 )
+            if self._wrapper is not None:
+                check_covers_image(self._wrapper.detector, module)
 
     def name(self, layer: nn.Module) -> str:
         """As the model names it; its class where that is not known."""
@@ -70,20 +72,10 @@ class ChosenLayers:
         """Raise ``ValueError`` if the single layer feeds another pyramid level than asked for."""
         if self._wrapper is None or self.several or instances is None:
             return
-        levels = self._wrapper.detector.level_layers()
-        owned = [level for level, layer in enumerate(levels) if layer is self.modules[0]]
-        if len(set(map(id, levels))) < 2 or not owned:
-            return
         for instance in instances:
-            level = int(instance.levels)
-            if level not in owned:
-                raise ValueError(
-                    f"layer {self.name(self.modules[0])!r} is pyramid level {owned[0]}, but "
-                    f"the score of this detection is computed from level {level}: use layer "
-                    f"{self._wrapper.detector.layer_name(levels[level])!r} "
-                    "(detector.layer_for(detections, k)), or "
-                    "pass the list detector.level_layers()."
-                )
+            problem = other_level(self._wrapper.detector, self.modules[0], int(instance.levels))
+            if problem is not None:
+                raise ValueError(problem)
 
     def check_on_path(self, gradients: Sequence[Tensor | None], output: str = "score") -> None:
         """Raise ``ValueError`` if no layer has a gradient of ``output``."""
@@ -121,6 +113,35 @@ class ChosenLayers:
                 "feeds another pyramid level, or is not on the path to the score; use layer "
                 f"{wrapper.detector.layer_name(right)!r} (detector.layer_for(detections, k))."
             )
+
+
+def other_level(detector: Detector, layer: nn.Module, level: int) -> str | None:
+    """What is wrong with ``layer`` for a detection of this pyramid level; ``None`` if nothing."""
+    levels = detector.level_layers()
+    owned = [number for number, entry in enumerate(levels) if entry is layer]
+    if len(set(map(id, levels))) < 2 or not owned or level in owned:
+        return None
+    return (
+        f"layer {detector.layer_name(layer)!r} is pyramid level {owned[0]}, but the score of this "
+        f"detection is computed from level {level}: use layer "
+        f"{detector.layer_name(levels[level])!r} (detector.layer_for(detections, k)), or pass the "
+        "list detector.level_layers()."
+    )
+
+
+def check_covers_image(detector: Detector, layer: nn.Module) -> None:
+    """Raise ``ValueError`` for a layer of a head that looks at single regions."""
+    if not detector.covers_image(layer):
+        raise ValueError(
+            f"layer {detector.layer_name(layer)!r} belongs to a region head and has one row per "
+            f"region, so that it has no map of the image; {layer_advice(detector)}"
+        )
+
+
+def layer_advice(detector: Detector) -> str:
+    """What to use instead of a layer that does not work."""
+    names = ", ".join(map(repr, detector.target_layers()))
+    return f"use one of {names}." if names else "choose a layer that leads to the score."
 
 
 def detector_reshape(

@@ -75,8 +75,9 @@ class LayerCapture:
                     f"the levels of a pyramid, say), so it has no single activation map; {advice}"
                 )
             raise ValueError(
-                f"layer {name!r}: expected a tensor, got {type(calls[0]).__name__}; for a "
-                f"feature pyramid pass a list of its level layers; {advice}"
+                f"layer {name!r}: expected a tensor, got {type(calls[0]).__name__}; for a feature "
+                "pyramid pass a list of its level layers, or name them when the model is wrapped "
+                f"(level_layers=...); {advice}"
             )
         return found
 
@@ -94,7 +95,7 @@ def capturing(
     hooks = (
         forward_hooks(before=dict.fromkeys(capture.layers, capture.before))
         if of_input
-        else forward_hooks(after=dict.fromkeys(capture.layers, capture.after))
+        else forward_hooks(after=dict.fromkeys(capture.layers, capture.after), first=True)
     )
     with (
         frozen_parameters(model),

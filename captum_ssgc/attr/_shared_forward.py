@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from captum_ssgc.attr._chosen_layers import detector_reshape
+from captum_ssgc.attr._chosen_layers import (
+    check_covers_image,
+    detector_reshape,
+    layer_advice,
+    other_level,
+)
 from captum_ssgc.attr._gradients import LayerCapture, gradients_of
 from captum_ssgc.attr._layer_map import MapOptions, layer_map, on_grid, warn_if_empty
 from captum_ssgc.attr._masks import Mask
@@ -44,7 +50,14 @@ class LayerChoice:
         """
         if layer is not None:
             wanted = [layer] if isinstance(layer, (nn.Module, str)) else list(layer)
-            return cls([_module(detector, entry) for entry in wanted], None)
+            if not wanted:
+                raise ValueError(
+                    f"layer: expected at least one, got none; {layer_advice(detector)}"
+                )
+            modules = [_module(detector, entry) for entry in wanted]
+            for module in modules:
+                check_covers_image(detector, module)
+            return cls(modules, None)
         levels = detector.level_layers()
         if len(levels) > 1:
             distinct = list(dict.fromkeys(levels))
@@ -114,22 +127,22 @@ def gradient_maps(
                     for one in (tensor, slope)
                 ]
             )
+        problem = None
+        if len(modules) == 1:
+            problem = other_level(detector, modules[0], int(detections.levels[row]))
+        if problem is not None:  # other detections of the image may well be of this level
+            warnings.warn(problem, stacklevel=3)
         for method, maps in methods.items():
             options = MapOptions(maps, mask if method.uses_mask else None)
             found = [
                 layer_map(options, activations, slope, lambda: geometry, [detections[row]])
                 for activations, slope in pairs
             ]
-            warn_if_empty(found, values[row : row + 1].detach(), method.title)
+            if problem is None:
+                warn_if_empty(found, values[row : row + 1].detach(), method.title)
             at_image_size = torch.stack([geometry.grid_to_image(one) for one in found])
             heat_maps[method].append(at_image_size.amax(0)[0, 0])
     return heat_maps
-
-
-def layer_advice(detector: Detector) -> str:
-    """What to use instead of a layer that does not work."""
-    names = ", ".join(map(repr, detector.target_layers()))
-    return f"use one of {names}." if names else "choose a layer that leads to the score."
 
 
 def _module(detector: Detector, layer: nn.Module | str) -> nn.Module:

@@ -22,7 +22,7 @@ class CanvasGeometries:
         self._known: dict[tuple[tuple[int, int], str], ImageGeometry] = {}
 
     def __call__(self, transform: Any, image_size: tuple[int, int]) -> ImageGeometry:
-        key = (image_size, repr(transform))
+        key = (image_size, f"{transform!r} {sorted(map(str, vars(transform).items()))}")
         if key not in self._known:
             canvas, _ = transform([torch.zeros(3, *image_size)])
             self._known[key] = canvas_geometry(image_size, canvas)
@@ -49,16 +49,35 @@ def feature_layers(backbone: nn.Module) -> list[nn.Module]:
         return [backbone.features, *backbone.extra]
     if isinstance(backbone, SSDLiteFeatureExtractorMobileNet):
         return [*backbone.features, *backbone.extra]
+    return list(pyramid_layers(backbone).values())
+
+
+def pyramid_layers(backbone: nn.Module) -> dict[str, nn.Module]:
+    """The modules behind a feature pyramid's outputs, by the names of these, finest first.
+
+    Empty where there is no pyramid, or one with levels of somebody's own.
+    """
     pyramid = getattr(backbone, "fpn", None)
     if not isinstance(pyramid, FeaturePyramidNetwork):
-        return []
-    layers = list(pyramid.layer_blocks)
-    extra = pyramid.extra_blocks
+        return {}
+    blocks, extra = list(pyramid.layer_blocks), pyramid.extra_blocks
+    names = _stage_names(getattr(backbone, "body", None)) or [str(n) for n in range(len(blocks))]
+    if len(names) != len(blocks):
+        return {}
+    layers = dict(zip(names, blocks, strict=True))
     if isinstance(extra, LastLevelP6P7):
-        return [*layers, extra.p6, extra.p7]
+        return {**layers, "p6": extra.p6, "p7": extra.p7}
     if isinstance(extra, LastLevelMaxPool):
-        return [*layers, layers[-1]]
-    return layers if extra is None else []
+        return {**layers, "pool": blocks[-1]}
+    return layers if extra is None else {}
+
+
+def _stage_names(body: Any) -> list[str]:
+    """What the stages' outputs are called, in the order in which they come."""
+    names = getattr(body, "return_layers", None)
+    if not isinstance(names, dict):
+        return []
+    return [str(names[child]) for child, _ in body.named_children() if child in names]
 
 
 def last_stage(backbone: nn.Module) -> list[nn.Module]:

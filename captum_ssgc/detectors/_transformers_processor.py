@@ -110,9 +110,3 @@ def _on_tensors(processor: Any) -> Any:
             f"as DetrImageProcessor, got {type(processor).__name__}."
         )
     return twin.from_dict(processor.to_dict())
-
-
-def cast_like(pixels: Tensor, model: nn.Module) -> Tensor:
-    """``pixels`` in the floating-point type of the model's parameters."""
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    return pixels.to(dtype)

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -143,9 +142,3 @@ def forget_inference_constants(head: Any, shape_name: str, forgotten: Any) -> No
     """
     if isinstance(head.anchors, Tensor) and head.anchors.is_inference():
         setattr(head, shape_name, forgotten)
-
-
-def cast_like(canvas: Tensor, model: nn.Module) -> Tensor:
-    """``canvas`` in the floating-point type of the model's parameters."""
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    return canvas.to(dtype)

@@ -25,6 +25,13 @@ _ADAPTERS = {
     "ultralytics.nn.tasks.BaseModel": (f"{_HERE}.ultralytics_yolo", "ultralytics_detector"),
 }
 
+# Around a model, for speed; hooks and names of layers need the model itself.
+_SHELLS = {
+    "torch.nn.parallel.data_parallel.DataParallel": "module",
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+}
+
 
 def wrap_detector(model: Any, **options: Any) -> Detector:
     """The adapter for a model, chosen by the model's own classes.
@@ -36,6 +43,7 @@ def wrap_detector(model: Any, **options: Any) -> Detector:
               and SSDlite;
             * a model that ``transformers.AutoModelForObjectDetection`` loads;
             * a ``YOLO`` or ``RTDETR`` object of Ultralytics, or its ``model``;
+            * any of these inside ``DataParallel`` or ``torch.compile``, which are left out;
             * your own function or module, images ``(N, 3, H, W)`` to ``(boxes, class_scores)``;
             * a :class:`captum_ssgc.Detector`, returned as it is.
         **options: of the adapter, such as ``label_names``; ``processor`` for transformers; for
@@ -58,6 +66,9 @@ def wrap_detector(model: Any, **options: Any) -> Detector:
     if isinstance(model, Detector):
         return model
     ancestors = [f"{base.__module__}.{base.__name__}" for base in type(model).__mro__]
+    for ancestor, inside in _SHELLS.items():
+        if ancestor in ancestors:
+            return wrap_detector(getattr(model, inside), **options)
     for ancestor, (module, name) in _ADAPTERS.items():
         if ancestor in ancestors:
             adapter = getattr(importlib.import_module(module), name)

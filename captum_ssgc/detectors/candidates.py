@@ -125,8 +125,8 @@ class CandidateDetector(Detector):
         self.network, self.decode, self.preprocess = network, decode, preprocess
         self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
         self.max_detections, self.multi_label = max_detections, multi_label
-        self._levels = [self._module(layer) for layer in level_layers]
-        self._further = [self._module(layer) for layer in target_layers]
+        self._levels = [self.module_named(layer) for layer in level_layers]
+        self._further = [self.module_named(layer) for layer in target_layers]
 
     def run(
         self, images: Tensor, detections: Sequence[Detections] | None = None
@@ -158,6 +158,7 @@ class CandidateDetector(Detector):
 
     @torch.no_grad()
     def select(self, raw: CandidateOutput) -> list[Detections]:
+        _check_scores(raw.candidates.class_scores)
         found = []
         for image, scores in enumerate(raw.candidates.class_scores):
             boxes = self._boxes(raw, image)
@@ -244,14 +245,13 @@ class CandidateDetector(Detector):
             return torch.zeros_like(rows)
         return raw.candidates.levels[rows]
 
-    def _module(self, layer: nn.Module | str) -> nn.Module:
-        if isinstance(layer, nn.Module):
-            return layer
-        try:
-            return self.model.get_submodule(layer)
-        except AttributeError:
-            names = [name for name, _ in self.model.named_modules() if name]
-            raise ValueError(
-                f"the model has no layer {layer!r}; it has {len(names)}, among them "
-                f"{', '.join(names[-5:])}."
-            ) from None
+
+def _check_scores(scores: Tensor) -> None:
+    if not scores.numel():
+        return
+    low, high = (float(value) for value in torch.aminmax(scores))
+    if not (low >= 0.0 and high <= 1.0):
+        raise ValueError(
+            f"class_scores: expected probabilities in [0, 1], got values from {low:.4g} to "
+            f"{high:.4g}; apply sigmoid or softmax in decode, and pass class_logits beside them."
+        )

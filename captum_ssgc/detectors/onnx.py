@@ -39,8 +39,11 @@ class OneByOne(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.cat([self.network(image[None]) for image in images])
+    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
+        outputs = [self.network(image[None]) for image in images]
+        if isinstance(outputs[0], Tensor):
+            return torch.cat(outputs)
+        return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
 
 def load_onnx(path: str | os.PathLike[str]) -> tuple[nn.Module, OnnxInput]:

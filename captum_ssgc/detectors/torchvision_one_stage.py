@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
+from captum_ssgc.detectors._precision import cast_like
 from captum_ssgc.detectors._rows import ChosenRows, levels_of
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
@@ -62,9 +63,12 @@ class OneStageDetector(Detector):
     Args:
         model: a RetinaNet, FCOS or SSD in evaluation mode.
         label_names: class names, indexed by label (index 0 is the background).
+        level_layers: one layer (module or name) for each level of the pyramid, where the backbone
+            is not one of torchvision's.
 
     Raises:
         TypeError: if ``model`` is none of these.
+        ValueError: for a layer that the model does not have, or another number of them.
 
     Notes:
         * ``regions`` are the anchors; for FCOS, whose points have no size of their own, the
@@ -80,18 +84,31 @@ class OneStageDetector(Detector):
         5
     """
 
-    def __init__(self, model: nn.Module, label_names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        label_names: Sequence[str] | None = None,
+        *,
+        level_layers: Sequence[nn.Module | str] = (),
+    ) -> None:
         if not isinstance(model, (RetinaNet, FCOS, SSD)):
             raise TypeError(
                 f"model: expected a RetinaNet, FCOS or SSD, got {type(model).__name__}."
             )
         super().__init__(model, label_names)
         self._geometries = CanvasGeometries()
+        self._given_levels = [self.module_named(layer) for layer in level_layers]
+        if len(level_layers) not in (0, self._level_count()):
+            raise ValueError(
+                f"level_layers: expected {self._level_count()}, one for each level of this model, "
+                f"got {len(level_layers)}."
+            )
 
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> OneStageOutput:
         self.check_ready()
         read: dict[str, Any] = {}
         model: Any = self.model
+        images = cast_like(images, model)
 
         def after_head(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             read["head"] = dict(output)
@@ -171,7 +188,10 @@ class OneStageDetector(Detector):
         return values
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
-        return self._geometries(self.model.transform, image_size)
+        generator: Any = self.model.anchor_generator
+        steps = getattr(generator, "steps", None) or ()  # of SSD, which need not divide its canvas
+        geometry = self._geometries(self.model.transform, image_size)
+        return replace(geometry, level_strides=tuple(map(float, steps)))
 
     def target_layers(self) -> dict[str, nn.Module]:
         backbone: Any = self.model.backbone
@@ -179,11 +199,16 @@ class OneStageDetector(Detector):
         return {self.layer_name(layer): layer for layer in layers}
 
     def level_layers(self) -> list[nn.Module]:
-        generator: Any = self.model.anchor_generator
-        count = len(generator.num_anchors_per_location())
+        if self._given_levels:
+            return list(self._given_levels)
+        count = self._level_count()
         backbone: Any = self.model.backbone
         layers = feature_layers(backbone) or [backbone]
         return layers if len(layers) == count else []
+
+    def _level_count(self) -> int:
+        generator: Any = self.model.anchor_generator
+        return len(generator.num_anchors_per_location())
 
     def _level_sizes(self, features: Sequence[Tensor], rows: int) -> list[int]:
         generator: Any = self.model.anchor_generator

@@ -12,15 +12,21 @@ from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import resize_boxes
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
+from captum_ssgc.detectors._precision import cast_like
 from captum_ssgc.detectors._rows import ChosenRows, rows_above
-from captum_ssgc.detectors._torchvision import CanvasGeometries, canvas_geometry, last_stage
+from captum_ssgc.detectors._torchvision import (
+    CanvasGeometries,
+    canvas_geometry,
+    last_stage,
+    pyramid_layers,
+)
 from captum_ssgc.geometry import ImageGeometry
 
 
@@ -48,9 +54,12 @@ class TwoStageDetector(Detector):
     Args:
         model: a Faster, Mask or Keypoint R-CNN in evaluation mode.
         label_names: class names, indexed by label (index 0 is the background).
+        level_layers: one layer (module or name) for each feature map that regions are pooled from,
+            where the backbone is not one of torchvision's.
 
     Raises:
         TypeError: if ``model`` is no ``GeneralizedRCNN``.
+        ValueError: for a layer that the model does not have.
 
     Example:
         >>> import torch, torchvision, captum_ssgc as ssgc
@@ -62,17 +71,25 @@ class TwoStageDetector(Detector):
         91
     """
 
-    def __init__(self, model: nn.Module, label_names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        label_names: Sequence[str] | None = None,
+        *,
+        level_layers: Sequence[nn.Module | str] = (),
+    ) -> None:
         if not isinstance(model, GeneralizedRCNN):
             raise TypeError(f"model: expected a GeneralizedRCNN, got {type(model).__name__}.")
         super().__init__(model, label_names)
         self._heads: Any = model.roi_heads
+        self._given_levels = [self.module_named(layer) for layer in level_layers]
         self._geometries = CanvasGeometries()
 
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> TwoStageOutput:
         self.check_ready()
         read: dict[str, Any] = {}
         model: Any = self.model
+        images = cast_like(images, model)
         heads = model.roi_heads
 
         def before_rpn(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -165,14 +182,14 @@ class TwoStageDetector(Detector):
         return {self.layer_name(layer): layer for layer in layers}
 
     def level_layers(self) -> list[nn.Module]:
-        pyramid = getattr(self.model.backbone, "fpn", None)
-        pool = self._heads.box_roi_pool
-        if not isinstance(pyramid, FeaturePyramidNetwork):
-            return []
-        blocks = list(pyramid.layer_blocks)
-        names = getattr(pool, "featmap_names", [])
-        layers = [blocks[int(name)] for name in names if name.isdigit() and int(name) < len(blocks)]
-        return [*layers, blocks[-1]] if "pool" in names else layers
+        if self._given_levels:
+            return list(self._given_levels)
+        backbone: Any = self.model.backbone
+        names = getattr(self._heads.box_roi_pool, "featmap_names", [])
+        return [layer for name, layer in pyramid_layers(backbone).items() if name in names]
+
+    def covers_image(self, layer: nn.Module) -> bool:
+        return layer not in set(self._heads.modules())
 
     def _head_output(self, raw: TwoStageOutput) -> list[tuple[Tensor, Tensor]]:
         """Of each image the scores ``(R, C)`` and the boxes ``(R, C, 4)`` on its canvas."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
+from captum_ssgc.detectors._precision import cast_like
 from captum_ssgc.detectors._query_selection import QuerySelection, query_detections, query_of
 from captum_ssgc.detectors._rows import ChosenRows
 from captum_ssgc.geometry import ImageGeometry
@@ -26,7 +27,6 @@ try:
     from captum_ssgc.detectors._transformers_layers import TokenGrid, recommended_layers
     from captum_ssgc.detectors._transformers_processor import (
         ProcessorCanvas,
-        cast_like,
         processor_for,
     )
 except ImportError as error:

@@ -14,6 +14,7 @@ from captum_ssgc._probability import sigmoid_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors import _ultralytics as shared
+from captum_ssgc.detectors._precision import cast_like
 from captum_ssgc.detectors._query_selection import QuerySelection, query_detections, query_of
 from captum_ssgc.detectors._rows import ChosenRows
 from captum_ssgc.geometry import ImageGeometry
@@ -79,7 +80,7 @@ class UltralyticsRTDETR(Detector):
         head = network.model[-1]
         shared.forget_inference_constants(head, "shapes", [])
         with QuerySelection(head.num_queries, detections) as selection:
-            reported, (boxes, logits, *_) = network(shared.cast_like(canvas, network))
+            reported, (boxes, logits, *_) = network(cast_like(canvas, network))
         return RTDETROutput(
             boxes.squeeze(0), logits.squeeze(0), selection.tokens, geometry, reported
         )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors import _ultralytics as shared
+from captum_ssgc.detectors._precision import cast_like
 from captum_ssgc.detectors._rows import ChosenRows, levels_of
 from captum_ssgc.geometry import ImageGeometry
 
@@ -114,7 +115,7 @@ class YoloDetector(Detector):
         self.check_ready()
         head = self._head
         shared.forget_inference_constants(head, "shape", None)
-        reported, predictions = self.model(shared.cast_like(canvas, self.model))
+        reported, predictions = self.model(cast_like(canvas, self.model))
         prototypes = None
         if isinstance(reported, tuple):
             reported, prototypes = reported

@@ -182,3 +182,12 @@ def test_the_letterbox_agrees_with_a_bilinear_resize_of_bytes():
     assert geometry.scale == (1.5, 1.5)
     assert (canvas[0, :, :144] - expected).abs().max() <= 2.0
     assert torch.all(canvas[0, :, 144:].round() == 114)
+
+
+@pytest.mark.parametrize("value", [5.0, -0.1, float("nan")])
+def test_scores_that_are_no_probabilities_are_refused(value):
+    def network(images):
+        return torch.zeros(len(images), 2, 4), torch.full((len(images), 2, 3), value)
+
+    with pytest.raises(ValueError, match=r"class_scores: expected probabilities in \[0, 1\]"):
+        CandidateDetector(network).detect(torch.zeros(1, 3, 4, 4))

@@ -148,3 +148,41 @@ def test_select_needs_a_full_run(build_family, picture):
 def test_another_model_is_refused():
     with pytest.raises(TypeError, match="expected a RetinaNet, FCOS or SSD, got Linear"):
         OneStageDetector(torch.nn.Linear(1, 1))
+
+
+def test_strides_that_do_not_divide_the_canvas_of_ssd(picture):
+    """Its cells lie where its anchors do: 300 pixels have 10 cells of 32, and 5 of 64."""
+    torch.manual_seed(0)
+    model = torchvision.models.detection.ssd300_vgg16(
+        weights=None, weights_backbone=None, num_classes=3
+    )
+    detector = ssgc.wrap_detector(model.eval())
+    geometry = detector.geometry((300, 300))
+    grids, steps = (38, 19, 10, 5, 3, 1), (8, 16, 32, 64, 100, 300)
+    assert [geometry.strides((cells, cells)) for cells in grids] == [(s, s) for s in steps]
+    assert geometry.strides((75, 75)) == (4.0, 4.0)  # a layer of none of the levels
+    anchors = detector.run(torch.rand(1, 3, 300, 300)).anchors
+    last = anchors[(38 * 38 * 4 + 19 * 19 * 6 + 10 * 10 * 6) - 6]  # of the last cell of 10 x 10
+    mask = geometry.boxes_to_grid((last[:2] + last[2:]).repeat(2)[None] / 2, (10, 10))
+    assert mask[0, 0].nonzero().tolist() == [[9, 9]]
+
+
+def test_a_backbone_of_its_own_names_its_levels(picture):
+    model = pooled_pyramid().eval()
+    names = ["backbone.body.layer3", "backbone.body.layer4", "backbone.body.layer4"]
+    detector = OneStageDetector(model, level_layers=names)
+    assert [detector.layer_name(layer) for layer in detector.level_layers()] == names
+    with pytest.raises(ValueError, match="level_layers: expected 3, one for each level"):
+        OneStageDetector(model, level_layers=names[:2])
+    with pytest.raises(ValueError, match="the model has no layer 'nope'"):
+        OneStageDetector(model, level_layers=["nope"] * 3)
+
+
+def test_images_in_another_precision_than_the_model(picture):
+    detector = detector_of(pooled_pyramid)
+    single, double = (
+        detector.detect(picture.to(dtype))[0] for dtype in (picture.dtype, torch.float64)
+    )
+    assert torch.equal(single.scores, double.scores)
+    wrapper = ssgc.InstanceScoreWrapper(detector, double)
+    torch.testing.assert_close(wrapper(picture.double())[0], double.scores)

@@ -253,3 +253,31 @@ def test_a_missing_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers.image_transforms", None)
     with pytest.raises(ImportError, match=r"pip install 'captum-ssgc\[transformers\]'"):
         importlib.import_module("captum_ssgc.detectors.transformers_queries")
+
+
+def test_backbones_that_record_their_stages_by_hooks_of_their_own(vendor_settings, picture):
+    """ConvNeXt's stages reach DETR through hooks that are there before ours."""
+    torch.manual_seed(0)
+    stages = {"hidden_sizes": [8, 16, 16, 32], "depths": [1] * 4, "out_features": ["stage4"]}
+    config = transformers.DetrConfig(
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        num_queries=6,
+        num_labels=3,
+        use_timm_backbone=False,
+        backbone_config=transformers.ConvNextConfig(**stages),
+    )
+    detector = ssgc.wrap_detector(
+        transformers.DetrForObjectDetection(config).eval(), score_threshold=0.0
+    )
+    found = detector.detect(picture)[0]
+    layer = detector.layer_for(found, 0)
+    assert "stages.3" in detector.layer_name(layer)
+    wrapper = ssgc.InstanceScoreWrapper(detector, found, "logit")
+    maps = ssgc.ODAM(wrapper, layer).attribute(picture, target=0, relu_attributions=False)
+    assert bool(maps.any())

@@ -8,8 +8,10 @@ import pytest
 import torch
 import torchvision
 from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import captum_ssgc as ssgc
 from captum_ssgc.detectors import TwoStageDetector
@@ -297,3 +299,80 @@ def test_recommended_layers_are_named(faster_rcnn):
     names = list(ssgc.wrap_detector(faster_rcnn).target_layers())
     blocks = [f"backbone.fpn.layer_blocks.{level}" for level in range(4)]
     assert names == [*blocks, "backbone.body.layer4"]
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        {"layer2": "1", "layer3": "2", "layer4": "3"},
+        {"layer4": "c4", "layer3": "c5"},
+        {"layer1": "2", "layer2": "3", "layer3": "4"},
+    ],
+    ids=["from-1", "words-out-of-order", "from-2"],
+)
+def test_levels_are_found_whatever_their_names(stages, picture):
+    torch.manual_seed(0)
+    body = torchvision.models.resnet18(weights=None)
+    channels = [64 * 2 ** (int(stage[-1]) - 1) for stage in sorted(stages)]
+    backbone = BackboneWithFPN(body, stages, channels, 64, LastLevelMaxPool())
+    names = list(stages.values())
+    levels = len(names) + 1
+    anchors = AnchorGenerator(((8,), (16,), (32,), (64,))[:levels], ((1.0,),) * levels)
+    model = FasterRCNN(
+        backbone,
+        num_classes=6,
+        rpn_anchor_generator=anchors,
+        box_roi_pool=MultiScaleRoIAlign(names, 7, 2, canonical_scale=40),
+        **{k: v for k, v in SMALL.items() if not k.startswith(("weights", "num"))},
+    ).eval()
+    detector = ssgc.wrap_detector(model)
+    layers = [detector.layer_name(layer) for layer in detector.level_layers()]
+    assert layers == [f"backbone.fpn.layer_blocks.{n}" for n in range(len(names))]
+    found = detector.detect(picture)[0]
+    assert len(found) >= 5
+    wrapper = ssgc.InstanceScoreWrapper(detector, found)
+    for target in range(len(found)):
+        layer = detector.layer_for(found, target)
+        maps = ssgc.ODAM(wrapper, layer).attribute(picture, target=target, relu_attributions=False)
+        assert bool(maps.any())
+
+
+def test_a_layer_of_the_region_head_is_refused_for_one_detection_too(picture):
+    torch.manual_seed(0)
+    detector = ssgc.wrap_detector(pyramid(FasterRCNN).eval())
+    found = detector.detect(picture)[0]
+    wrapper = ssgc.InstanceScoreWrapper(detector, found[:1])
+    with pytest.raises(ValueError, match="belongs to a region head"):
+        ssgc.SSGradCAMPlusPlus(wrapper, detector.model.roi_heads.box_roi_pool)
+    with pytest.raises(ValueError, match="belongs to a region head"):
+        ssgc.explain(detector, picture, layer="roi_heads.box_head.fc6", score_threshold=0.0)
+
+
+def test_a_backbone_that_gives_a_dictionary_names_its_levels(picture):
+    class Levels(torch.nn.Module):
+        out_channels = 16
+
+        def __init__(self):
+            super().__init__()
+            self.fine = torch.nn.Conv2d(3, 16, 3, stride=4, padding=1)
+            self.coarse = torch.nn.Conv2d(16, 16, 3, stride=2, padding=1)
+
+        def forward(self, images):
+            fine = self.fine(images)
+            return {"a": fine, "b": self.coarse(fine)}
+
+    torch.manual_seed(0)
+    settings = {k: v for k, v in SMALL.items() if not k.startswith(("weights", "num"))}
+    model = FasterRCNN(
+        Levels(),
+        num_classes=6,
+        rpn_anchor_generator=AnchorGenerator(((16,), (32,)), ((1.0,),) * 2),
+        box_roi_pool=MultiScaleRoIAlign(["a", "b"], 7, 2, canonical_scale=20),
+        **settings,
+    ).eval()
+    detector = TwoStageDetector(model, level_layers=["backbone.fine", "backbone.coarse"])
+    found = ssgc.explain(detector, picture, score_threshold=0.0, top_k=8, method="odam")
+    assert {e.layer for e in found} <= {"backbone.fine", "backbone.coarse"}
+    assert any(e.heat_map.any() for e in found)
+    with pytest.raises(ValueError, match=r"got dict; .*level_layers"):
+        ssgc.explain(model, picture, score_threshold=0.0)

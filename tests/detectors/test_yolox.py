@@ -163,6 +163,22 @@ def test_bad_onnx_files_are_named(tmp_path):
         yolox(tmp_path / "foreign.onnx")
 
 
+@pytest.mark.parametrize("batch", [1, "n"], ids=["fixed", "open"])
+def test_a_graph_with_two_outputs_runs_on_a_batch(tmp_path, batch):
+    from onnx import TensorProto, helper
+
+    nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["x"], ["z"])]
+    shape = [batch, 3, 4, 6]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xyz"]
+    graph = helper.make_graph(nodes, "two", ends[:1], ends[1:])
+    onnx.save(helper.make_model(graph, ir_version=8), tmp_path / "two.onnx")
+    network, _ = load_onnx(tmp_path / "two.onnx")
+    images = torch.randn(3, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    above, negative = network(images)
+    assert torch.equal(above, images.relu())
+    assert torch.equal(negative, -images)
+
+
 def test_a_real_photo(shared_data):
     folder = shared_data / "coco_val_50"
     names = [c["name"] for c in json.loads((folder / "instances.json").read_text())["categories"]]
