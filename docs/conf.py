@@ -47,8 +47,10 @@ def returned_figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[
     """Show the figures that a tutorial has been given and that pyplot does not know of."""
     paths = []
     for value in list(block_vars["example_globals"].values()):
-        if isinstance(value, Figure) and value.canvas.manager is None and value not in shown:
-            shown.add(value)
+        if not isinstance(value, Figure) or value in shown:
+            continue
+        shown.add(value)
+        if getattr(value, "number", None) is None:  # the others have been shown, and closed
             paths.append(next(block_vars["image_path_iterator"]))
             value.savefig(paths[-1], dpi="figure")
     return figure_rst(paths, gallery_conf["src_dir"])
