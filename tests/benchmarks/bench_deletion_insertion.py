@@ -75,7 +75,7 @@ def detector_alone(
     for start in range(0, images, batch):
         stack = image.expand(min(batch, images - start), -1, -1, -1).contiguous()
         if match == "iou":
-            detector.candidates_above(detector.run(stack), 0.05)
+            detector.select(detector.run(stack))
         else:
             detector.score(stack, found[0])
 
