@@ -1,20 +1,22 @@
 """Deletion and Insertion of an independent implementation on YOLOX-nano and 50 images of COCO.
 
-Its figures are means over 60 of the 121 detections. It does not say which 60, nor how it ordered
-pixels of equal value, which most pixels of a rectified map are. The 60 here are a guess,
-``random.sample`` with seed 0: for Grad-CAM, whose maps have few ties, it gives all four figures
-within 0.01, where the mean of all 121 is off by up to 0.05. With ties in random order, 18 of the 20
-figures then agree within 0.02; Deletion with s2 of ODAM and SSGrad-CAM, full of ties, within 0.03.
+Its figures are means over 60 of the 121 detections. What it does not say is inferred from the
+figures themselves, and may be wrong: the 60 are those of ``random.sample`` with seed 0 (the mean of
+all 121 is off by up to 0.05 for Grad-CAM), tied pixels turn in random order, and maps are cut off
+at zero at image size, but Grad-CAM's on the grid. With every map cut off on the grid, as this
+package does it, two of the twenty figures are off by 0.02 to 0.03.
 """
 
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from annotated_photos import AnnotatedPhoto, annotated_photos, yolox_nano
+from annotated_photos import SIDE, AnnotatedPhoto, annotated_photos, yolox_nano
+from captum.attr import LayerGradCam
 from torch import Tensor
 
 import captum_ssgc as ssgc
@@ -22,7 +24,7 @@ from captum_ssgc.metrics import CurveSettings, deletion_insertion
 
 ALL = 121
 CHOSEN = set(random.Random(0).sample(range(ALL), 60))
-CLOSE, TOLERANCE = 0.02, 0.03
+TOLERANCE = 0.02
 COLUMNS = ("del s1", "del s2", "ins s1", "ins s2")
 FIGURES = {
     "grad-cam": (0.094, 0.175, 0.466, 0.694),
@@ -38,18 +40,29 @@ def heat_maps(
     detector: ssgc.Detector, photo: AnnotatedPhoto, targets: list[int]
 ) -> dict[str, Tensor]:
     """For each method the maps ``(K, 416, 416)`` of the targets, on the neck of their level."""
-    maps: dict[str, dict[int, Tensor]] = {name: {} for name in FIGURES}
-    for signs, names in (
-        ("split", ["grad-cam", "odam", "ssgrad-cam", "ssgrad-cam++"]),
-        ("as_is", ["ssgrad-cam++"]),
-    ):
-        options = {"ssgrad-cam++": {"signed_activations": signs}}
-        for entry in ssgc.explain(
-            detector, photo.canvas, names, score_threshold=0.4, mask="box", method_options=options
-        ):
-            name = f"{entry.method} {signs}" if entry.method == "ssgrad-cam++" else entry.method
-            maps[name][entry.index] = entry.heat_map
-    return {name: torch.stack([of[row] for row in targets]) for name, of in maps.items()}
+    wrapper = ssgc.InstanceScoreWrapper(detector, photo.found)
+    geometry = detector.geometry((SIDE, SIDE))
+    maps: dict[str, list[Tensor]] = {name: [] for name in FIGURES}
+    for target in targets:
+        layer = detector.layer_for(photo.found, target)
+        by_mask = partial(
+            ssgc.SSGradCAMPlusPlus(wrapper, layer).attribute,
+            mask="box",
+            relu_attributions=False,
+        )
+        signed = {
+            "grad-cam": partial(LayerGradCam(wrapper, layer).attribute, relu_attributions=True),
+            "odam": partial(ssgc.ODAM(wrapper, layer).attribute, relu_attributions=False),
+            "ssgrad-cam": partial(
+                ssgc.SSGradCAM(wrapper, layer).attribute, relu_attributions=False
+            ),
+            "ssgrad-cam++ as_is": partial(by_mask, signed_activations="as_is"),
+            "ssgrad-cam++ split": partial(by_mask, signed_activations="split"),
+        }
+        for name, attribute in signed.items():
+            on_grid = attribute(photo.canvas, target=target).detach()
+            maps[name].append(geometry.grid_to_image(on_grid)[0, 0].clamp(min=0.0))
+    return {name: torch.stack(found) for name, found in maps.items()}
 
 
 @pytest.mark.slow
@@ -80,5 +93,3 @@ def test_agrees_with_an_independent_implementation(shared_data: Path) -> None:
         print(f"{name:20}", *(f"{ours:.3f}/{figure:.3f}" for ours, figure in cells))
     off = torch.stack(list(differences.values())).abs()
     assert bool((off <= TOLERANCE).all()), differences
-    assert int((off <= CLOSE).sum()) >= 18, differences
-    assert float(off.square().mean().sqrt()) <= 0.0125, differences
