@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from captum_ssgc.explanation import Explanation as Explanation
     from captum_ssgc.explanation import NoDetectionError as NoDetectionError
     from captum_ssgc.explanation import explain as explain
+    from captum_ssgc.geometry import CellGrid as CellGrid
     from captum_ssgc.geometry import ImageGeometry as ImageGeometry
     from captum_ssgc.images import load_image as load_image
     from captum_ssgc.instance_score import InstanceScoreWrapper as InstanceScoreWrapper
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CellGrid": "geometry",
     "DRISE": "attr",
     "Detections": "detections",
     "Detector": "detector",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc.detections import Detections
-from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.images import check_images
 
 Output = Literal["score", "logit", "left", "top", "right", "bottom"]
@@ -105,6 +105,18 @@ class Detector(ABC):
     def covers_image(self, layer: nn.Module) -> bool:
         """Whether the layer's grid covers the image; not so in the head of single regions."""
         return True
+
+    def cell_grid(
+        self, layer: nn.Module, image_size: tuple[int, int], grid_size: tuple[int, int]
+    ) -> CellGrid:
+        """Where the cells of a layer lie on the canvas.
+
+        Args:
+            layer: a module of :attr:`model`.
+            image_size: ``(H, W)`` of the image, in pixels.
+            grid_size: ``(h, w)`` of the layer's output, after :meth:`reshape_transform_for`.
+        """
+        return self.geometry(image_size).cells(grid_size)
 
     def module_named(self, layer: nn.Module | str) -> nn.Module:
         """The module of :attr:`model` that has this name; a module is given back as it is.
