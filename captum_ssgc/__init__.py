@@ -9,7 +9,9 @@ from captum_ssgc._lazy import lazy_names
 if TYPE_CHECKING:
     from captum_ssgc.attr import DRISE as DRISE
     from captum_ssgc.attr import ODAM as ODAM
+    from captum_ssgc.attr import GradCAM as GradCAM
     from captum_ssgc.attr import GradCAMPlusPlus as GradCAMPlusPlus
+    from captum_ssgc.attr import LayerCAM as LayerCAM
     from captum_ssgc.attr import SSGradCAM as SSGradCAM
     from captum_ssgc.attr import SSGradCAMPlusPlus as SSGradCAMPlusPlus
     from captum_ssgc.detections import Detections as Detections
@@ -31,9 +33,11 @@ _HOMES = {
     "Detections": "detections",
     "Detector": "detector",
     "Explanation": "explanation",
+    "GradCAM": "attr",
     "GradCAMPlusPlus": "attr",
     "ImageGeometry": "geometry",
     "InstanceScoreWrapper": "instance_score",
+    "LayerCAM": "attr",
     "NoDetectionError": "explanation",
     "ODAM": "attr",
     "SSGradCAM": "attr",

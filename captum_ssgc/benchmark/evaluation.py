@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_ssgc.attr import method_named
 from captum_ssgc.benchmark.agreement import Truth, agreement, truth_of
 from captum_ssgc.benchmark.captum_metrics import infidelities, sensitivities
 from captum_ssgc.benchmark.columns import CURVES
 from captum_ssgc.benchmark.floors import floor_maps
-from captum_ssgc.benchmark.heat_maps import DRISE_NAME, MapMaker
+from captum_ssgc.benchmark.heat_maps import MapMaker
 from captum_ssgc.benchmark.matching import LabelMap, chosen, label_map, matched
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.benchmark.sources import Case
@@ -124,20 +125,20 @@ class ImageEvaluation:
         seed: int,
     ) -> None:
         names, seconds = self.settings.map_names, dict.fromkeys(self.settings.methods, 0.0)
-        by_masks: dict[str, Tensor] = {}
-        if DRISE_NAME in names:
-            by_masks, seconds_of_masks = self.maps([DRISE_NAME], image, found, seed)
-            seconds.update(seconds_of_masks)
+        known = self.settings.methods
+        slow = [name for name in known if not method_named(name).gradient_based]
+        by_changed_images, seconds_of_these = self.maps(slow, image, found, seed)
+        seconds.update(seconds_of_these)
         # In groups, so that an image with a hundred detections needs no more memory.
         for start in range(0, len(found), GROUP):
             group = found[start : start + GROUP]
             truth = truth_of(case, rows[start : start + GROUP])
             record["problems"] += truth.problems
-            others = [name for name in names if name != DRISE_NAME]
+            others = [name for name in names if name not in slow]
             maps, took = self.maps(others, image, group, seed, start)
             for name, value in took.items():
                 seconds[name] += value
-            for name, whole in by_masks.items():
+            for name, whole in by_changed_images.items():
                 maps[name] = whole[start : start + GROUP]
             self._score(record, image, group, {name: maps[name] for name in names}, truth, seed)
         record["seconds"] = {name: _rounded(value) for name, value in seconds.items()}

@@ -9,15 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_ssgc.attr import DRISE, method_named
-from captum_ssgc.attr._gradients import capturing
-from captum_ssgc.attr._shared_forward import LayerChoice, gradient_maps
+from captum_ssgc.attr import (
+    LayerMethod,
+    Layers,
+    MapRequest,
+    PerturbationMethod,
+    method_named,
+    recording,
+)
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.instance_score import InstanceScoreWrapper
-
-DRISE_NAME = "d-rise"
 
 
 class MapMaker:
@@ -25,7 +28,7 @@ class MapMaker:
 
     Args:
         detector: the detector.
-        settings: methods, layer, output, mask and what D-RISE needs.
+        settings: methods, layer, output, mask and options.
 
     Raises:
         ValueError: if there is no such layer, or no recommended one.
@@ -33,16 +36,16 @@ class MapMaker:
 
     def __init__(self, detector: Detector, settings: BenchmarkSettings) -> None:
         self.detector, self.settings = detector, settings
-        self.gradient_methods = [
-            name for name in settings.methods if method_named(name).gradient_based
-        ]
-        self._choice = LayerChoice.of(detector, settings.layer) if self.gradient_methods else None
+        self._requests = {
+            method.name: _request(method, settings)
+            for method in map(method_named, settings.methods)
+            if issubclass(method, LayerMethod)
+        }
+        self._layers = Layers.of_detector(detector, settings.layer) if self._requests else None
 
     def layer_names(self) -> list[str]:
         """The layers that are attributed, as the model names them."""
-        if self._choice is None:
-            return []
-        return [self.detector.layer_name(module) for module in self._choice.modules]
+        return [] if self._layers is None else list(self._layers.names.values())
 
     def maps(
         self, names: Iterable[str], image: Tensor, detections: Detections, seed: int
@@ -56,79 +59,59 @@ class MapMaker:
             names: methods.
             image: ``(1, 3, H, W)``.
             detections: ``K`` of them.
-            seed: of D-RISE's masks.
+            seed: of what is random in a method.
         """
-        wanted = set(names)
-        found: dict[str, Tensor] = {}
-        seconds: dict[str, float] = {}
-        shared = [name for name in self.gradient_methods if name in wanted]
-        if shared:
-            found, seconds = self._by_gradients(shared, image, detections)
-        if DRISE_NAME in wanted:
-            clock = _Clock(image.device)
-            found[DRISE_NAME] = self._by_masks(image, detections, seed)
-            seconds[DRISE_NAME] = clock.seconds()
-        return found, seconds
+        wanted = list(names)
+        maps, seconds = self._by_gradients(
+            [name for name in wanted if name in self._requests], image, detections
+        )
+        clock = _clock(image.device)
+        for method in map(method_named, wanted):
+            if issubclass(method, PerturbationMethod):
+                start = clock()
+                maps[method.name] = self._by_changed_images(method, image, detections, seed)
+                seconds[method.name] = clock() - start
+        return maps, seconds
 
     def _by_gradients(
         self, names: list[str], image: Tensor, detections: Detections
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
-        assert self._choice is not None
-        clock = _Clock(image.device)
-        own = dict.fromkeys(names, 0.0)
-        methods = {}
-        for name in names:
-            entry = method_named(name)
-            methods[entry] = _timed(entry.bound(), own, name, image.device)
-        with capturing(self.detector.model, self._choice.modules) as capture:
-            raw = self.detector.run(image, [detections])
-            values = self.detector.values(raw, [detections], self.settings.output)[0]
-            made = gradient_maps(
-                self.detector,
-                image,
-                self._choice,
-                capture,
-                detections,
-                values,
-                methods,
-                self.settings.mask,
-            )
-        common = clock.seconds() - sum(own.values())
-        maps = {entry.name: torch.stack(made[entry]).detach() for entry in methods}
-        return maps, {name: common + own[name] for name in names}
+        if self._layers is None or not names:
+            return {}, {}
+        clock = _clock(image.device)
+        start = clock()
+        requests = [self._requests[name] for name in names]
+        with recording(self.detector, self._layers, image, detections) as record:
+            made = record.heat_maps(requests, detections, clock)
+        maps = {name: one.heat_maps() for name, one in zip(names, made, strict=True)}
+        common = clock() - start - sum(one.seconds for one in made)
+        return maps, {name: common + one.seconds for name, one in zip(names, made, strict=True)}
 
-    def _by_masks(self, image: Tensor, detections: Detections, seed: int) -> Tensor:
+    def _by_changed_images(
+        self, method: type[PerturbationMethod], image: Tensor, detections: Detections, seed: int
+    ) -> Tensor:
+        options: dict[str, Any] = dict(self.settings.options_of(method.name))
+        if "generator" in method.option_names():
+            options["generator"] = torch.Generator().manual_seed(seed)
+        options.setdefault("perturbations_per_eval", self.settings.batch_size)
         wrapper = InstanceScoreWrapper(self.detector, detections)
-        return DRISE(wrapper).attribute_instances(
-            image,
-            perturbations_per_eval=self.settings.batch_size,
-            n_masks=self.settings.drise_masks,
-            grid=self.settings.drise_grid,
-            generator=torch.Generator().manual_seed(seed),
-        )[:, 0]
+        return method(wrapper).attribute_instances(image, **options)[:, 0]
 
 
-class _Clock:
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._start = self._now()
+def _request(method: type[LayerMethod], settings: BenchmarkSettings) -> MapRequest:
+    options = dict(settings.options_of(method.name))
+    output = options.pop("output", settings.output)
+    if "mask" in method.option_names():
+        options.setdefault("mask", settings.mask)
+    return method.request(options, output)
 
-    def seconds(self) -> float:
-        return self._now() - self._start
 
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+def _clock(device: torch.device) -> Callable[[], float]:
+    """Seconds, when everything that was asked of the device is done."""
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         return time.perf_counter()
 
-
-def _timed(
-    function: Callable[..., Tensor], seconds: dict[str, float], name: str, device: torch.device
-) -> Callable[..., Tensor]:
-    def timed(*args: Any, **kwargs: Any) -> Tensor:
-        clock = _Clock(device)
-        result = function(*args, **kwargs)
-        seconds[name] += clock.seconds()
-        return result
-
-    return timed
+    return now

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from captum_ssgc.attr import METHODS, methods_named
-from captum_ssgc.attr._masks import check_mask
+from captum_ssgc.attr import METHODS, check_mask, methods_named
 from captum_ssgc.benchmark.columns import TABLE_METRICS, metrics_named
 from captum_ssgc.detector import Output, check_output
 from captum_ssgc.metrics import Preset, preset_named
@@ -113,6 +112,12 @@ class BenchmarkSettings:
     def map_names(self) -> tuple[str, ...]:
         """Methods, then floors: the rows of the table."""
         return (*self.methods, *self.floors)
+
+    def options_of(self, method: str) -> dict[str, Any]:
+        """The options of one method."""
+        if method == "d-rise":
+            return {"n_masks": self.drise_masks, "grid": self.drise_grid}
+        return {}
 
     def as_json(self) -> dict[str, Any]:
         """For the file of the run."""
