@@ -15,6 +15,7 @@ from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.images import check_images
 from captum_ssgc.label_names import LabelNames, fit_label_names, own_label_names
+from captum_ssgc.map_layout import ChannelsFirst, gives_channels_last
 
 Output = Literal["score", "logit", "left", "top", "right", "bottom"]
 OUTPUTS: tuple[str, ...] = get_args(Output)
@@ -181,9 +182,12 @@ class Detector(ABC):
             image_size: ``(H, W)`` of the image, in pixels.
 
         Returns:
-            A function for layers that give tokens ``(N, T, C)`` whose grid is known; ``None``
-            where there is nothing to do, or nothing known.
+            A function for layers that give tokens ``(N, T, C)`` whose grid is known, or maps
+            ``(N, h, w, C)`` of networks that are known to; ``None`` where there is nothing to do,
+            or nothing known.
         """
+        if gives_channels_last(self.model):
+            return ChannelsFirst(self.geometry(image_size).canvas_size)
         return None
 
     def layer_for(self, detections: Detections, target: int) -> nn.Module:

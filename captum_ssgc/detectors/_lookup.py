@@ -14,7 +14,7 @@ from captum_ssgc._probability import sigmoid_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors._precision import at_least_single
-from captum_ssgc.detectors._rows import reported_rows, rows_above
+from captum_ssgc.detectors._rows import reported_rows, rounding_of, rows_above
 from captum_ssgc.geometry import ImageGeometry
 
 
@@ -175,7 +175,7 @@ def check_geometry(image: ImageCandidates, rows: Tensor, labels: Tensor, boxes: 
     size = image.geometry.image_size
     expected = clip_boxes_to_image(at_least_single(image.boxes(rows, labels)), size)
     away = float((expected - clip_boxes_to_image(at_least_single(boxes), size)).abs().max())
-    if not away * min(image.geometry.scale) <= 1.0:
+    if not away <= 1.0 / min(image.geometry.scale) + float(rounding_of(boxes)):
         raise ValueError(
             f"reported boxes lie up to {away:.1f} pixels from where the geometry of the image puts "
             f"them ({image.geometry}): the model resizes or pads in a way of its own; wrap it as "

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from captum_ssgc.detectors._precision import at_least_single
+
 ROUNDINGS = 64
+ROUNDINGS_OF_HALF = 2  # of a precision in which one of them is a visible distance
 MOST_CANDIDATES = 10_000
 _COMPARED_AT_ONCE = 1 << 23
 
@@ -43,14 +46,13 @@ def reported_rows(
     if not known or not len(scores):
         raise ValueError(_not_found(count, count, vendor, "no candidate has such a label"))
     detections, rows = _same_scores(scores, labels, wanted)
-    away = (boxes_of(rows, labels[detections]) - boxes[detections]).abs().amax(-1)
+    away = at_least_single(boxes_of(rows, labels[detections]) - boxes[detections]).abs().amax(-1)
     nearest = away.new_full((count,), float("inf")).scatter_reduce(0, detections, away, "amin")
     chosen = away == nearest[detections]
     found = rows.new_full((count,), len(scores)).scatter_reduce(
         0, detections[chosen], rows[chosen], "amin"
     )
-    tolerance = ROUNDINGS * torch.finfo(away.dtype).eps * boxes.abs().amax().clamp(min=1.0)
-    elsewhere = ~(nearest <= tolerance)
+    elsewhere = ~(nearest <= rounding_of(boxes))
     missing = int(elsewhere.sum())
     if missing:
         distance = float(nearest[elsewhere].min())
@@ -59,6 +61,14 @@ def reported_rows(
             reason = f"the candidates with these scores have boxes {distance:.4g} pixels away"
         raise ValueError(_not_found(missing, count, vendor, reason))
     return found
+
+
+def rounding_of(boxes: Tensor) -> Tensor:
+    """How far two ways to compute boxes ``(K, 4)`` may lead in the precision that they are in."""
+    half = boxes.dtype in (torch.float16, torch.bfloat16)
+    roundings = ROUNDINGS_OF_HALF if half else ROUNDINGS
+    size = boxes.abs().amax().clamp(min=1.0)
+    return roundings * torch.finfo(boxes.dtype).eps * at_least_single(size)
 
 
 def _same_scores(scores: Tensor, labels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -188,7 +188,7 @@ class TransformersDetector(LookupDetector):
             patch = config.patch_size
             patch = (patch, patch) if isinstance(patch, int) else tuple(patch)
             return TokenGrid(canvas, patch=patch, before=1, after=config.num_detection_tokens)
-        return None
+        return super().reshape_transform_for(layer, image_size)
 
     def _queries(self) -> int | None:
         config: Any = self.model.config
