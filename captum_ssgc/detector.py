@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from captum_ssgc._norm_gradients import sound_norm_gradients
+from captum_ssgc._windows import WindowGradient
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.images import check_images
@@ -20,6 +22,19 @@ from captum_ssgc.map_layout import ChannelsFirst, gives_channels_last
 Output = Literal["score", "logit", "left", "top", "right", "bottom"]
 OUTPUTS: tuple[str, ...] = get_args(Output)
 EDGES = ("left", "top", "right", "bottom")
+
+
+@dataclass(frozen=True)
+class LocalGradients:
+    """Values of detections and their gradients at the features that each was computed from.
+
+    Args:
+        values: ``(K,)``, without graph.
+        gradients: for each detection on the window of its level outside of which it is zero.
+    """
+
+    values: Tensor
+    gradients: list[WindowGradient]
 
 
 class Detector(ABC):
@@ -126,6 +141,26 @@ class Detector(ABC):
 
         See :class:`captum_ssgc.InstanceScoreWrapper` for the meaning of ``output``.
         """
+
+    def local_gradients(
+        self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
+    ) -> LocalGradients | None:
+        """Values and their gradients at the features, without going back through the network.
+
+        An adapter overrides this where a score depends on a few cells of its level's features, so
+        that the gradient is had for much less. It has to be the gradient that autograd gives.
+
+        Args:
+            raw: of a ``run`` of one image.
+            features: what the layers of :meth:`level_layers` gave, ``(1, C, h, w)`` by level; at
+                least those of the detections' levels.
+            detections: ``K`` of them.
+            output: see :class:`captum_ssgc.InstanceScoreWrapper`.
+
+        Returns:
+            ``None`` where this detector, or this output, has no such short cut.
+        """
+        return None
 
     @abstractmethod
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
