@@ -19,6 +19,7 @@ from captum_ssgc.detectors._candidates import (
     check_boxes,
     check_candidates,
 )
+from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.detectors._lookup import ImageCandidates, RowDetector, with_cells
 from captum_ssgc.detectors._modules_behind import modules_behind
 from captum_ssgc.detectors._precision import at_least_single
@@ -120,6 +121,7 @@ class CandidateDetector(RowDetector):
         self._levels = [self.module_named(layer) for layer in level_layers]
         self._further = [self.module_named(layer) for layer in target_layers]
         self._choice = None if queries else ChoiceWatch()
+        self._geometries: dict[tuple[int, int], tuple[Any, ImageGeometry]] = {}
 
     def check_ready(self) -> None:
         super().check_ready()
@@ -174,7 +176,13 @@ class CandidateDetector(RowDetector):
         return [_Rows(raw, image) for image in range(len(raw.candidates.boxes))]
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
-        return self._canvas(torch.zeros(1, 3, *image_size))[1]
+        preprocess, known = self._geometries.get(image_size, (None, None))
+        if known is not None and preprocess is self.preprocess:
+            return known
+        canvas, geometry = self._canvas(noise(image_size, self.model))
+        check_content(canvas, geometry, "preprocess")
+        self._geometries[image_size] = (self.preprocess, geometry)
+        return geometry
 
     def target_layers(self) -> dict[str, nn.Module]:
         return {self.layer_name(layer): layer for layer in [*self._levels, *self._further]}
