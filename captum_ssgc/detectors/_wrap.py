@@ -106,6 +106,18 @@ def _known_inside(thing: Any, depth: int) -> Any:
     return None
 
 
+def _network_in(thing: Any, depth: int) -> tuple[str, nn.Module | None]:
+    """Where something keeps a network, such as ``.model.model``; empty where it keeps none."""
+    for name in _HELD if depth else ():
+        held = getattr(thing, "__dict__", {}).get(name)
+        if isinstance(held, nn.Module):
+            return f".{name}", held
+        path, network = _network_in(held, depth - 1)
+        if path:
+            return f".{name}{path}", network
+    return "", None
+
+
 def _is_frame(thing: Any) -> bool:
     """Whether ``thing`` is around a model without being a detector of its own."""
     classes = type(thing).__mro__
@@ -132,16 +144,13 @@ def _refuse(model: Any) -> None:
             f"{expected} a scripted {kind}, whose layers cannot be read: pass the Python model "
             "that it was made from."
         )
-    inside = [name for name in _HELD if isinstance(getattr(model, name, None), nn.Module)]
     if not callable(model) or kind.endswith("Predictor"):
-        advice = ""
-        if inside:
-            network = type(getattr(model, inside[0])).__name__
-            advice = (
-                f"; its .{inside[0]} is a {network}: wrap that, with decode=... that makes "
-                "captum_ssgc.detectors.Candidates from its output"
-            )
-        raise TypeError(f"{expected} {kind}{advice}.")
+        path, network = _network_in(model, _DEEPEST)
+        advice = (
+            f"; its {path} is a {type(network).__name__}: wrap that, with decode=... that makes "
+            "captum_ssgc.detectors.Candidates from its output"
+        )
+        raise TypeError(f"{expected} {kind}{advice if path else ''}.")
     if inspect.isfunction(model) and not _takes_images(model):
         raise TypeError(
             f"{expected} {model.__name__}, which takes no images: if it builds a model, call it "

@@ -186,6 +186,7 @@ class Forest:
             r"got DefaultPredictor; its \.model is a Linear: wrap that, with decode",
         ),
         (Forest(), r"got Forest; its \.model is a Linear: wrap that, with decode"),
+        (Session(torch.nn.Linear(1, 1)), r"got Session; its \.model\.model is a Linear: wrap that"),
         ([torch.nn.Linear(1, 1)], "got list"),
     ],
     ids=lambda value: type(value).__name__,
