@@ -299,11 +299,10 @@ def refuse_training(model: nn.Module) -> None:
     if model.training:
         part = "the model is"
     else:
-        names = [
-            name for name, module in model.named_modules() if module.training and _has_modes(module)
-        ]
-        if not names:
+        training = [module for module in model.modules() if module.training and _has_modes(module)]
+        if not training:
             return
+        names = [name for name, module in model.named_modules() if module in training]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         part = f"a part of the model ({names[0]}{more}) is"
     raise ValueError(f"{part} in training mode: detections and scores need model.eval().")

@@ -31,6 +31,7 @@ from captum_ssgc.detectors._query_selection import (
 )
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
+from captum_ssgc.map_layout import is_map
 
 __all__ = ["CandidateDetector", "CandidateOutput", "Candidates"]
 
@@ -68,8 +69,8 @@ class CandidateDetector(RowDetector):
         level_layers: one layer (module or name) per pyramid level, in the order of ``levels``; a
             single one where the detector has no levels.
         target_layers: further layers (names) to recommend.
-        reshape_transform: brings the output of these layers to ``(N, C, h, w)``, where they give
-            tokens or ``(N, h, w, C)``.
+        reshape_transform: brings the output of layers that give tokens or ``(N, h, w, C)`` to
+            ``(N, C, h, w)``; others are left alone.
         queries: how many rows the network makes from the best-scored tokens of the image, which it
             chooses with ``topk`` (DINO, RF-DETR, two-stage Deformable DETR); the tokens of
             detections stay in their places when a changed image is scored.
@@ -193,7 +194,11 @@ class CandidateDetector(RowDetector):
     def reshape_transform_for(
         self, layer: nn.Module, image_size: tuple[int, int]
     ) -> Callable[[Tensor], Tensor] | None:
-        return self.reshape_transform or super().reshape_transform_for(layer, image_size)
+        given = self.reshape_transform
+        if given is None:
+            return super().reshape_transform_for(layer, image_size)
+        canvas = self.geometry(image_size).canvas_size
+        return lambda output: output if is_map(output.shape, canvas) else given(output)
 
     def _canvas(self, images: Tensor) -> tuple[Tensor, ImageGeometry]:
         if self.preprocess is None:

@@ -220,11 +220,12 @@ def test_tokens_are_reshaped():
     class Patches(nn.Module):
         def __init__(self) -> None:
             super().__init__()
+            self.first = nn.Conv2d(3, 3, 1)
             self.patches = nn.Linear(3 * 64, 4)
             self.last = nn.Linear(4, 1)
 
         def forward(self, images):
-            patches = images.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5)
+            patches = self.first(images).unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5)
             tokens = self.patches(patches.flatten(3).flatten(1, 2))
             scores = self.last(tokens).sigmoid().mean(1, keepdim=True)
             return BOXES[None, :1].expand(len(images), 1, 4), scores
@@ -236,8 +237,12 @@ def test_tokens_are_reshaped():
     detector = CandidateDetector(
         Patches().eval(), level_layers=["patches"], reshape_transform=to_map, score_threshold=0.0
     )
-    [found] = ssgc.explain(detector, image(), score_threshold=0.0, method="grad-cam", mask=None)
-    assert found.heat_map.shape[-2:] == (32, 40)
+    for layer in (None, "first"):
+        [found] = ssgc.explain(
+            detector, image(), score_threshold=0.0, method="grad-cam", mask=None, layer=layer
+        )
+        assert found.heat_map.shape[-2:] == (32, 40)
+        assert found.layer == (layer or "patches")
 
 
 class Plain(nn.Module):
