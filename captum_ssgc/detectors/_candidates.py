@@ -81,6 +81,8 @@ def candidates_from(output: Any) -> Candidates:
     hint = ""
     if isinstance(output, Tensor) and output.dim() == 2:
         hint = " It looks like a classifier, which has no boxes: use captum.attr.LayerGradCam."
+    if isinstance(output, list) and output and isinstance(output[0], dict):
+        hint = " They look like a model's final reports: wrap the model itself, not a function."
     if isinstance(output, nn.Module):
         hint = " It is a function that builds a model: call it, and pass the model."
     raise TypeError(

@@ -316,10 +316,11 @@ def test_a_function_around_several_networks_holds_them_all():
         (([torch.zeros(1, 9)], [torch.zeros(1, 4)]), r"a tuple of 2 \(list, list\): pass decode="),
         ({"pred_logits": 0, "pred_boxes": 0}, "a dict with pred_logits, pred_boxes: pass decode"),
         (torch.zeros(1, 1000), "looks like a classifier"),
+        ([{"boxes": 0, "labels": 0}], "a model's final reports: wrap the model itself"),
         (None, "got NoneType: pass decode"),
         (nn.Identity().eval(), "a function that builds a model: call it"),
     ],
-    ids=["list", "lists", "dict", "classifier", "nothing", "builder"],
+    ids=["list", "lists", "dict", "classifier", "reports", "nothing", "builder"],
 )
 def test_what_a_network_gives_is_named(output, message):
     with pytest.raises(TypeError, match=message):

@@ -141,6 +141,8 @@ def test_a_decode_makes_a_known_model_your_own(build_family):
     model = build_family("torchvision", "fcos").detector.model
     detector = ssgc.wrap_detector(model, decode=lambda output: output)
     assert type(detector) is detectors.CandidateDetector
+    classifier = torchvision.models.squeezenet1_1(weights=None)
+    assert ssgc.wrap_detector(classifier, decode=lambda output: output).model is classifier
 
 
 def test_a_pipeline_brings_its_processor(build_family):
@@ -188,6 +190,10 @@ class Forest:
         (Forest(), r"got Forest; its \.model is a Linear: wrap that, with decode"),
         (Session(torch.nn.Linear(1, 1)), r"got Session; its \.model\.model is a Linear: wrap that"),
         ([torch.nn.Linear(1, 1)], "got list"),
+        (
+            torchvision.models.squeezenet1_1(weights=None),
+            "got a SqueezeNet of torchvision, which gives no boxes: a classifier",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
