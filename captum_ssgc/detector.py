@@ -23,6 +23,12 @@ Output = Literal["score", "logit", "left", "top", "right", "bottom"]
 OUTPUTS: tuple[str, ...] = get_args(Output)
 EDGES = ("left", "top", "right", "bottom")
 
+_MODES = (
+    *(nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd, nn.RReLU),
+    *(nn.RNNBase, nn.MultiheadAttention, nn.Transformer),
+    *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
+)
+
 
 @dataclass(frozen=True)
 class LocalGradients:
@@ -321,16 +327,25 @@ def outside_inference_mode() -> Iterator[None]:
 
 
 def refuse_training(model: nn.Module) -> None:
-    """Raise ``ValueError`` if a module, or any part of it, is in training mode."""
-    if not any(module.training for module in model.modules()):
-        return
+    """Raise ``ValueError`` if a module, or a part of it that knows two modes, is in training mode.
+
+    Of PyTorch's own modules only some do; others may have been put in after ``eval()``.
+    """
     if model.training:
         part = "the model is"
     else:
-        names = [name for name, module in model.named_modules() if module.training]
+        training = [module for module in model.modules() if module.training and _has_modes(module)]
+        if not training:
+            return
+        names = [name for name, module in model.named_modules() if module in training]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         part = f"a part of the model ({names[0]}{more}) is"
     raise ValueError(f"{part} in training mode: detections and scores need model.eval().")
+
+
+def _has_modes(module: nn.Module) -> bool:
+    of_torch = type(module).__module__.startswith("torch.nn.modules.")
+    return not of_torch or isinstance(module, _MODES)
 
 
 def check_output(output: str) -> None:
