@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry
@@ -148,12 +149,39 @@ class Detector(ABC):
     ) -> CellGrid:
         """Where the cells of a layer lie on the canvas.
 
+        Half-way between the middle of what the convolutions of a cell look at and
+        ``(i + 0.5) * stride``, the place that most heads read it for: trained networks settle
+        between the two (see *The method* in the documentation). The first call for a layer follows
+        one forward to find these, without computing its convolutions.
+
         Args:
             layer: a module of :attr:`model`.
             image_size: ``(H, W)`` of the image, in pixels.
             grid_size: ``(h, w)`` of the layer's output, after :meth:`reshape_transform_for`.
+
+        Returns:
+            The grid; that of :meth:`ImageGeometry.cells` where the layer cannot be followed, or
+            where its windows do not cover the canvas.
         """
-        return self.geometry(image_size).cells(grid_size)
+        geometry = self.geometry(image_size)
+        parameter = next(self.model.parameters(), None)
+        device = None if parameter is None else parameter.device
+        lines = traced_lines(
+            layer,
+            self.target_layers().values(),
+            lambda: self.run(torch.zeros(1, 3, *image_size, device=device)),
+            geometry.canvas_size,
+            lambda module: self.reshape_transform_for(module, image_size),
+        )
+        sides = zip(geometry.canvas_size, grid_size, strict=True)
+        if lines is None or any(
+            abs(side - count * step) >= 1.5 * step
+            for (side, count), (_, step) in zip(sides, lines, strict=True)
+        ):
+            return geometry.cells(grid_size)
+        (top, height), (left, width) = lines
+        origin = ((top + height / 2) / 2, (left + width / 2) / 2)
+        return CellGrid(grid_size, (height, width), origin)
 
     def module_named(self, layer: nn.Module | str) -> nn.Module:
         """The module of :attr:`model` that has this name; a module is given back as it is.
