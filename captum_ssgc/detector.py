@@ -42,7 +42,12 @@ class Detector(ABC):
 
     Raises:
         ValueError: if the names do not fit the number of classes.
+
+    Attributes:
+        window_share: where cells lie, see :meth:`cell_grid`; may be set.
     """
+
+    window_share: float = 0.5
 
     def __init__(
         self,
@@ -149,10 +154,12 @@ class Detector(ABC):
     ) -> CellGrid:
         """Where the cells of a layer lie on the canvas.
 
-        Half-way between the middle of what the convolutions of a cell look at and
-        ``(i + 0.5) * stride``, the place that most heads read it for: trained networks settle
-        between the two (see *The method* in the documentation). The first call for a layer follows
-        one forward to find these, without computing its convolutions.
+        A stack of convolutions looks at the middle of its windows, which is not where
+        ``(i + 0.5) * stride`` is, the place that most heads read a cell for; trained networks
+        settle in between. :attr:`window_share` says how far on the way from the latter (0) to the
+        former (1), as measured for the family, see *The method* in the documentation. The first
+        call for a layer follows one forward to find strides and windows, without computing its
+        convolutions.
 
         Args:
             layer: a module of :attr:`model`.
@@ -179,9 +186,8 @@ class Detector(ABC):
             for (side, count), (_, step) in zip(sides, lines, strict=True)
         ):
             return geometry.cells(grid_size)
-        (top, height), (left, width) = lines
-        origin = ((top + height / 2) / 2, (left + width / 2) / 2)
-        return CellGrid(grid_size, (height, width), origin)
+        y, x = (step / 2 + self.window_share * (start - step / 2) for start, step in lines)
+        return CellGrid(grid_size, (lines[0][1], lines[1][1]), (y, x))
 
     def module_named(self, layer: nn.Module | str) -> nn.Module:
         """The module of :attr:`model` that has this name; a module is given back as it is.
