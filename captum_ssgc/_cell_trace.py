@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Thread
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,6 +20,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from captum_ssgc._cell_places import (
+    Line,
+    Places,
+    canvas_places,
+    convolution_windows,
+    joined_places,
+    pooling_windows,
+    resize_windows,
+)
 from captum_ssgc._hooks import forward_hooks
 
 POOLS = ("max_pool2d_with_indices", "max_pool2d", "avg_pool2d")
@@ -34,9 +42,7 @@ MOVES = (
 )
 NOT_COMPUTED = ("convolution", "bmm", "baddbmm", *PRODUCTS)
 NOWHERE = float("nan")
-SAME = 1 / 32  # canvas pixels
 
-Line = tuple[float, float]  # place of the first cell and step to the next, in canvas pixels
 _traced: WeakKeyDictionary[nn.Module, list[Line] | None] = WeakKeyDictionary()
 
 
@@ -94,78 +100,6 @@ def _lines(places: Places, reshape: Callable[[Tensor], Tensor] | None) -> list[L
     return places.each(lambda axis: reshape(axis)[:, :1]).lines()  # the finest level comes first
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where the entries of a tensor look.
-
-    Args:
-        y: of the tensor's shape, in canvas pixels, NaN for entries that look nowhere.
-        x: the same along the other axis.
-        coarsest: the largest stride on the way from the canvas, in canvas pixels.
-    """
-
-    y: Tensor
-    x: Tensor
-    coarsest: float = 1.0
-
-    def each(self, change: Callable[[Tensor], Tensor]) -> Places:
-        """Both axes changed alike."""
-        return Places(change(self.y), change(self.x), self.coarsest)
-
-    def lines(self) -> list[Line] | None:
-        """Start and step of the rows and of the columns of ``(N, C, h, w)``.
-
-        ``None`` where the places are not those of a grid.
-        """
-        if self.y.dim() != 4:
-            return None
-        found = []
-        for places, axis in ((self.y, 0), (self.x, 1)):
-            flat = _compact(places).nanmean(1)
-            line = flat.nanmean((0, 2 - axis))
-            seen = line.isfinite().nonzero()[:, 0]
-            shape = (1, -1, 1) if axis == 0 else (1, 1, -1)
-            if not len(seen) or (flat - line.view(shape)).nan_to_num().abs().max() > SAME:
-                return None
-            step = self.coarsest
-            if half := len(seen) // 2:
-                low, high = seen[:half], seen[-half:]
-                step = float((line[high] - line[low]).mean() / (high - low).double().mean())
-            found.append((float(line[seen].mean()) - step * float(seen.double().mean()), step))
-        return found
-
-    def spread(self) -> list[Line] | None:
-        """The same for any layout, such as tokens ``(1, T, C)``, from the places that occur."""
-        found = []
-        for places in (self.y, self.x):
-            places = _compact(places)
-            line = (places[places.isfinite()] / SAME).round().unique() * SAME
-            steps = line.diff()
-            if len(line) < 2 or steps.max() - steps.min() > 4 * SAME:
-                return None
-            found.append((float(line[0]), float(line[-1] - line[0]) / (len(line) - 1)))
-        return found
-
-    def sampled(self, shape: Sequence[int], windows: Sequence[tuple[float, float]]) -> Any:
-        """Those of an output ``(N, C, h, w)`` that reads one window of this for each of its cells.
-
-        Args:
-            shape: of the output.
-            windows: per axis, the index that the middle of the first window has, and the step from
-                one window to the next.
-        """
-        lines = self.lines()
-        if lines is None:
-            return None
-        axes, steps = [], []
-        for axis, ((start, step), (first, stride)) in enumerate(zip(lines, windows, strict=True)):
-            index = torch.arange(shape[2 + axis], dtype=torch.float64, device=self.y.device)
-            line = (start + step * (first + stride * index)).float()
-            axes.append(line.view((-1, 1) if axis == 0 else (1, -1)).expand(*shape))
-            steps.append(abs(step * stride))
-        return Places(axes[0], axes[1], max(self.coarsest, *steps))
-
-
 class _Trace(TorchDispatchMode):
     """Follows places through everything that runs in this context, in this thread.
 
@@ -193,7 +127,7 @@ class _Trace(TorchDispatchMode):
         for entry in tree_leaves((args, kwargs)):
             if isinstance(entry, Tensor):
                 if self._is_canvas(entry) and entry not in self._known:
-                    self._known[entry] = _canvas_places(entry)
+                    self._known[entry] = canvas_places(entry.shape)
                 if entry in self._known:
                     known.append(entry)
         if name in NOT_COMPUTED:
@@ -223,13 +157,13 @@ class _Trace(TorchDispatchMode):
     ) -> Any:
         first, one = self._known[known[0]], result[0] if isinstance(result, tuple) else result
         if name == "convolution" and args[0].dim() == 4 and known[0] is args[0]:
-            return first.sampled(one.shape, _convolution_windows(*args[1:7]))
+            return first.sampled(one.shape, convolution_windows(*args[1:7]))
         if name in POOLS:
-            return first.sampled(one.shape, _pooling_windows(*args[1:]))
+            return first.sampled(one.shape, pooling_windows(*args[1:]))
         if name.lstrip("_").startswith(("upsample_", "adaptive_")) and known[0].dim() == 4:
-            return first.sampled(one.shape, _resize_windows(name, known[0].shape, one.shape, args))
+            return first.sampled(one.shape, resize_windows(name, known[0].shape, one.shape, args))
         if name == "cat" and one.dim() == 4 and len(args) > 1 and args[1] in (1, -3):
-            return _joined([self._known[entry] for entry in known], one.shape, channels=True)
+            return joined_places([self._known[entry] for entry in known], one.shape, channels=True)
         if name in PRODUCTS:
             dim = -1 if known[0] is args[name == "addmm"] else -2
             return first.each(lambda axis: axis.nanmean(dim, keepdim=True).expand(one.shape))
@@ -240,7 +174,7 @@ class _Trace(TorchDispatchMode):
             return first.each(lambda axis: pad(axis, args[1], NOWHERE))
         if name in MOVES:
             return self._moved(func, args, kwargs)
-        return _joined([self._known[entry] for entry in known], getattr(one, "shape", None))
+        return joined_places([self._known[entry] for entry in known], getattr(one, "shape", None))
 
     def _moved(self, func: Any, args: Any, kwargs: Any) -> Any:
         def axis_of(name: str) -> Callable[[Tensor], Tensor]:
@@ -248,8 +182,8 @@ class _Trace(TorchDispatchMode):
                 if tensor in self._known:
                     return getattr(self._known[tensor], name)
                 if tensor.is_floating_point():
-                    return torch.full_like(tensor, NOWHERE, dtype=torch.float32)
-                return tensor  # indices
+                    return torch.full(tensor.shape, NOWHERE, dtype=torch.float32, device="cpu")
+                return tensor.cpu()  # indices
 
             return replaced
 
@@ -261,86 +195,5 @@ class _Trace(TorchDispatchMode):
         return [Places(*both, coarsest) for both in zip(y, x, strict=True)]
 
 
-def _compact(places: Tensor) -> Tensor:
-    """One entry along each axis that was expanded from one."""
-    for dim, step in enumerate(places.stride()):
-        if step == 0:
-            places = places.narrow(dim, 0, 1)
-    return places
-
-
 def _meta(tensor: Tensor) -> Tensor:
     return tensor.to("meta")
-
-
-def _canvas_places(canvas: Tensor) -> Places:
-    height, width = (
-        torch.arange(size, dtype=torch.float32, device=canvas.device) + 0.5
-        for size in canvas.shape[2:]
-    )
-    return Places(height[:, None].expand(canvas.shape), width.expand(canvas.shape))
-
-
-def _joined(candidates: list[Places], shape: Any, channels: bool = False) -> Places | None:
-    """Those of the finest way from the canvas; the mean where several are equally fine."""
-    if channels:
-        candidates = [
-            one.each(lambda axis: _compact(axis).nanmean(1, keepdim=True)) for one in candidates
-        ]
-    fitting = [one for one in candidates if _broadcasts(one.y.shape, shape)]
-    if not fitting:
-        return None
-    finest = min(one.coarsest for one in fitting)
-    chosen = [one for one in fitting if one.coarsest <= finest + SAME]
-
-    def mean(axes: list[Tensor]) -> Tensor:
-        several = torch.broadcast_tensors(*map(_compact, axes))
-        return (torch.stack(several).nanmean(0) if len(axes) > 1 else axes[0]).expand(shape)
-
-    return Places(mean([one.y for one in chosen]), mean([one.x for one in chosen]), finest)
-
-
-def _broadcasts(shape: Any, onto: Any) -> bool:
-    if onto is None or len(shape) > len(onto):
-        return False
-    return all(a in (1, b) for a, b in zip(reversed(shape), reversed(onto)))
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    values = [value] if isinstance(value, int) else list(value)
-    return values[0], values[-1]
-
-
-def _convolution_windows(
-    weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool
-) -> list[tuple[float, float]]:
-    found = []
-    for kernel, step, pad, spread in zip(
-        weight.shape[2:], *map(_pair, (stride, padding, dilation)), strict=True
-    ):
-        middle = spread * (kernel - 1) / 2 - pad
-        found.append((-middle / step, 1.0 / step) if transposed else (middle, float(step)))
-    return found
-
-
-def _pooling_windows(
-    kernel: Any, stride: Any = (), padding: Any = 0, *further: Any
-) -> list[tuple[float, float]]:
-    return [
-        ((size - 1) / 2 - pad, float(step))
-        for size, step, pad in zip(*map(_pair, (kernel, stride or kernel, padding)), strict=True)
-    ]
-
-
-def _resize_windows(name: str, before: Any, after: Any, args: Any) -> list[tuple[float, float]]:
-    aligned = "linear" in name or "cubic" in name
-    found = []
-    for old, new in zip(before[2:], after[2:], strict=True):
-        scale = old / new
-        if aligned and args[2] and new > 1:  # align_corners
-            found.append((0.0, (old - 1) / (new - 1)))
-        elif "nearest" in name and "exact" not in name:  # reads floor(i * scale)
-            found.append((min(scale - 1.0, 0.0) / 2, scale))
-        else:
-            found.append((scale / 2 - 0.5, scale))
-    return found

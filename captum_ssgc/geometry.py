@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from captum_ssgc._resampling import resampled, taps
 
 
 @dataclass(frozen=True)
@@ -127,24 +128,25 @@ class ImageGeometry:
         cells = self.cells(size) if cells is None else cells
         if cells.size != size:
             raise ValueError(f"cells: expected those of a grid {size}, got {cells.size}.")
+        values = maps if maps.dtype == torch.float64 else maps.float()
         rows, columns = (
-            _taps(
+            taps(
                 mode,
                 cells.size[axis],
                 self.image_size[axis],
                 (self.offset[axis] + 0.5 * self.scale[axis] - cells.origin[axis])
                 / cells.stride[axis],
                 self.scale[axis] / cells.stride[axis],
+                values.dtype,
                 maps.device,
             )
             for axis in (0, 1)
         )
-        values = maps if maps.dtype == torch.float64 else maps.float()
         found = values.new_empty(*maps.shape[:2], *self.image_size)
         for place in product(
             *map(range, maps.shape[:2])
         ):  # one by one: memory is what takes the time
-            found[place] = _resampled(_resampled(values[place], 1, columns), 0, rows)
+            found[place] = resampled(resampled(values[place], 1, columns), 0, rows)
         return found.to(maps.dtype) if maps.is_floating_point() else found
 
     def cells(self, grid: tuple[int, int]) -> CellGrid:
@@ -266,59 +268,3 @@ def _inside(low: Tensor, high: Tensor, count: int) -> Tensor:
     inside = (index >= low[:, None]) & (index <= high[:, None])
     middle = ((low + high) / 2 + 0.5).floor().clamp(0, count - 1).long()
     return inside | (index[None] == middle[:, None])
-
-
-@lru_cache(maxsize=64)
-def _taps(
-    mode: str, count: int, places: int, start: float, step: float, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Which cells are read, and with which weights, at the indices ``start + i * step``.
-
-    Args:
-        mode: of interpolation.
-        count: cells of the axis; beyond them the outermost cell is read.
-        places: how many indices.
-        start: the first one; a whole number is the centre of a cell.
-        step: from one to the next.
-        device: of the result.
-
-    Returns:
-        Cells (int64) and weights (float64), ``(T, places)`` each, for ``T`` taps.
-    """
-    with torch.inference_mode(False):  # what is remembered must serve later gradients, too
-        at = start + step * torch.arange(places, dtype=torch.float64, device=device)
-        if mode == "nearest":
-            first, weights = (at + 0.5).floor(), torch.ones_like(at)[None]
-        elif mode == "bilinear":
-            first = at.floor()
-            weights = torch.stack([1.0 - (at - first), at - first])
-        else:
-            first = at.floor() - 1.0
-            away = [(at - first - tap).abs() for tap in range(4)]
-            weights = torch.stack([_far(away[0]), _near(away[1]), _near(away[2]), _far(away[3])])
-        taps = torch.arange(len(weights), dtype=torch.float64, device=device)
-        cells = (first + taps[:, None]).clamp(0, count - 1).long()
-        return cells, weights
-
-
-def _near(distance: Tensor) -> Tensor:
-    """Keys' cubic kernel with a = -0.75, as PyTorch's, at distances up to 1."""
-    return (1.25 * distance - 2.25) * distance * distance + 1.0
-
-
-def _far(distance: Tensor) -> Tensor:
-    """The same from 1 to 2."""
-    return ((-0.75 * distance + 3.75) * distance - 6.0) * distance + 3.0
-
-
-def _resampled(values: Tensor, dim: int, taps: tuple[Tensor, Tensor]) -> Tensor:
-    """Weighted sums of the entries of one axis of ``(h, w)``; no matrix product.
-
-    Products could be rounded to fewer digits by settings of the caller's.
-    """
-    cells, weights = taps
-    weights = weights.to(values.dtype).unsqueeze(2 - dim)
-    result = values.index_select(dim, cells[0]).mul_(weights[0])
-    for cell, weight in zip(cells[1:], weights[1:], strict=True):
-        result.addcmul_(values.index_select(dim, cell), weight)
-    return result
