@@ -48,7 +48,7 @@ _traced: WeakKeyDictionary[nn.Module, list[Line] | None] = WeakKeyDictionary()
 
 def traced_lines(
     layer: nn.Module,
-    others: Iterable[nn.Module],
+    others: Callable[[], Iterable[nn.Module]],
     run: Callable[[], Any],
     canvas_size: tuple[int, int],
     reshape_of: Callable[[nn.Module], Callable[[Tensor], Tensor] | None],
@@ -57,7 +57,7 @@ def traced_lines(
 
     Args:
         layer: the module.
-        others: modules that will be asked for, too.
+        others: gives modules that will be asked for, too.
         run: one forward of the network, made at most once.
         canvas_size: ``(H, W)`` of the network's input in that forward, in pixels.
         reshape_of: what brings a layer's output to ``(N, C, h, w)``, where something has to.
@@ -66,7 +66,7 @@ def traced_lines(
         For ``(y, x)``; ``None`` where it cannot be followed, through code of a kind not known here.
     """
     if layer not in _traced:
-        wanted = {layer, *others} - set(_traced)
+        wanted = {layer, *others()} - set(_traced)
         trace = _Trace(canvas_size)
         found: dict[nn.Module, list[Line] | None] = {}
 

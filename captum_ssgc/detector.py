@@ -171,12 +171,16 @@ class Detector(ABC):
             where its windows do not cover the canvas.
         """
         geometry = self.geometry(image_size)
-        parameter = next(self.model.parameters(), None)
-        device = None if parameter is None else parameter.device
+
+        def run() -> None:
+            parameter = next(self.model.parameters(), None)
+            device = "cpu" if parameter is None else parameter.device
+            self.run(torch.zeros(1, 3, *image_size, device=device))
+
         lines = traced_lines(
             layer,
-            self.target_layers().values(),
-            lambda: self.run(torch.zeros(1, 3, *image_size, device=device)),
+            lambda: self.target_layers().values(),
+            run,
             geometry.canvas_size,
             lambda module: self.reshape_transform_for(module, image_size),
         )

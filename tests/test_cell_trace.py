@@ -99,7 +99,7 @@ class Merged(nn.Module):
 def lines_of(network: nn.Module, size: tuple[int, int] = SIZE):
     network.eval()
     return traced_lines(
-        network, [], lambda: network(torch.zeros(1, 3, *size)), size, lambda module: None
+        network, list, lambda: network(torch.zeros(1, 3, *size)), size, lambda module: None
     )
 
 
@@ -271,7 +271,7 @@ def test_is_the_same_in_every_mode(mode):
 def test_does_not_depend_on_the_precision(dtype):
     network = nn.Sequential(conv(3, 3, 2, 1), nn.GroupNorm(2, 4), conv(4, 3, 2, 1)).to(dtype)
     found = traced_lines(
-        network, [], lambda: network(torch.zeros(1, 3, 1024, 2048, dtype=dtype)), (1024, 2048),
+        network, list, lambda: network(torch.zeros(1, 3, 1024, 2048, dtype=dtype)), (1024, 2048),
         lambda module: None,
     )  # fmt: skip
     assert found == [(0.5, 4.0), (0.5, 4.0)]

@@ -105,8 +105,8 @@ class OneStageDetector(LookupDetector):
         super().__init__(
             model, label_names, classes=classes, background=True, own_names=coco_names(classes)
         )
-        if isinstance(model, SSD):  # whose default boxes lie in the middle of their cells
-            self.window_share = Detector.window_share
+        if isinstance(model, SSD):  # its default boxes lie in the middle of their cells
+            self.window_share = 0.5
         self._geometries = CanvasGeometries()
         self._given_levels = [self.module_named(layer) for layer in level_layers]
         if len(level_layers) not in (0, self._level_count()):

@@ -21,7 +21,7 @@ from torch import nn
 import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc.attr import _maps
-from captum_ssgc.attr._gradients import capturing, gradients_of
+from captum_ssgc.attr._capture import capturing
 from captum_ssgc.data import draw_scene
 from captum_ssgc.metrics import energy_pointing_game, evidence_energy, pointing_game
 
@@ -53,7 +53,9 @@ def measure(detector: ssgc.Detector, cases: Iterable[Case], groups: Groups) -> d
                 found = []
                 for k, value in enumerate(values):
                     place = int(case.detections.levels[k]) if len(layers) > 1 else 0
-                    [gradient] = gradients_of(value, [tensors[place]], {"retain_graph": True})
+                    [gradient] = torch.autograd.grad(
+                        value, tensors[place], retain_graph=True, allow_unused=True
+                    )
                     found.append((k, layers[place], tensors[place].detach(), gradient))
             for k, layer, activations, gradient in found:
                 if gradient is not None and gradient.any():
