@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc._windows import WindowGradient
 from captum_ssgc.detections import Detections
@@ -62,7 +63,12 @@ class Detector(ABC):
 
     Raises:
         ValueError: if the names do not fit the number of classes.
+
+    Attributes:
+        window_share: where cells lie, see :meth:`cell_grid`; may be set.
     """
+
+    window_share: float = 0.5
 
     def __init__(
         self,
@@ -189,12 +195,44 @@ class Detector(ABC):
     ) -> CellGrid:
         """Where the cells of a layer lie on the canvas.
 
+        A stack of convolutions looks at the middle of its windows, which is not where
+        ``(i + 0.5) * stride`` is, the place that most heads read a cell for; trained networks
+        settle in between. :attr:`window_share` says how far on the way from the latter (0) to the
+        former (1), as measured for the family, see *The method* in the documentation. The first
+        call for a layer follows one forward to find strides and windows, without computing its
+        convolutions.
+
         Args:
             layer: a module of :attr:`model`.
             image_size: ``(H, W)`` of the image, in pixels.
             grid_size: ``(h, w)`` of the layer's output, after :meth:`reshape_transform_for`.
+
+        Returns:
+            The grid; that of :meth:`ImageGeometry.cells` where the layer cannot be followed, or
+            where its windows do not cover the canvas.
         """
-        return self.geometry(image_size).cells(grid_size)
+        geometry = self.geometry(image_size)
+
+        def run() -> None:
+            parameter = next(self.model.parameters(), None)
+            device = "cpu" if parameter is None else parameter.device
+            self.run(torch.zeros(1, 3, *image_size, device=device))
+
+        lines = traced_lines(
+            layer,
+            lambda: self.target_layers().values(),
+            run,
+            geometry.canvas_size,
+            lambda module: self.reshape_transform_for(module, image_size),
+        )
+        sides = zip(geometry.canvas_size, grid_size, strict=True)
+        if lines is None or any(
+            abs(side - count * step) >= 1.5 * step
+            for (side, count), (_, step) in zip(sides, lines, strict=True)
+        ):
+            return geometry.cells(grid_size)
+        y, x = (step / 2 + self.window_share * (start - step / 2) for start, step in lines)
+        return CellGrid(grid_size, (lines[0][1], lines[1][1]), (y, x))
 
     def module_named(self, layer: nn.Module | str) -> nn.Module:
         """The module of :attr:`model` that has this name; a module is given back as it is.

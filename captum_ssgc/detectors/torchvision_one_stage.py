@@ -89,6 +89,7 @@ class OneStageDetector(GridHeadDetector):
     """
 
     vendor = "torchvision"
+    window_share = 0.75
 
     def __init__(
         self,
@@ -106,6 +107,8 @@ class OneStageDetector(GridHeadDetector):
         super().__init__(
             model, label_names, classes=classes, background=True, own_names=coco_names(classes)
         )
+        if isinstance(model, SSD):  # its default boxes lie in the middle of their cells
+            self.window_share = 0.5
         self._geometries = CanvasGeometries()
         self._given_levels = [self.module_named(layer) for layer in level_layers]
         if len(level_layers) not in (0, self._level_count()):

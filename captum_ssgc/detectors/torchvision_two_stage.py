@@ -75,6 +75,7 @@ class TwoStageDetector(LookupDetector):
     """
 
     vendor = "torchvision"
+    window_share = 0.75
 
     def __init__(
         self,

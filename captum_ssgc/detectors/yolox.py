@@ -96,7 +96,7 @@ def yolox(
         raise ValueError(f"{path}: expected one output (YOLOX layout), got several.")
     decoder(output)
     layers = list(level_layers) if level_layers is not None else _level_layers(network, size)
-    return CandidateDetector(
+    detector = CandidateDetector(
         network,
         decoder,
         preprocess=Letterbox(size, bgr=True, value_range=255.0),
@@ -105,6 +105,8 @@ def yolox(
         level_layers=layers,
         label_names=label_names,
     )
+    detector.window_share = 0.0  # measured, see "The method" in the documentation
+    return detector
 
 
 class _Shapes(fx.Interpreter):
