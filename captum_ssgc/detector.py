@@ -37,6 +37,9 @@ class Detector(ABC):
         self.model = model
         self.label_names = None if label_names is None else tuple(label_names)
 
+    # False where no gradient passes: only methods that run the detector can explain it.
+    differentiable = True
+
     @abstractmethod
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> Any:
         """One call of the vendor's forward.
