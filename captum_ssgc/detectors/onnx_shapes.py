@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,10 +21,7 @@ def _reshape(x: Tensor, shape: Axes = None, *, allowzero: int = 0) -> Tensor:
 
 
 def _flatten(x: Tensor, *, axis: int = 1) -> Tensor:
-    rows = 1
-    for size in x.shape[: axis % (x.dim() + 1) if axis < 0 else axis]:
-        rows *= size
-    return x.reshape(rows, -1)
+    return x.reshape(math.prod(x.shape[:axis]), -1)
 
 
 def _transpose(x: Tensor, *, perm: Sequence[int] | None = None) -> Tensor:
@@ -50,7 +48,9 @@ def _split(
 ) -> tuple[Tensor, ...]:
     if split is not None:
         return x.split(integers(split), axis)
-    return x.split(-(-x.shape[axis] // (num_outputs or outputs)), axis)
+    size, count = x.shape[axis], num_outputs or outputs
+    each = -(-size // count)
+    return x.split([max(min(each, size - place * each), 0) for place in range(count)], axis)
 
 
 def _slice(x: Tensor, starts: Axes, ends: Axes, axes: Axes = None, steps: Axes = None) -> Tensor:
@@ -194,9 +194,8 @@ def _non_zero(x: Tensor) -> Tensor:
 
 def _one_hot(indices: Tensor, depth: Tensor, values: Tensor, *, axis: int = -1) -> Tensor:
     count = int(depth)
-    hot = F.one_hot(indices.long() % count, count).to(values.dtype)
-    hot = values[0] + hot * (values[1] - values[0])
-    return hot.movedim(-1, axis)
+    hot = _positive(indices, count)[..., None] == torch.arange(count, device=indices.device)
+    return torch.where(hot, values[1], values[0]).movedim(-1, axis)
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {
