@@ -161,7 +161,7 @@ class CandidateDetector(Detector):
         _check_scores(raw.candidates.class_scores)
         found = []
         for image, scores in enumerate(raw.candidates.class_scores):
-            boxes = self._boxes(raw, image)
+            boxes = raw.geometry.boxes_to_image(raw.candidates.boxes[image])
             if self.multi_label:
                 rows, labels = torch.where(scores >= self.score_threshold)
             else:
@@ -170,6 +170,7 @@ class CandidateDetector(Detector):
             kept = batched_nms(
                 boxes[rows].float(), scores[rows, labels].float(), labels, self.iou_threshold
             )[: self.max_detections]
+            boxes = self._boxes(raw, image)  # clipped after suppression, as YOLO's tools do
             found.append(self._detections(raw, image, boxes, rows[kept], labels[kept]))
         return found
 

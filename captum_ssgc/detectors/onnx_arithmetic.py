@@ -144,9 +144,11 @@ def _arg(best: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _top_k(
     x: Tensor, k: Tensor | int, *, axis: int = -1, largest: int = 1, sorted: int = 1
 ) -> tuple[Tensor, Tensor]:
-    values, places = x.sort(dim=axis, descending=bool(largest), stable=True)
-    count = int(k)
-    return values.narrow(axis, 0, count), places.narrow(axis, 0, count)
+    # Ranks first, as ONNX takes the earlier one of equals, which torch.topk does not promise.
+    order = x.detach().sort(dim=axis, descending=bool(largest), stable=True).indices
+    ranks = order.argsort(axis).float()
+    places = torch.topk(ranks, int(k), axis, largest=False).indices
+    return x.gather(axis, places), places
 
 
 def _cumulative_sum(x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Tensor:

@@ -89,6 +89,10 @@ class Layout:
         """The same, with the rows of each level."""
         return replace(self, decoder=replace(self.decoder, level_sizes=tuple(sizes)))
 
+    def without(self, background: str | None) -> Layout:
+        """The same, where the first or last class is none."""
+        return replace(self, decoder=replace(self.decoder, background=background))
+
 
 YOLO_CANVAS: Mapping[str, Any] = {"centred": True, "nearest": True}
 YOLOX_CANVAS: Mapping[str, Any] = {"bgr": True, "value_range": 255.0}

@@ -30,7 +30,7 @@ from captum_ssgc.detectors.onnx_layouts import (
 )
 from captum_ssgc.detectors.onnx_levels import Levels, levels_of_rows
 from captum_ssgc.detectors.onnx_proof import TOLERANCE, largest_difference, sample_picture
-from captum_ssgc.detectors.onnx_reports import ReportReader, candidates_hold
+from captum_ssgc.detectors.onnx_reports import ReportReader, background_of, candidates_hold
 
 _log = logging.getLogger(__name__)
 
@@ -208,10 +208,12 @@ class _Reading:
             if layout is None:
                 continue
             found = layout(list(pair.tensors.values()))
-            if reported is not None and not candidates_hold(
-                found.boxes[0], found.class_scores[0], reported
-            ):
-                continue
+            if reported is not None:
+                candidates = found.boxes[0], found.class_scores[0]
+                if not candidates_hold(*candidates, reported):
+                    continue
+                if layout.decoder.background is None:
+                    layout = layout.without(background_of(candidates[1], reported))
             model = cut(self.file.model, list(pair.tensors))
             module, outputs = self._converted(model)
             proved = self._proved(model, module, layout, outputs)

@@ -70,6 +70,23 @@ def _labels(name: str, one: Tensor) -> bool:
     return not one.is_floating_point() or "label" in name or "class" in name
 
 
+def background_of(scores: Tensor, reported: Report) -> str | None:
+    """The first or last class, where it is never reported although it scores like those that are.
+
+    Args:
+        scores: ``(R, C)`` of the candidates.
+        reported: what the file makes of them.
+    """
+    _, best, labels = reported
+    if scores.shape[-1] < 2 or not len(labels):
+        return None
+    lowest = best.median()
+    for column, name in ((0, "first"), (scores.shape[-1] - 1, "last")):
+        if float(scores[:, column].max()) >= float(lowest) and not bool((labels == column).any()):
+            return name
+    return None
+
+
 def candidates_hold(
     boxes: Tensor, scores: Tensor, reported: Report, tolerance: float = 1e-3
 ) -> bool:
