@@ -163,7 +163,10 @@ class Runtime:
         }
 
     def __call__(self, canvas: Tensor) -> dict[str, Tensor]:
-        """Outputs by name for one canvas ``(1, 3, H, W)``; half precision becomes single."""
+        """Outputs by name for one canvas ``(1, 3, H, W)``; half precision becomes single.
+
+        A fixed batch is filled with the same image, and the first one's outputs are returned.
+        """
         count = self.image.batch or 1
         given = canvas.detach().cpu().repeat(count, 1, 1, 1)
         if self.image.channels_last:
@@ -178,8 +181,11 @@ class Runtime:
         feeds = {self.image.name: given.contiguous().numpy(), **self.fixed}
         names = [entry.name for entry in self.session.get_outputs()]
         found = self.session.run(names, feeds)
+        first = slice(1) if count > 1 else slice(None)
         return {
-            name: torch.as_tensor(array.astype("float32") if array.dtype == "float16" else array)
+            name: torch.as_tensor(array.astype("float32") if array.dtype == "float16" else array)[
+                first
+            ]
             for name, array in zip(names, found, strict=True)
         }
 

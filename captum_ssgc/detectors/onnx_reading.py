@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
@@ -203,14 +203,15 @@ class _Reading:
         _, ends = self._converted(cut(self.file.model, selection.ends))
         canvas = self.canvas()
         reported = ReportReader(self.size)(Runtime(self.file, self.size)(canvas))
-        for pair in _pairs(ends):
+        pairs = _pairs(ends)
+        for pair, labels in [(one, labels) for labels in (True, False) for one in pairs]:
             layout = layout_of(pair, "boxes-scores")
             if layout is None:
                 continue
             found = layout(list(pair.tensors.values()))
             if reported is not None:
                 candidates = found.boxes[0], found.class_scores[0]
-                if not candidates_hold(*candidates, reported):
+                if not candidates_hold(*candidates, reported, labels):
                     continue
                 if layout.decoder.background is None:
                     layout = layout.without(background_of(candidates[1], reported))
@@ -227,7 +228,8 @@ class _Reading:
         options: dict[str, Any] = {"value_range": 255.0} if self.file.image.integer else {}
         if layout is not None:
             options = self.canvas_options(layout)
-        return Letterbox(self.size, **options)(sample_picture(self.size))[0]
+        canvas, _ = Letterbox(self.size, **options)(sample_picture(self.size))
+        return canvas.round() if self.file.image.integer else canvas
 
     def _converted(self, model: onnx.ModelProto) -> tuple[torch.nn.Module, Outputs]:
         module = network_of(self.file, model, self.file.fixed_inputs(self.size))
@@ -266,21 +268,26 @@ def _run(module: torch.nn.Module, canvas: Tensor) -> list[Tensor]:
 
 
 def _pairs(ends: Outputs) -> list[Outputs]:
-    """Pairs of values before a selection that may be boxes and scores, the last ones first."""
+    """Pairs of values before a selection that may be boxes and scores.
+
+    Those with the most classes come first, and among these those that are made last.
+    """
     named = [
-        (name, one) for name, one in ends.tensors.items() if one.is_floating_point() and one.numel()
+        (name, one)
+        for name, one in ends.tensors.items()
+        if one.is_floating_point() and one.numel() and one.dim() in (2, 3)
     ]
-    boxes = [(name, one) for name, one in named if one.dim() in (2, 3) and one.shape[-1] == 4]
-    return [
-        Outputs({name: box, other: score}, ends.size, ends.class_count, ends.boxes, ends.scores)
-        for name, box in boxes
-        for other, score in named
-        if other != name
-        and score.dim() == box.dim()
-        and box.shape[-2] in score.shape[-2:]
-        and float(score.min()) >= 0.0
-        and float(score.max()) <= 1.0 + 1e-4
-    ]
+    found = []
+    for box, boxes in named:
+        rows = boxes.shape[-2]
+        for score, scores in named:
+            share = float(scores.min()) >= 0.0 and float(scores.max()) <= 1.0 + 1e-4
+            same = scores.dim() == boxes.dim() and rows in scores.shape[-2:]
+            if boxes.shape[-1] == 4 and score != box and same and share:
+                pair = replace(ends, tensors={box: boxes, score: scores})
+                found.append((scores.numel() // rows, pair))
+    found.sort(key=lambda entry: (entry[0] != ends.class_count, -entry[0]))
+    return [pair for _, pair in found]
 
 
 def _black_box(

@@ -88,19 +88,24 @@ def background_of(scores: Tensor, reported: Report) -> str | None:
 
 
 def candidates_hold(
-    boxes: Tensor, scores: Tensor, reported: Report, tolerance: float = 1e-3
+    boxes: Tensor, scores: Tensor, reported: Report, labels: bool, tolerance: float = 1e-3
 ) -> bool:
     """Whether every reported detection is one of the candidates.
 
     Args:
         boxes: ``(R, 4)`` xyxy on the canvas.
         scores: ``(R, C)``.
-        reported: boxes, scores and labels; labels are not compared, as files number them freely.
+        reported: boxes, scores and labels.
+        labels: whether the score has to stand in the column of the label; files may number their
+            labels in another way.
         tolerance: of scores; of boxes as a share of their largest coordinate.
     """
-    size = max(float(boxes.abs().max()), 1.0) if boxes.numel() else 1.0
-    for box, score in zip(*reported[:2], strict=True):
+    size = max(float(boxes.abs().max()), 1.0)
+    for box, score, label in zip(*reported, strict=True):
+        if labels and not 0 <= int(label) < scores.shape[1]:
+            return False
+        columns = scores[:, int(label), None] if labels else scores
         same = ((boxes - box).abs().amax(-1) <= tolerance * size)[:, None]
-        if not bool((same & ((scores - score).abs() <= tolerance)).any()):
+        if not bool((same & ((columns - score).abs() <= tolerance)).any()):
             return False
     return True
