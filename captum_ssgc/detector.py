@@ -37,8 +37,8 @@ class Detector(ABC):
         self.model = model
         self.label_names = None if label_names is None else tuple(label_names)
 
-    # False where no gradient passes: only methods that run the detector can explain it.
-    differentiable = True
+    #: Why no gradient passes through this detector; ``None`` where it does.
+    why_black_box: str | None = None
 
     @abstractmethod
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> Any:
@@ -205,6 +205,14 @@ class Detector(ABC):
             torch.cat([row, row.new_full((width - row.numel(),), float("nan"))]) for row in rows
         ]
         return torch.stack(padded)
+
+    def check_differentiable(self) -> None:
+        """Raise ``ValueError`` if methods made of gradients cannot explain this detector."""
+        if self.why_black_box is not None:
+            raise ValueError(
+                f"{self.why_black_box}: methods made of gradients cannot explain this detector. "
+                "What is left: method='d-rise', and all metrics that only run it."
+            )
 
     def check_ready(self) -> None:
         """Raise ``ValueError`` if the model is in training mode."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from captum_ssgc.detectors.letterbox import Letterbox as Letterbox
     from captum_ssgc.detectors.onnx import load_onnx as load_onnx
     from captum_ssgc.detectors.onnx_reading import onnx_detector as onnx_detector
+    from captum_ssgc.detectors.torchscript import torchscript_detector as torchscript_detector
     from captum_ssgc.detectors.torchvision_one_stage import OneStageDetector as OneStageDetector
     from captum_ssgc.detectors.torchvision_two_stage import TwoStageDetector as TwoStageDetector
     from captum_ssgc.detectors.transformers_queries import (
@@ -36,6 +37,7 @@ _HOMES = {
     "YoloDetector": "ultralytics_yolo",
     "load_onnx": "onnx",
     "onnx_detector": "onnx_reading",
+    "torchscript_detector": "torchscript",
     "yolox": "yolox",
 }
 

@@ -19,6 +19,7 @@ from captum_ssgc.detectors._rows import MOST_CANDIDATES
 from captum_ssgc.geometry import ImageGeometry
 
 SAME_OBJECT = 0.5
+MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,17 @@ class BlackBoxDetector(Detector):
             :class:`captum_ssgc.detectors.Letterbox`, where the function is given a canvas.
         batch_size: the most images in one call; ``None`` for as many as there are.
         score_threshold: reports below it are left out of ``detect``.
-        class_count: how many labels there are at most, for D-RISE's similarity of classes.
+        class_count: how many labels there are at most; ``None``: as many as names, else 1000.
         label_names: class names, indexed by label.
-        why: why only reports are known, for error messages.
+        why: why no gradient passes, for error messages.
 
     Raises:
         TypeError: if ``function`` cannot be called.
         ValueError: for another value of ``takes``.
+
+    Notes:
+        Of a report with one score, ``class_scores`` holds that score, zeros, and in a column more
+        what is left to 1, so that the cosine of D-RISE and s2 sees a score that falls.
 
     Example:
         >>> import numpy as np, torch, captum_ssgc as ssgc
@@ -63,8 +68,6 @@ class BlackBoxDetector(Detector):
         tensor([1.])
     """
 
-    differentiable = False
-
     def __init__(
         self,
         function: Callable[[Any], Any],
@@ -73,9 +76,9 @@ class BlackBoxDetector(Detector):
         preprocess: Callable[[Tensor], tuple[Tensor, ImageGeometry]] | None = None,
         batch_size: int | None = None,
         score_threshold: float = 0.05,
-        class_count: int = 1000,
+        class_count: int | None = None,
         label_names: Sequence[str] | None = None,
-        why: str = "it is a black box",
+        why: str = "only the reports of this detector are known",
     ) -> None:
         if not callable(function):
             raise TypeError(f"function: expected a callable, got {type(function).__name__}.")
@@ -84,8 +87,8 @@ class BlackBoxDetector(Detector):
         super().__init__(nn.Module().eval(), label_names)
         self.function, self.takes, self.preprocess = function, takes, preprocess
         self.batch_size, self.score_threshold = batch_size, score_threshold
-        self.class_count = max(class_count, len(label_names or ()))
-        self.why = why
+        self.class_count = class_count or len(label_names or ()) or MOST_CLASSES
+        self.why_black_box = why
 
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> BlackBoxOutput:
         with torch.no_grad():
@@ -138,12 +141,6 @@ class BlackBoxDetector(Detector):
     def target_layers(self) -> dict[str, nn.Module]:
         return {}
 
-    def module_named(self, layer: nn.Module | str) -> nn.Module:
-        raise ValueError(
-            f"layer: this detector has none, as {self.why}; methods made of gradients cannot "
-            "explain it. What is left: method='d-rise'."
-        )
-
     def _reports(self, canvas: Tensor) -> list[Any]:
         if self.takes == "array":
             pixels = (canvas.clamp(0.0, 1.0) * 255.0).round().byte().permute(0, 2, 3, 1)
@@ -180,7 +177,8 @@ class BlackBoxDetector(Detector):
         if scores.dim() == 2:
             class_scores, scores = scores, scores.gather(1, labels[:, None])[:, 0]
         else:
-            class_scores = F.one_hot(labels, classes) * scores[:, None]
+            own = F.one_hot(labels, classes) * scores[:, None]
+            class_scores = torch.cat([own, 1.0 - scores[:, None]], 1)
         boxes = clip_boxes_to_image(geometry.boxes_to_image(boxes), geometry.image_size)
         return Detections(
             boxes=boxes,

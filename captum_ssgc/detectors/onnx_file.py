@@ -189,6 +189,11 @@ class Runtime:
             for name, array in zip(names, found, strict=True)
         }
 
+    def batch(self, canvas: Tensor) -> list[Tensor]:
+        """Outputs in the file's order for any number of images, one after the other."""
+        found = [list(self(one[None]).values()) for one in canvas]
+        return [torch.cat(parts).to(canvas.device) for parts in zip(*found, strict=True)]
+
 
 def first_line(error: Exception) -> str:
     """What an error says, short."""

@@ -204,7 +204,7 @@ def _heads(outputs: Outputs) -> Layout | None:
         return None
     decoder = BoxDecoder(kind, outputs.scores_of(classes), outputs.size, cells=cells)
     if kind == "grid" and not _raw_offsets(boxes, cells):
-        decoder = replace(decoder, boxes="cxcywh", normalised=_within_one(boxes))
+        decoder = replace(decoder, boxes=_box_format(boxes, outputs), normalised=_within_one(boxes))
     canvas = YOLOX_CANVAS if kind == "grid" else YOLO_CANVAS
     return Layout("heads", f"raw maps of heads, boxes as {kind}", take, decoder, canvas)
 
