@@ -19,6 +19,7 @@ _PYRAMIDS = (
 )  # fmt: skip
 _DFL_BINS = 16
 _DECODED = 0.9
+_MANY_ROWS = 50
 Parts = tuple[Tensor, Tensor, Tensor | None]
 
 
@@ -32,6 +33,8 @@ class Outputs:
         class_count: as the metadata or the user say; ``None`` where nobody does.
         boxes: what the user says about boxes, ``None`` for nothing.
         scores: what the user says about scores.
+        attends_to_points: the graph chooses tokens or samples maps, as the kin of Deformable DETR
+            do, which are trained with a sigmoid.
     """
 
     tensors: Mapping[str, Tensor]
@@ -39,6 +42,7 @@ class Outputs:
     class_count: int | None = None
     boxes: str | None = None
     scores: str | None = None
+    attends_to_points: bool = False
 
     def described(self) -> str:
         """Names with shapes."""
@@ -166,9 +170,10 @@ def _pair_layout(outputs: Outputs, box: int, score: int) -> Layout:
         return _three_axes(given[box]), scores.mT if transposed else scores, None
 
     boxes, classes, _ = take(list(outputs.tensors.values()))
-    decoder = _decoder(outputs, boxes, classes, competing=True)
+    logits = "logits" in list(outputs.tensors)[score].lower()
+    decoder = _decoder(outputs, boxes, classes, last=logits)
     title = "boxes and scores as two outputs"
-    queries = "logits" in list(outputs.tensors)[score].lower() or decoder.background == "last"
+    queries = logits or decoder.background == "last"
     iou = 1.0 if queries else 0.5
     return Layout("boxes-scores", title, take, decoder, STRETCHED, iou, multi_label=True)
 
@@ -231,7 +236,7 @@ def layout_of(outputs: Outputs, name: str | None = None) -> Layout | None:
 
 
 def _decoder(
-    outputs: Outputs, boxes: Tensor, classes: Tensor, competing: bool = False
+    outputs: Outputs, boxes: Tensor, classes: Tensor, last: bool | None = None
 ) -> BoxDecoder:
     """What the user says, else what the numbers say.
 
@@ -239,32 +244,35 @@ def _decoder(
         outputs: of the test picture.
         boxes: ``(N, R, 4)``.
         classes: ``(N, R, C)``.
-        competing: whether a column of the classes may be the background.
+        last: whether a background stands in the last column, where classes compete, whatever the
+            numbers say; ``None`` for a layout without background.
     """
     kind = outputs.boxes or _box_format(boxes, outputs)
     scores, background = outputs.scores_of(classes), None
-    if competing:
-        background = _background(classes, scores)
-        scores = "softmax" if background and scores == "sigmoid" and not outputs.scores else scores
+    if last is not None and classes.shape[-1] > 1:
+        scores, background = _competition(outputs, classes, scores, last)
     return BoxDecoder(kind, scores, outputs.size, _within_one(boxes), background)
 
 
-def _background(classes: Tensor, scores: str) -> str | None:
-    """The first or last column, where it wins nearly everywhere and the columns compete."""
-    if classes.shape[-1] < 2:
-        return None
-    competing = scores == "softmax"
-    if scores == "none":
-        competing = bool(((classes.sum(-1) - 1).abs() < 1e-3).all())
+def _competition(
+    outputs: Outputs, classes: Tensor, scores: str, last: bool
+) -> tuple[str, str | None]:
+    """What is still to be done to scores, and the column of the background.
+
+    Classes compete where a softmax is asked for, or was applied. Many logits are taken for those
+    of a softmax where their first or last class is above zero nearly everywhere: what a sigmoid
+    was trained for is below.
+    """
     best = classes.argmax(-1)
-    first, last = (best == 0).float().mean(), (best == classes.shape[-1] - 1).float().mean()
-    if scores == "sigmoid":  # trained sigmoids are negative nearly everywhere
-        competing = bool((classes.amax(-1) > 0).float().mean() > _DECODED)
-        if not competing or max(float(first), float(last)) < _DECODED:
-            return None
-    if not competing:
-        return None
-    return "last" if last > first else "first"
+    wins = [float((best == column).float().mean()) for column in (0, classes.shape[-1] - 1)]
+    open_question = scores == "sigmoid" and outputs.scores is None and not outputs.attends_to_points
+    if open_question and max(wins) > _DECODED and classes.shape[1] >= _MANY_ROWS:
+        positive = float((classes.amax(-1) > 0).float().mean())
+        scores = "softmax" if positive > _DECODED else scores
+    applied = scores == "none" and bool(((classes.sum(-1) - 1).abs() < 1e-3).all())
+    if scores != "softmax" and not applied:
+        return scores, None
+    return scores, "last" if last or wins[1] > max(wins[0], 0.5) else "first"
 
 
 def _table(outputs: Outputs) -> tuple[int, Tensor | None, bool]:

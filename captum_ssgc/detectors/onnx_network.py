@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.detectors.onnx import FixedBatch, network_of
-from captum_ssgc.detectors.onnx_cut import Selection, cut
+from captum_ssgc.detectors.onnx_cut import Selection, cut, selection_of
 from captum_ssgc.detectors.onnx_file import OnnxFile, Runtime
 from captum_ssgc.detectors.onnx_layouts import (
     LAYOUTS,
@@ -150,7 +150,10 @@ class Reading:
         if count is None and self.class_count is not None:
             fits = any(self.class_count + more in sides for more in (0, 1, 4, 5))
             count = self.class_count if fits else None
-        return Outputs(tensors, self.size, count, self.boxes, self.scores)
+        kinds = {node.op_type for node in self.file.model.graph.node}
+        deformable = selection_of(self.file.model) is None and "TopK" in kinds
+        deformable = deformable or "GridSample" in kinds
+        return Outputs(tensors, self.size, count, self.boxes, self.scores, deformable)
 
     def _proved(
         self, model: onnx.ModelProto, module: torch.nn.Module, layout: Layout, outputs: Outputs

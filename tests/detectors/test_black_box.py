@@ -102,7 +102,7 @@ def test_drise_and_curves_need_no_more():
     inside = entry.heat_map[4:12, 6:18].mean()
     assert inside > 1.05 * entry.heat_map.mean()
     curves = deletion(detector, IMAGE, detector.detect(IMAGE)[0], entry.heat_map[None])
-    assert 0.0 < float(curves.area()) < 0.75
+    assert 0.0 < float(curves.area[0]) < 0.75
 
 
 def test_gradient_methods_are_refused_with_what_is_left():
