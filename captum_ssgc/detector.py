@@ -101,6 +101,9 @@ class Detector(ABC):
             names = fit_label_names(self._unfitted_names, classes, background=self._background)
             self.label_names, self._unfitted_names = names, None
 
+    #: Why no gradient passes through this detector; ``None`` where it does.
+    why_black_box: str | None = None
+
     @abstractmethod
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> Any:
         """One call of the vendor's forward.
@@ -333,6 +336,14 @@ class Detector(ABC):
             torch.cat([row, row.new_full((width - row.numel(),), float("nan"))]) for row in rows
         ]
         return torch.stack(padded)
+
+    def check_differentiable(self) -> None:
+        """Raise ``ValueError`` if methods made of gradients cannot explain this detector."""
+        if self.why_black_box is not None:
+            raise ValueError(
+                f"{self.why_black_box}: methods made of gradients cannot explain this detector. "
+                "What is left: method='d-rise', and all metrics that only run it."
+            )
 
     def check_ready(self) -> None:
         """Raise ``ValueError`` if the model, or any part of it, is in training mode."""
