@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +15,12 @@ from typing import TextIO, TypeVar
 from tqdm import tqdm
 
 DONE, NOTHING_DETECTED, FAILED = 0, 1, 2
+INTERRUPTED = 130
 
-# What bad input, a bad model or a full disk raise, here and in the vendors' code.
-EXPECTED_ERRORS = (ValueError, TypeError, IndexError, KeyError, OSError, RuntimeError, ImportError)
-
+# Their messages say what is wrong; those of other errors do not without their type.
+_TELLING = (ValueError, TypeError, IndexError, KeyError, OSError, RuntimeError, ImportError)
+# Categories of characters that move the cursor, hide or reorder text, or cannot be encoded.
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _LONGEST = 600
 _Item = TypeVar("_Item")
@@ -27,8 +31,19 @@ class CommandError(Exception):
 
 
 def say(text: str) -> None:
-    """Write a result to stdout, above a progress bar if there is one."""
-    _write(text, sys.stdout)
+    """Write a result to stdout, above a progress bar if there is one.
+
+    Raises:
+        OSError: if stdout is closed or full.
+    """
+    if sys.stdout is None:
+        raise OSError("standard output is closed.")
+    try:
+        _write(text, sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(f"standard output cannot be written: {error.strerror}.") from error
 
 
 def complain(
@@ -39,21 +54,45 @@ def complain(
     with_traceback: bool = False,
 ) -> None:
     """Write one line about a problem to stderr; before it the traceback, if asked for."""
+    lines = []
     if with_traceback and isinstance(problem, BaseException):
-        _write("".join(traceback.format_exception(problem)).rstrip(), sys.stderr)
+        lines.append("".join(traceback.format_exception(problem)).rstrip())
     text = one_line(problem)
     if about and about not in text:
         text = f"{about}: {text}"
-    _write(f"captum-ssgc: {kind}: {text}" if kind else f"captum-ssgc: {text}", sys.stderr)
+    lines.append(f"captum-ssgc: {kind}: {text}" if kind else f"captum-ssgc: {text}")
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):  # nobody is left who could be told
+            _write("\n".join(lines), sys.stderr)
 
 
 def one_line(problem: str | BaseException) -> str:
-    """The message on one line; the error's type where it has no message."""
-    text = problem if isinstance(problem, str) else str(problem) or type(problem).__name__
-    if isinstance(problem, KeyError):
-        text = f"unknown name {text}"
+    """The message on one line; the error's type where the message alone does not tell."""
+    if isinstance(problem, str):
+        text = problem
+    else:
+        text, name = str(problem), type(problem).__name__
+        if isinstance(problem, MemoryError):
+            text = "out of memory; try a smaller image or --batch-size"
+        elif isinstance(problem, KeyError):
+            text = f"unknown name {text}"
+        elif not isinstance(problem, (CommandError, *_TELLING)) or not text:
+            text = f"{name}: {text}" if text else name
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def printable(text: str) -> str:
+    """``text`` with all that a terminal would obey, rather than show, as escapes such as ``\\x1b``.
+
+    Names of files and classes may hold anything.
+    """
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in _UNSEEN
+        else character
+        for character in text
+    )
 
 
 @contextmanager
@@ -80,7 +119,7 @@ def progress(items: Sequence[_Item], unit: str) -> Iterable[_Item]:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
     """Columns as wide as their longest entry; those named in ``right`` are aligned right."""
-    lines = [list(head), *(list(row) for row in rows)]
+    lines = [[printable(entry) for entry in row] for row in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
         "  ".join(
@@ -94,4 +133,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[st
 def _write(text: str, stream: TextIO) -> None:
     """Write above the progress bar; characters that the terminal lacks become question marks."""
     encoding = stream.encoding or "utf-8"
+    text = "\n".join(map(printable, text.split("\n")))
     tqdm.write(text.encode(encoding, "replace").decode(encoding), file=stream)
+    stream.flush()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from captum_ssgc.cli.labels import fit_labels
 from captum_ssgc.cli.messages import CommandError, complain, one_line
-from captum_ssgc.cli.models import ModelChoice
+from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.detector import Detector
 from captum_ssgc.detectors import wrap_detector
 
