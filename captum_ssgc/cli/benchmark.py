@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING, Any
 from captum_ssgc.cli.help_format import HelpFormatter
 from captum_ssgc.cli.messages import (
     DONE,
-    EXPECTED_ERRORS,
     FAILED,
+    INTERRUPTED,
     CommandError,
     complain,
-    one_line,
     say,
     table,
 )
-from captum_ssgc.cli.models import DEFAULT_MODEL, ModelChoice, check_layers, load_detector
+from captum_ssgc.cli.model_choice import DEFAULT_MODEL, ModelChoice
+from captum_ssgc.cli.models import check_layers, load_detector
 from captum_ssgc.cli.options import add_model_options
 
 if TYPE_CHECKING:
     from captum_ssgc.benchmark import BenchmarkSettings, Summary
     from captum_ssgc.benchmark.distributed import World
 
-INTERRUPTED = 130
 # What counts as reported; --score-above chooses the explained ones among it.
 _LOWEST_REPORTED = 0.05
 
@@ -74,7 +73,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure what is not measured yet, and write the report."""
-    from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark
+    from captum_ssgc.benchmark import report, run_benchmark
     from captum_ssgc.benchmark.distributed import World
 
     world = World.from_environment()
@@ -110,8 +109,6 @@ def run(args: argparse.Namespace) -> int:
                 kind="",
             )
         return INTERRUPTED
-    except (BenchmarkError, *EXPECTED_ERRORS) as error:
-        raise CommandError(one_line(error)) from error
     return DONE if result is None else _finish(result, args.output_dir)
 
 

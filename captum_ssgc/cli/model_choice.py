@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from captum_ssgc.cli.labels import read_labels
-from captum_ssgc.cli.messages import CommandError
+from captum_ssgc.cli.messages import CommandError, one_line
+from captum_ssgc.label_names import fit_label_names
 
 DEFAULT_MODEL = "fasterrcnn_resnet50_fpn"
 
@@ -19,7 +19,7 @@ class ModelChoice:
         name: ``NAME`` or ``PREFIX:NAME``.
         weights: name of torchvision's weights, ``"none"`` for random ones, or ``None``.
         checkpoint: file with a state dict, or ``None``.
-        labels: file with class names, or ``None``.
+        labels: file with class names, ``"coco"``, or ``None``.
         device: as torch names it, or ``"auto"``.
         score_threshold: no detection below it is wanted; vendors' own thresholds above it are
             lowered.
@@ -28,7 +28,7 @@ class ModelChoice:
     name: str = DEFAULT_MODEL
     weights: str | None = None
     checkpoint: Path | None = None
-    labels: Path | None = None
+    labels: str | Path | None = None
     device: str = "auto"
     score_threshold: float = 0.5
 
@@ -39,8 +39,23 @@ class ModelChoice:
         files = [rest] if self.checkpoint is None else [rest, str(self.checkpoint)]
         return ", ".join(PurePath(file).name for file in files)
 
-    def label_names(self) -> tuple[str, ...] | None:
-        return None if self.labels is None else read_labels(self.labels)
+    def label_names(
+        self, classes: int | None = None, *, background: bool = False
+    ) -> tuple[str, ...] | None:
+        """The names for a detector of so many classes, see :func:`fit_label_names`.
+
+        Raises:
+            CommandError: if they cannot be read, or do not fit.
+        """
+        if self.labels is None:
+            return None
+        try:
+            return fit_label_names(self.labels, classes, background=background)
+        except (ValueError, TypeError, OSError) as error:
+            text = one_line(error).removeprefix("label_names: ")
+            raise CommandError(
+                f"--labels {self.labels} cannot be read as class names: {text}"
+            ) from error
 
     def refuse_weights(self, why: str) -> None:
         """Raise ``CommandError`` if weights or a checkpoint were given."""

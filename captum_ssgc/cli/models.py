@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from captum_ssgc.cli.messages import CommandError, one_line, warnings_as_lines
 from captum_ssgc.cli.model_choice import ModelChoice
-from captum_ssgc.cli.vendors import VENDORS, hint
+from captum_ssgc.cli.vendors import KINDS, VENDORS, hint
 
 if TYPE_CHECKING:
     import torch
 
     from captum_ssgc.detector import Detector
+
 
 def load_detector(choice: ModelChoice) -> Detector:
     """The detector, with its weights, on its device.
@@ -20,12 +21,13 @@ def load_detector(choice: ModelChoice) -> Detector:
         CommandError: if the name, the weights, a file or the device is not what it should be.
     """
     device = _device(choice.device)
+    choice.label_names()  # so that what is wrong with them is known before weights are loaded
     prefix, colon, rest = choice.name.partition(":")
     if not colon and prefix != "demo":
         prefix, rest = "torchvision", choice.name
     if prefix not in VENDORS:
         raise CommandError(
-            f"--model {choice.name}: unknown kind {prefix!r}{hint(choice.name)}"
+            f"--model {choice.name}: unknown kind {prefix!r}; expected {KINDS}{hint(choice.name)}"
         )
     try:
         with warnings_as_lines(choice.name):

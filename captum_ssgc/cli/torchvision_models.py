@@ -12,7 +12,6 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from captum_ssgc.cli.labels import fit_labels
 from captum_ssgc.cli.messages import CommandError, complain, one_line
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.detector import Detector
@@ -59,9 +58,9 @@ def load(name: str, choice: ModelChoice) -> Detector:
             model, label_names = _empty(name), None
     else:
         model, label_names = _published(name, choice.weights or "DEFAULT")
-    given = choice.label_names()
-    if given is not None:
-        label_names = fit_labels(given, _classes(name, model.state_dict()))
+    if choice.labels is not None:
+        classes = _classes(name, model.state_dict())
+        label_names = choice.label_names(classes, background=True)
     settings: Any = model.roi_heads if hasattr(model, "roi_heads") else model
     settings.score_thresh = min(settings.score_thresh, choice.score_threshold)
     return wrap_detector(model.eval(), label_names=label_names)

@@ -6,16 +6,16 @@ To add a vendor: a function from what follows ``PREFIX:`` to a detector, and a l
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from captum_ssgc.cli.hints import close_names
 from captum_ssgc.cli.messages import CommandError, on_screen
 
 if TYPE_CHECKING:
-    from captum_ssgc.cli.models import ModelChoice
+    from captum_ssgc.cli.model_choice import ModelChoice
     from captum_ssgc.detector import Detector
 
 KINDS = "torchvision:NAME, onnx:FILE, transformers:FOLDER_OR_NAME, ultralytics:FILE or demo"
@@ -27,7 +27,9 @@ def _torchvision(name: str, choice: ModelChoice) -> Detector:
     from captum_ssgc.cli import torchvision_models
 
     if name not in torchvision_models.names():
-        raise CommandError(f"unknown model {name!r}{_hint(name)}")
+        known = ", ".join(["demo", *torchvision_models.names()])
+        advice = hint(name) or f"; expected one of {known}, or {KINDS}."
+        raise CommandError(f"unknown model {name!r}{advice}")
     return torchvision_models.load(name, choice)
 
 
@@ -63,7 +65,7 @@ def _transformers(name: str, choice: ModelChoice) -> Detector:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if not on_screen():
         transformers_logging.disable_progress_bar()
-    model = AutoModelForObjectDetection.from_pretrained(name).eval()
+    model = AutoModelForObjectDetection.from_pretrained(name, trust_remote_code=False).eval()
     return TransformersDetector(
         model,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
@@ -91,18 +93,23 @@ def _ultralytics(file: str, choice: ModelChoice) -> Detector:
     )
 
 
-def _hint(name: str) -> str:
-    """What the user may have meant."""
+def hint(name: str) -> str:
+    """What the user may have meant by ``--model NAME``, for the end of a message, or nothing."""
     from captum_ssgc.cli import torchvision_models
 
-    if name.lower().endswith(".onnx"):
-        return f"; did you mean onnx:{name.rpartition(':')[2]}?"
-    known = ["demo", *torchvision_models.names()]
-    close = difflib.get_close_matches(name.rpartition(":")[2].lower(), known, n=3, cutoff=0.5)
-    if close:
-        return f"; did you mean {' or '.join(close)}?"
-    return f"; expected one of {', '.join(known)}, or {KINDS}."
+    prefix, _, rest = name.rpartition(":")
+    file = name if len(prefix) == 1 else rest  # C:\\model.onnx
+    kind = _KIND_OF_FILE.get(PurePath(file).suffix.lower())
+    if kind is None and ("/" in file or Path(file).is_dir()):
+        kind = "transformers"
+    if kind == "ultralytics":
+        return f"; did you mean {kind}:{file}, or --checkpoint {file} for a state dict?"
+    if kind is not None:
+        return f"; did you mean {kind}:{file}?"
+    return close_names(rest, ["demo", *torchvision_models.names()])
 
+
+_KIND_OF_FILE = {".onnx": "onnx", ".pt": "ultralytics", ".pth": "ultralytics"}
 
 VENDORS: dict[str, Callable[[str, ModelChoice], Detector]] = {
     "torchvision": _torchvision,
