@@ -13,11 +13,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import captum_ssgc
 from captum_ssgc.cli.help_format import HelpFormatter
-from captum_ssgc.cli.messages import DONE, FAILED, INTERRUPTED, complain, one_line, printable
+from captum_ssgc.cli.messages import DONE, FAILED, INTERRUPTED, complain, one_line, printable, say
 
 COMMANDS = ("demo", "explain", "evaluate", "benchmark")
 
@@ -85,7 +85,13 @@ def _give_up_stdout() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and which notices that nobody hears it."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message and file is sys.stdout:
+            say(message.removesuffix("\n"))
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         text = printable(one_line(message))
