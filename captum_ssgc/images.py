@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
@@ -85,7 +85,7 @@ def _from_file(source: str | os.PathLike[str]) -> Tensor:
         raise ValueError(f"{path} cannot be read as an image: it is {what}.")
     try:
         picture = Image.open(path)
-    except (Image.UnidentifiedImageError, ImportError):  # ultralytics patches in its own plugin
+    except (UnidentifiedImageError, ImportError):  # ultralytics patches in its own plugin
         raise ValueError(f"{path} is not an image file that Pillow can read.") from None
     except Exception as error:  # each of Pillow's readers has its own
         raise ValueError(f"{path} cannot be read as an image: {error}") from None

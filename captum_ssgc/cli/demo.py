@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from captum_ssgc.cli.each_image import complain_of_nothing, explanations_of, prepare_folder
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
-from captum_ssgc.cli.messages import DONE
+from captum_ssgc.cli.messages import DONE, forwards_shown
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.cli.models import check_layers, load_detector
 from captum_ssgc.cli.options import (
@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
     name = f"scene_{args.seed}"
     drawn = scene(args.seed)
     try:
-        found = explanations_of(drawn.image, detector, args, arguments)
+        with forwards_shown(detector.model):
+            found = explanations_of(drawn.image, detector, args, arguments)
     except NoDetectionError as error:
         return complain_of_nothing(error, name, args.score_threshold)
     result = ImageResult(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from captum_ssgc.cli.messages import (
     NOTHING_DETECTED,
     CommandError,
     complain,
+    forwards_shown,
     one_line,
     printable,
     progress,
@@ -141,28 +143,40 @@ def _run(args: argparse.Namespace, handle: HandleImage) -> int:
     detector = load_detector(model_choice(args))
     check_layers(detector, arguments["layer"])
     folders = ResultFolders(args.output_dir)
+    one = partial(_one, handle, detector, args, arguments, folders)
+    if len(paths) == 1:
+        with forwards_shown(detector.model):
+            return one(paths[0])
+    return max([one(path) for path in progress(paths, "image")])
 
-    def one(path: Path) -> int:
-        if is_folder(path):
-            complain("the folder holds no image file", about=str(path))
-            return FAILED
-        try:
-            with warnings_as_lines(str(path)):
-                image = load_image(path)
-                found = explanations_of(image, detector, args, arguments)
-                options = arguments["method_options"]
-                show = handle(ExplainedImage(path, image, found, detector, args, options, folders))
-            show()
-        except NoDetectionError as error:
-            return complain_of_nothing(error, str(path), args.score_threshold)
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # one image must not stop the others
-            complain(error, about=str(path), with_traceback=args.traceback)
-            return FAILED
-        return DONE
 
+def _one(
+    handle: HandleImage,
+    detector: Detector,
+    args: argparse.Namespace,
+    arguments: Mapping[str, Any],
+    folders: ResultFolders,
+    path: Path,
+) -> int:
+    """Handle one image; whatever goes wrong with it must not stop the others."""
     from captum_ssgc.explanation import NoDetectionError
     from captum_ssgc.images import load_image
 
-    return max([one(path) for path in progress(paths, "image")])
+    if is_folder(path):
+        complain("the folder holds no image file", about=str(path))
+        return FAILED
+    try:
+        with warnings_as_lines(str(path)):
+            image = load_image(path)
+            found = explanations_of(image, detector, args, arguments)
+            options = arguments["method_options"]
+            show = handle(ExplainedImage(path, image, found, detector, args, options, folders))
+        show()
+    except NoDetectionError as error:
+        return complain_of_nothing(error, str(path), args.score_threshold)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        complain(error, about=str(path), with_traceback=args.traceback)
+        return FAILED
+    return DONE

@@ -10,9 +10,12 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DONE, NOTHING_DETECTED, FAILED = 0, 1, 2
 INTERRUPTED = 130
@@ -115,6 +118,25 @@ def progress(items: Sequence[_Item], unit: str) -> Iterable[_Item]:
     """Go through ``items`` with a progress bar if there are several and stderr is a terminal."""
     quiet = len(items) < 2 or not on_screen()
     return tqdm(items, unit=unit, file=sys.stderr, leave=False, disable=quiet)
+
+
+@contextmanager
+def forwards_shown(model: nn.Module) -> Iterator[None]:
+    """Count the forwards of ``model`` on the terminal if they take more than a moment."""
+    if not on_screen():
+        yield
+        return
+    with tqdm(unit="forward", file=sys.stderr, leave=False, delay=1.0) as bar:
+
+        def count(*_: object) -> None:
+            bar.update()
+
+        # Before the forward: adapters end it as soon as they have seen what they need.
+        handle = model.register_forward_pre_hook(count)
+        try:
+            yield
+        finally:
+            handle.remove()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:

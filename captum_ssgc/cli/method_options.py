@@ -9,7 +9,7 @@ from typing import Any
 
 from captum_ssgc.cli.hints import close_names
 from captum_ssgc.cli.messages import CommandError, one_line, say, table
-from captum_ssgc.cli.method_text import parse_methods, parse_option
+from captum_ssgc.cli.method_text import parse_methods, parse_option, written
 
 DEFAULT_METHOD = "ssgrad-cam++"
 # For help, which must not import torch; a test compares it with the registry.
@@ -30,7 +30,8 @@ class ListMethods(argparse.Action):
 
         rows = []
         for name, entry in METHODS.items():
-            options = [f"{option}={value}" for option, value in options_of(name).items()]
+            known = options_of(name).items()
+            options = [f"{option}={written(default)}" for option, default in known]
             rows.append([name, entry.title, " ".join(options) or "-"])
         say(table(["method", "title", "options and their defaults"], rows))
         parser.exit()
@@ -57,7 +58,8 @@ def choose_methods(
     """The methods that a user names, with their options.
 
     Args:
-        text: of ``--method``: names, which may have options in brackets, or ``all``.
+        text: of ``--method``: names, which may have options in brackets; ``all`` stands for every
+            one. What stands there twice counts once.
         further: of ``--option``, each ``NAME=VALUE`` for all methods that take it, or
             ``METHOD.NAME=VALUE`` for one; brackets count more than the latter, and those more
             than the former.
@@ -70,13 +72,15 @@ def choose_methods(
     from captum_ssgc.attr import METHODS
 
     try:
-        methods = parse_methods(text)
+        named = parse_methods(text)
         asked = [parse_option(one) for one in further or ()]
     except ValueError as error:
         raise CommandError(f"--method, --option: {one_line(error)}") from error
-    if ("all", {}) in methods:
-        names = sorted(METHODS, key=lambda name: name != DEFAULT_METHOD)
-        methods = [(name, {}) for name in names]
+    every: MethodChoice = [(name, {}) for name in METHODS]
+    methods: MethodChoice = []
+    for one in (one for entry in named for one in (every if entry == ("all", {}) else [entry])):
+        if one not in methods:
+            methods.append(one)
     if not methods:
         raise CommandError(f"--method: expected at least one of {', '.join(METHODS)}, got none.")
     for name, _ in methods:
@@ -109,7 +113,7 @@ def _check(method: str, option: str, taken: dict[str, Sequence[str]]) -> None:
     known = {name: taken[name] for name in asked}
     if any(option in names for names in known.values()):
         return
-    every = {name for names in known.values() for name in names}
+    every = {one for names in known.values() for one in names}
     lists = "; ".join(f"{name} takes {', '.join(names) or 'none'}" for name, names in known.items())
     raise CommandError(
         f"--option {option}: no chosen method takes it: {lists}{close_names(option, every)}"

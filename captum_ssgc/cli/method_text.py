@@ -85,6 +85,13 @@ def parse_value(text: str) -> Any:
     return text
 
 
+def written(value: Any) -> str:
+    """What :func:`parse_value` reads as ``value``."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _options(text: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for one in filter(str.strip, text.split(",")):

@@ -194,6 +194,8 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
     from captum_ssgc.detector import check_output
 
     methods = choose_methods(args.method, args.option)
+    if args.method.strip() == "all":
+        methods.sort(key=lambda method: method[0] != DEFAULT_METHOD)
     options = dict(methods)
     if len(options) < len(methods):
         raise CommandError(
