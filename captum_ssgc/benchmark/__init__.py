@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from captum_ssgc.benchmark.errors import BenchmarkError
+from captum_ssgc.benchmark.reporting import report
+from captum_ssgc.benchmark.rows import MethodRow
+from captum_ssgc.benchmark.runner import run_benchmark
+from captum_ssgc.benchmark.settings import BenchmarkSettings
+from captum_ssgc.benchmark.summary import Cell, Row, Summary
 
-from captum_ssgc._lazy import lazy_names
-
-if TYPE_CHECKING:
-    from captum_ssgc.benchmark.errors import BenchmarkError as BenchmarkError
-    from captum_ssgc.benchmark.reporting import report as report
-    from captum_ssgc.benchmark.runner import run_benchmark as run_benchmark
-    from captum_ssgc.benchmark.settings import BenchmarkSettings as BenchmarkSettings
-    from captum_ssgc.benchmark.summary import Cell as Cell
-    from captum_ssgc.benchmark.summary import Row as Row
-    from captum_ssgc.benchmark.summary import Summary as Summary
-
-_HOMES = {
-    "BenchmarkError": "errors",
-    "BenchmarkSettings": "settings",
-    "Cell": "summary",
-    "Row": "summary",
-    "Summary": "summary",
-    "report": "reporting",
-    "run_benchmark": "runner",
-}
-
-__all__ = sorted(_HOMES)
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__all__ = [
+    "BenchmarkError",
+    "BenchmarkSettings",
+    "Cell",
+    "MethodRow",
+    "Row",
+    "Summary",
+    "report",
+    "run_benchmark",
+]

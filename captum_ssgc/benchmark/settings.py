@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
-from captum_ssgc.attr import METHODS, methods_named
+from captum_ssgc.attr import method_named
 from captum_ssgc.attr._masks import check_mask
+from captum_ssgc.benchmark.checks import grid_of_cells, share, text, texts, whole_number
 from captum_ssgc.benchmark.columns import TABLE_METRICS, metrics_named
+from captum_ssgc.benchmark.rows import MOST_MASKS, MethodRow, Methods, options_of, rows_named
 from captum_ssgc.detector import Output, check_output
 from captum_ssgc.metrics import Preset, preset_named
 
@@ -21,7 +22,9 @@ class BenchmarkSettings:
     """Everything that the numbers of a run depend on, besides data and model.
 
     Args:
-        methods: names of :data:`captum_ssgc.attr.METHODS`, or ``"all"``.
+        methods: the rows of the table: names of :data:`captum_ssgc.attr.METHODS`, or ``"all"``;
+            a pair ``(name, options)`` or a :class:`MethodRow` where a method has options of its
+            own, so that one method may stand in several rows.
         metrics: some of ``deletion-insertion``, ``pointing-game``, ``energy-pointing-game``,
             ``evidence-energy`` (where the cause is known), ``infidelity``, ``sensitivity``;
             ``"all"`` stands for the first four, which make the paper's table.
@@ -31,34 +34,41 @@ class BenchmarkSettings:
         preset: of Deletion and Insertion, one of :data:`captum_ssgc.metrics.PRESETS`.
         layer: names of the layers to attribute; ``None``: what the detector recommends for each
             detection.
-        output: what is explained, see :class:`captum_ssgc.InstanceScoreWrapper`.
-        mask: ``"region"``, ``"box"`` or ``None``, for the methods that use a mask.
+        output: what is explained where a row does not say, see
+            :class:`captum_ssgc.InstanceScoreWrapper`.
+        mask: ``"region"``, ``"box"`` or ``None``, for the methods that use a mask, where a row
+            does not say.
         score_above: detections with a higher score are evaluated, in [0, 1]; ``None``: as the
             preset says, 0.5 where it says nothing.
         iou_above: a detection whose IoU with an annotation of its class is higher is played in the
             pointing games, in [0, 1]; ``None``: as the preset says, 0.5 where it says nothing.
         max_detections: the most detections per image, best first; ``None`` for all.
-        drise_masks: masks of D-RISE.
-        drise_grid: cells of a mask of D-RISE, ``(h, w)``.
+        drise_masks: masks of D-RISE, at most 10 ** 7.
+        drise_grid: cells of a mask of D-RISE, ``(h, w)``, each from 1 to 1024.
         perturbed_images: samples of infidelity and sensitivity for each map.
         batch_size: changed images in one forward. It bounds the memory; the numbers depend on it
             in their last digits only.
         threads: CPU threads of each process. The numbers depend on it in their last digits, so
             that it must not follow from the machine; several processes use a machine better.
-        seed: of everything random; the numbers of an image depend on it and on the image alone.
+            At most 1024.
+        seed: of everything random, from 0 to 2 ** 63 - 1; the numbers of an image depend on it and
+            on the image alone.
 
     Raises:
-        TypeError, ValueError: for an unknown name or a number out of range.
+        TypeError: for a setting of a wrong type.
+        ValueError: for an unknown name or a number out of range.
 
     Example:
         >>> from captum_ssgc.benchmark import BenchmarkSettings
-        >>> settings = BenchmarkSettings(methods="odam", metrics=["pointing-game"])
-        >>> settings.methods, settings.score_threshold, settings.iou_threshold
-        (('odam',), 0.6, 0.7)
+        >>> settings = BenchmarkSettings(["odam", ("odam", {"smoothing": 1})], ["pointing-game"])
+        >>> [row.title for row in settings.rows]
+        ['ODAM', 'ODAM [smoothing=1]']
+        >>> settings.score_threshold, settings.iou_threshold
+        (0.6, 0.7)
     """
 
-    methods: tuple[str, ...] | str = tuple(METHODS)
-    metrics: tuple[str, ...] | str = TABLE_METRICS
+    methods: Methods = "all"
+    metrics: tuple[str, ...] = TABLE_METRICS
     floors: tuple[str, ...] = tuple(FLOORS)
     preset: str = "yamauchi2024"
     layer: tuple[str, ...] | None = None
@@ -75,24 +85,24 @@ class BenchmarkSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._set("methods", tuple(entry.name for entry in methods_named(self.methods)))
-        self._set("metrics", metrics_named(self.metrics))
-        self._set("floors", _names("floors", self.floors, FLOORS))
-        preset_named(self.preset)
-        check_output(self.output)
-        check_mask(self.mask, has_detections=True)
+        self._set("methods", rows_named(self.methods))
+        self._set("metrics", metrics_named(texts("metrics", self.metrics)))
+        self._set("floors", _floors(texts("floors", self.floors)))
+        preset_named(text("preset", self.preset))
+        check_output(text("output", self.output))
+        if self.mask is not None:
+            check_mask(text("mask", self.mask), has_detections=True)
         if self.layer is not None:
-            names = (self.layer,) if isinstance(self.layer, str) else tuple(self.layer)
-            self._set("layer", names)
-        self._set("drise_grid", tuple(self.drise_grid))
+            self._set("layer", texts("layer", self.layer))
         for name in ("score_above", "iou_above"):
-            value = getattr(self, name)
-            if value is not None and not 0.0 <= value <= 1.0:
-                raise ValueError(f"{name}: expected a number in [0, 1] or None, got {value!r}.")
-        for name in ("drise_masks", "perturbed_images", "batch_size", "threads"):
-            _check_count(name, getattr(self, name))
+            if getattr(self, name) is not None:
+                share(name, getattr(self, name))
         if self.max_detections is not None:
-            _check_count("max_detections", self.max_detections)
+            whole_number("max_detections", self.max_detections, 1, 10**7)
+        for name, most in _MOST.items():
+            whole_number(name, getattr(self, name), 1, most)
+        whole_number("seed", self.seed, 0, 2**63 - 1)
+        self._set("drise_grid", grid_of_cells("drise_grid", self.drise_grid))
 
     @property
     def curve_preset(self) -> Preset:
@@ -110,51 +120,72 @@ class BenchmarkSettings:
         return _first(self.iou_above, self.curve_preset.annotation_iou_above, 0.5)
 
     @property
-    def map_names(self) -> tuple[str, ...]:
-        """Methods, then floors: the rows of the table."""
-        return (*self.methods, *self.floors)
+    def rows(self) -> tuple[MethodRow, ...]:
+        """The rows of the table that are methods."""
+        return rows_named(self.methods)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The rows of the table, methods and then floors: titles by key."""
+        methods = {row.key: row.title for row in self.rows}
+        return methods | {name: FLOORS[name] for name in self.floors}
+
+    @property
+    def reference(self) -> str | None:
+        """Key of the row that the others are compared with; ``None`` if there is none.
+
+        The first row of SSGrad-CAM++, that without options before others.
+        """
+        rows = [row for row in self.rows if row.method == REFERENCE]
+        return min(rows, key=lambda row: bool(row.options)).key if rows else None
+
+    def options_of(self, row: MethodRow) -> dict[str, Any]:
+        """All options of a row: its own, and else what the run says."""
+        run = {
+            "output": self.output,
+            "mask": self.mask,
+            "n_masks": self.drise_masks,
+            "grid": self.drise_grid,
+        }
+        taken = options_of(method_named(row.method))
+        return {**{name: value for name, value in run.items() if name in taken}, **row.options}
 
     def as_json(self) -> dict[str, Any]:
         """For the file of the run."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["methods"] = [
+            [row.method, row.options] if row.options else row.method for row in self.rows
+        ]
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
+            for name, value in values.items()
         }
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> BenchmarkSettings:
-        """What :meth:`as_json` wrote."""
+        """What :meth:`as_json` wrote.
+
+        Raises:
+            TypeError, ValueError: if it is something else.
+        """
+        if not isinstance(content, dict):
+            raise TypeError(f"settings: expected an object, got {content!r}.")
         known = {field.name for field in fields(cls)}
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in content.items()
-            if name in known
-        }
-        return cls(**values)
+        return cls(**{name: value for name, value in content.items() if name in known})
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
 
-def row_title(name: str) -> str:
-    """A method or floor as the table writes it."""
-    return FLOORS[name] if name in FLOORS else METHODS[name].title
+_MOST = {"drise_masks": MOST_MASKS, "perturbed_images": 10**7, "batch_size": 10**7, "threads": 1024}
 
 
-def _names(what: str, given: str | Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given)
-    unknown = [name for name in names if name not in known]
+def _floors(names: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [name for name in names if name not in FLOORS]
     if unknown:
-        raise ValueError(f"{what}: expected some of {', '.join(known)}, got {unknown[0]!r}.")
-    return tuple(name for name in known if name in names)
+        raise ValueError(f"floors: expected some of {', '.join(FLOORS)}, got {unknown[0]!r}.")
+    return tuple(name for name in FLOORS if name in names)
 
 
 def _first(*values: float | None) -> float:
     return next(value for value in values if value is not None)
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}.")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}.")

@@ -95,7 +95,7 @@ def stored():
 
     def read(folder):
         return [
-            (file.name, json.loads(line))
+            (file.name, json.loads(line)["record"])
             for file in sorted((folder / "results").glob("*.jsonl"))
             for line in file.read_text().splitlines()
         ]

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark, runner
-from captum_ssgc.benchmark.evaluation import ImageEvaluation
+from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
 
 IMAGES = 5
 
@@ -28,7 +28,7 @@ def run(tiny, data, tmp_path):
 @pytest.fixture(autouse=True)
 def no_curve_pictures(monkeypatch):
     """They take longer than all the rest; `finished` has them."""
-    monkeypatch.setattr("captum_ssgc.benchmark.page.curve_pictures", lambda summary: {})
+    monkeypatch.setattr("captum_ssgc.benchmark.page.mean_curve_pictures", lambda summary: {})
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def evaluated(monkeypatch):
     """The keys of all images that are evaluated; at the key in ``stop`` the user interrupts."""
     real, keys = ImageEvaluation.record, []
 
-    def record(self, case, key):
-        if key == keys.stop:
+    def record(self, case, image):
+        if image.key == keys.stop:
             keys.stop = None
             raise KeyboardInterrupt
-        keys.append(key)
-        return real(self, case, key)
+        keys.append(image.key)
+        return real(self, case, image)
 
     class Keys(list):
         stop = None
@@ -102,7 +102,7 @@ def test_a_report_that_cannot_be_written_says_so(run, monkeypatch):
     def replace(file, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("captum_ssgc.benchmark.reporting._replace", replace)
+    monkeypatch.setattr("captum_ssgc.benchmark.reporting.write_whole", replace)
     with pytest.raises(BenchmarkError, match=r"report in .* cannot be written.*results are safe"):
         run()
     monkeypatch.undo()
