@@ -22,6 +22,7 @@ _BATCH_SIZE = 8
 _OUTPUTS = "score, logit, left, top, right, bottom"
 # The same words are understood by every command; help shows one of them.
 _ALIASES = {
+    "--masks": "--drise-masks",
     "--method": "--methods",
     "--top-k": "--max-detections",
     "--score-threshold": "--score-above",
@@ -132,7 +133,9 @@ def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 
     )
 
 
-def add_method_options(group: argparse._ArgumentGroup, flag: str, default: str, more: str) -> None:
+def add_method_options(
+    group: argparse._ArgumentGroup, flag: str, default: object, more: str
+) -> None:
     """Which methods, with which options."""
     add_option(
         group,
