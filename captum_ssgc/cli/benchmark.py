@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +78,10 @@ def run(args: argparse.Namespace) -> int:
     from captum_ssgc.benchmark import report, run_benchmark
     from captum_ssgc.benchmark.distributed import World
 
-    world = World.from_environment()
+    try:
+        world = World.from_environment()
+    except ValueError as error:
+        raise CommandError(one_line(error)) from error
     try:
         if args.report_only:
             return _finish(report(args.output_dir), args.output_dir)
@@ -162,7 +164,9 @@ def _model(args: argparse.Namespace, world: World) -> ModelChoice:
 
 def _advise(world: World, model: Any) -> None:
     """Say how to use all of this machine."""
-    cores = len(os.sched_getaffinity(0))
+    from captum_ssgc.benchmark.distributed import usable_cores
+
+    cores = usable_cores()
     first = next(model.parameters(), None)
     if world.size == 1 and cores > 1 and (first is None or first.device.type == "cpu"):
         complain(
