@@ -77,17 +77,17 @@ def run(args: argparse.Namespace) -> int:
     """Measure what is not measured yet, and write the report."""
     from captum_ssgc.benchmark import report, run_benchmark
     from captum_ssgc.benchmark.distributed import World
+    from captum_ssgc.data import CocoDataset
 
-    try:
-        world = World.from_environment()
-    except ValueError as error:
-        raise CommandError(one_line(error)) from error
+    world = World.from_environment()
     try:
         if args.report_only:
             return _finish(report(args.output_dir), args.output_dir)
         if args.data is None:
             raise CommandError("--data is needed: a COCO-format JSON file, or synthetic[:N].")
         settings = settings_of(args)
+        # A file that is no data set is named before weights are loaded.
+        data = args.data if _is_synthetic(args.data) else CocoDataset(Path(args.data), args.images)
         choice = _model(args, world)
         detector = load_detector(choice)
         check_layers(detector, None if settings.layer is None else list(settings.layer))
@@ -97,10 +97,9 @@ def run(args: argparse.Namespace) -> int:
             warnings.simplefilter("ignore")
             result = run_benchmark(
                 detector,
-                args.data,
+                data,
                 args.output_dir,
                 settings,
-                images=args.images,
                 limit=args.limit,
                 model_name=choice.title,
                 retry_failed=args.retry_failed,
@@ -147,10 +146,13 @@ def _finish(summary: Summary, folder: Path) -> int:
     return DONE
 
 
+def _is_synthetic(data: str) -> bool:
+    return data.partition(":")[0] == "synthetic"
+
+
 def _model(args: argparse.Namespace, world: World) -> ModelChoice:
     name = args.model
-    synthetic = args.data.partition(":")[0] == "synthetic"
-    if synthetic and name == DEFAULT_MODEL and args.checkpoint is None:
+    if _is_synthetic(args.data) and name == DEFAULT_MODEL and args.checkpoint is None:
         name = "demo"
     return ModelChoice(
         name=name,

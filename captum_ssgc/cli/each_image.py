@@ -142,6 +142,8 @@ def _run(args: argparse.Namespace, handle: HandleImage) -> int:
     prepare_folder(args.output_dir)
     detector = load_detector(model_choice(args))
     check_layers(detector, arguments["layer"])
+    if args.model == "demo":
+        complain("the demo model knows the scenes of 'captum-ssgc demo' only", kind="note")
     folders = ResultFolders(args.output_dir)
     one = partial(_one, handle, detector, args, arguments, folders)
     if len(paths) == 1:

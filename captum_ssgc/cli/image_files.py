@@ -35,7 +35,7 @@ def exists(path: Path) -> bool:
 
 
 def _found(name: str) -> list[Path]:
-    if is_folder(Path(name)):
+    if name and is_folder(Path(name)):
         suffixes = _suffixes()
         return sorted(one for one in Path(name).iterdir() if one.suffix.lower() in suffixes)
     if glob.has_magic(name) and not exists(Path(name)):

@@ -7,6 +7,7 @@ To add a vendor: a function from what follows ``PREFIX:`` to a detector, and a l
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -65,7 +66,14 @@ def _transformers(name: str, choice: ModelChoice) -> Detector:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if not on_screen():
         transformers_logging.disable_progress_bar()
-    model = AutoModelForObjectDetection.from_pretrained(name, trust_remote_code=False).eval()
+    try:
+        # Neither code that the folder brings along nor what else it pickles is executed.
+        model = AutoModelForObjectDetection.from_pretrained(name, trust_remote_code=False).eval()
+    except pickle.UnpicklingError as error:
+        raise CommandError(
+            f"the weights of {name} hold Python objects, which are not loaded for safety; expected "
+            "model.safetensors, as save_pretrained writes it."
+        ) from error
     return TransformersDetector(
         model,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),

@@ -47,10 +47,16 @@ def test_files_folders_and_patterns(photos: Path, names: list[str], expected: li
     assert image_files(names) == [Path(name) for name in expected]
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "", "photos/b.jpg/c"])
+def test_no_name_is_not_the_working_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    assert image_files([""]) == [Path()]
+    assert len(image_files(["."])) == 4
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "photos/b.jpg/c"])
 def test_names_that_cannot_be_are_no_files(photos: Path, name: str) -> None:
-    path = Path(name) if name else Path("nothing")
-    assert image_files([str(path)]) == [path]
+    path = Path(name)
+    assert image_files([name]) == [path]
     assert not exists(path)
     assert not is_folder(path)
 

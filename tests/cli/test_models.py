@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -211,8 +212,14 @@ def test_a_truncated_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
         ("torchvision:maskrcnn", {}, "did you mean maskrcnn_resnet50_fpn"),
         ("resnet50", {}, "unknown model 'resnet50'"),
         ("qqq", {}, "expected one of demo, fasterrcnn_.*onnx:FILE"),
+        ("FasterRCNN-ResNet50-FPN", {}, "did you mean fasterrcnn_resnet50_fpn"),
         ("yolox_nano.onnx", {}, "did you mean onnx:yolox_nano.onnx"),
+        ("yolov8n.pt", {}, "did you mean ultralytics:yolov8n.pt, or --checkpoint yolov8n.pt"),
+        ("some/best.PT", {}, "did you mean ultralytics:some/best.PT"),
+        ("facebook/detr-resnet-50", {}, "did you mean transformers:facebook/detr-resnet-50"),
         ("keras:x", {}, "unknown kind 'keras'; expected torchvision:NAME"),
+        ("yolo:best.pt", {}, "unknown kind 'yolo'; .*did you mean ultralytics:best.pt"),
+        (r"C:\\models\\x.onnx", {}, r"unknown kind 'C'; .*did you mean onnx:C:"),
         ("onnx:none.onnx", {}, "none.onnx does not exist"),
         ("ultralytics:none.pt", {}, "none.pt does not exist"),
         ("demo", {"weights": "none"}, "do not apply to demo"),
@@ -266,6 +273,30 @@ def test_transformers_folders(tmp_path: Path) -> None:
     for name in (tmp_path / "none", "./none"):
         with pytest.raises(CommandError, match="there is no such folder"):
             load_detector(choice(f"transformers:{name}"))
+
+
+def test_a_folder_of_transformers_executes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither code beside the weights, even if ``yes`` answers all questions, nor pickles."""
+    pytest.importorskip("transformers")
+    monkeypatch.setattr("builtins.input", lambda *_: "yes")
+    config = {"model_type": "own", "auto_map": {
+        "AutoConfig": "own.Own", "AutoModelForObjectDetection": "own.Own"}}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\nclass Own: pass")
+    with pytest.raises(CommandError, match="trust_remote_code"):
+        load_detector(choice(f"transformers:{tmp_path}"))
+
+    class Pickled:
+        def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+            return open, (str(tmp_path / "executed"), "w")
+
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "yolos"}))
+    torch.save({"weights": Pickled()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CommandError, match="hold Python objects, which are not loaded"):
+        load_detector(choice(f"transformers:{tmp_path}"))
+    assert not (tmp_path / "executed").exists()
 
 
 def test_ultralytics_files(tmp_path: Path) -> None:
