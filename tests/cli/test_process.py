@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -164,3 +165,28 @@ def test_a_reader_that_has_gone_is_no_error_to_speak_of(start: Run) -> None:
     with os.fdopen(writing, "w") as pipe:
         done = start("--help", stdout=pipe)
     assert (done.returncode, done.stderr) == (2, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems refuse such names")
+def test_an_odd_environment_and_an_odd_name(start: Run, tmp_path: Path) -> None:
+    """A locale without letters, a backend that does not exist, a name that is no text."""
+    from PIL import Image
+
+    from captum_ssgc import demo
+
+    name = os.path.join(os.fsencode(tmp_path), b"caf\xe9 \xe7\x8a\xac.png")  # noqa: PTH118
+    pixels = (demo.scene(3).image * 255).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(tmp_path / "scene.png")
+    os.rename(tmp_path / "scene.png", name)  # noqa: PTH104
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = start(
+        *("explain", tmp_path, "--model", "demo", "--top-k", "1", "-o", "out"),
+        env={**locale, "MPLBACKEND": "no such backend"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    (folder,) = (tmp_path / "out").iterdir()
+    assert folder.name.isascii()
+    assert len(list(folder.glob("*.png"))) == 2
+    written = json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
+    assert os.fsencode(written["image"]) == name
