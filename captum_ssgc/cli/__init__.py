@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import captum_ssgc
+from captum_ssgc._printable import printable
 from captum_ssgc.cli.help_format import HelpFormatter
-from captum_ssgc.cli.messages import DONE, FAILED, INTERRUPTED, complain, one_line, printable, say
+from captum_ssgc.cli.messages import DONE, FAILED, INTERRUPTED, complain, one_line, say
 
 COMMANDS = ("demo", "explain", "evaluate", "benchmark")
 

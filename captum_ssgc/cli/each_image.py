@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captum_ssgc._printable import printable
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
 from captum_ssgc.cli.image_files import exists, image_files, is_folder
@@ -20,7 +21,6 @@ from captum_ssgc.cli.messages import (
     complain,
     forwards_shown,
     one_line,
-    printable,
     progress,
     warnings_as_lines,
 )

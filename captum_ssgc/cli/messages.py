@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from tqdm import tqdm
+
+from captum_ssgc._printable import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,8 +23,6 @@ INTERRUPTED = 130
 
 # Their messages say what is wrong; those of other errors do not without their type.
 _TELLING = (ValueError, TypeError, IndexError, KeyError, OSError, RuntimeError, ImportError)
-# Categories of characters that move the cursor, hide or reorder text, or cannot be encoded.
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _LONGEST = 600
 _Item = TypeVar("_Item")
@@ -83,19 +82,6 @@ def one_line(problem: str | BaseException) -> str:
             text = f"{name}: {text}" if text else name
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
-def printable(text: str) -> str:
-    """``text`` with all that a terminal would obey, rather than show, as escapes such as ``\\x1b``.
-
-    Names of files and classes may hold anything.
-    """
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in _UNSEEN
-        else character
-        for character in text
-    )
 
 
 @contextmanager

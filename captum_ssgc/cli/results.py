@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 import captum_ssgc
+from captum_ssgc._printable import printable
 from captum_ssgc.cli.folders import ResultFolder, file_name
-from captum_ssgc.cli.messages import printable, say, table
+from captum_ssgc.cli.messages import say, table
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.explanation import Explanation
 from captum_ssgc.visualization import BOX_COLORS, comparison_grid, overlay, overview

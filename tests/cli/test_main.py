@@ -11,8 +11,9 @@ import pytest
 
 import captum_ssgc
 from captum_ssgc import cli
+from captum_ssgc._printable import printable
 from captum_ssgc.attr import METHODS
-from captum_ssgc.cli.messages import one_line, printable, table
+from captum_ssgc.cli.messages import one_line, table
 
 ROOT = Path(__file__).resolve().parents[2]
 
