@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+from captum_ssgc._warnings import warn_user
 
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 
@@ -126,10 +127,9 @@ def _from_pillow(picture: Image.Image, what: str) -> Tensor:
 
 
 def _warn_of_dark(what: str, why: str) -> None:
-    warnings.warn(
+    warn_user(
         f"{what} has 16 bits per channel, but {why}. If that is not what it holds, scale it to "
-        "[0, 1] and pass a tensor (3, H, W).",
-        stacklevel=5,
+        "[0, 1] and pass a tensor (3, H, W)."
     )
 
 

@@ -54,11 +54,10 @@ def fit_label_names(
     known = _by_label(names, classes)
     if not known:
         raise ValueError("label_names: expected at least one name, got none.")
-    if classes is None:
-        classes = max(known) + 1
-        if classes > _MOST_LABELS:
-            raise ValueError(f"label_names: label {max(known)} is above the {_MOST_LABELS} known.")
-    shift = _shift(known, classes, background)
+    if max(known) >= _MOST_LABELS:
+        raise ValueError(f"label_names: expected labels below {_MOST_LABELS}, got {max(known)}.")
+    shift = 0 if classes is None else _shift(known, classes, background)
+    classes = classes or max(known) + 1
     known = {label + shift: name for label, name in known.items()}
     if background:
         known.setdefault(0, BACKGROUND)

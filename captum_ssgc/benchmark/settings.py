@@ -134,7 +134,7 @@ class BenchmarkSettings:
     seed: int = field(default=0, metadata={"help": "of all that is random"})
 
     def __post_init__(self) -> None:
-        from captum_ssgc.attr._masks import check_mask
+        from captum_ssgc.attr import check_mask
         from captum_ssgc.benchmark.rows import rows_named
         from captum_ssgc.detector import check_output
         from captum_ssgc.metrics import preset_named
@@ -145,7 +145,7 @@ class BenchmarkSettings:
         preset_named(text("preset", self.preset))
         check_output(text("output", self.output))
         if self.mask is not None:
-            check_mask(text("mask", self.mask), has_detections=True)
+            check_mask(text("mask", self.mask))
         if self.layer is not None:
             self._set("layer", texts("layer", self.layer))
         for name in ("score_above", "iou_above"):

@@ -41,10 +41,7 @@ def settings_of(args: argparse.Namespace) -> BenchmarkSettings:
     Raises:
         CommandError: for a method, an option or a value that cannot be.
     """
-    from captum_ssgc.attr import method_named
-    from captum_ssgc.benchmark.rows import options_of
-
-    methods = choose_methods(args.methods, args.option, lambda name: options_of(method_named(name)))
+    methods = choose_methods(args.methods, args.option)
     values = {field.name: getattr(args, field.name) for field in fields(BenchmarkSettings)}
     try:
         return BenchmarkSettings(**{**values, "methods": methods})

@@ -30,8 +30,8 @@ from captum_ssgc.cli.options import (
     add_general_options,
     add_model_options,
     explain_arguments,
+    for_one_image,
     model_choice,
-    with_masked_images,
 )
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def explanations_of(
     """
     from captum_ssgc.explanation import explain
 
-    options = with_masked_images(arguments["method_options"], arguments["method"], args)
+    options = for_one_image(arguments["method_options"], arguments["method"], args)
     found = explain(detector, image, **{**arguments, "method_options": options})
     return [replace(one, label=printable(one.label)) for one in found]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from tqdm import tqdm
 
 from captum_ssgc._printable import printable
+from captum_ssgc._warnings import OwnWarning
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,7 +91,11 @@ def warnings_as_lines(about: str) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    ours = [one for one in caught if one.filename.startswith(_PACKAGE)]
+    ours = [
+        one
+        for one in caught
+        if issubclass(one.category, OwnWarning) or one.filename.startswith(_PACKAGE)
+    ]
     for text in dict.fromkeys(str(one.message) for one in ours):
         complain(text, about=about, kind="warning")
 

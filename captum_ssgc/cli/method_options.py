@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from captum_ssgc.cli.hints import close_names
@@ -13,10 +13,10 @@ from captum_ssgc.cli.method_text import parse_methods, parse_option, written
 
 DEFAULT_METHOD = "ssgrad-cam++"
 # For help, which must not import torch; a test compares it with the registry.
-NAMES = "grad-cam, grad-cam++, d-rise, odam, ssgrad-cam, ssgrad-cam++"
+NAMES = "grad-cam, grad-cam++, d-rise, odam, ssgrad-cam, ssgrad-cam++, layer-cam"
 
-# Arguments of methods that are options of the commands, or nothing to type.
-_OTHERWISE = ("mask", "generator")
+# What the command itself sets.
+_OF_THE_COMMAND = ("generator", "perturbations_per_eval", "show_progress")
 
 MethodChoice = list[tuple[str, dict[str, Any]]]
 """Names of methods, each with its options."""
@@ -39,22 +39,19 @@ class ListMethods(argparse.Action):
 
 def options_of(name: str) -> dict[str, Any]:
     """The options of a method that ``--option`` sets, and their defaults."""
-    from captum_ssgc.attr import DRISE, METHODS
+    from captum_ssgc.attr import METHODS
 
-    maps = METHODS[name].maps
-    if maps is None:
-        signature = inspect.signature(DRISE.attribute_instances)
-        found = [one for one in signature.parameters.values() if one.kind is one.KEYWORD_ONLY]
-    else:
-        found = list(inspect.signature(maps).parameters.values())[2:]
-    return {one.name: one.default for one in found if one.name not in _OTHERWISE}
+    method: Any = METHODS[name]
+    functions = [getattr(method, "maps", None), method.attribute_instances]
+    defaults: dict[str, Any] = {"output": "score"} if method.gradient_based else {}
+    own = [option for option in method.option_names() if option not in _OF_THE_COMMAND]
+    for function in filter(None, functions):
+        parameters = inspect.signature(function).parameters
+        defaults |= {option: parameters[option].default for option in own if option in parameters}
+    return defaults
 
 
-def choose_methods(
-    text: str,
-    further: Sequence[str] | None,
-    takes: Callable[[str], Sequence[str]] = lambda name: list(options_of(name)),
-) -> MethodChoice:
+def choose_methods(text: str, further: Sequence[str] | None) -> MethodChoice:
     """The methods that a user names, with their options.
 
     Args:
@@ -63,7 +60,6 @@ def choose_methods(
         further: of ``--option``, each ``NAME=VALUE`` for all methods that take it, or
             ``METHOD.NAME=VALUE`` for one; brackets count more than the latter, and those more
             than the former.
-        takes: the options that a method has.
 
     Raises:
         CommandError: for an unknown method, an option that none of the methods takes, or a text
@@ -88,7 +84,7 @@ def choose_methods(
             known = ", ".join(METHODS)
             hint = close_names(name, METHODS)
             raise CommandError(f"--method: expected one of {known}, got {name!r}{hint}")
-    taken = {name: takes(name) for name, _ in methods}
+    taken = {name: list(options_of(name)) for name, _ in methods}
     own = [(name, option, None) for name, options in methods for option in options]
     for method, option, _ in (*asked, *own):
         _check(method, option, taken)
@@ -103,7 +99,7 @@ def _merged(
     return {option: value for option, value in (for_all | for_it).items() if option in taken}
 
 
-def _check(method: str, option: str, taken: dict[str, Sequence[str]]) -> None:
+def _check(method: str, option: str, taken: Mapping[str, Sequence[str]]) -> None:
     if method and method not in taken:
         raise CommandError(
             f"--option {method}.{option}: {method!r} is none of the chosen methods "

@@ -28,7 +28,7 @@ class ModelChoice:
     name: str = DEFAULT_MODEL
     weights: str | None = None
     checkpoint: Path | None = None
-    labels: str | Path | None = None
+    labels: str | None = None
     device: str = "auto"
     score_threshold: float = 0.5
 
@@ -39,18 +39,12 @@ class ModelChoice:
         files = [rest] if self.checkpoint is None else [rest, str(self.checkpoint)]
         return ", ".join(PurePath(file).name for file in files)
 
-    def label_names(
-        self, classes: int | None = None, *, background: bool = False
-    ) -> tuple[str, ...] | None:
-        """The names for a detector of so many classes, see :func:`fit_label_names`.
-
-        Raises:
-            CommandError: if they cannot be read, or do not fit.
-        """
+    def check_labels(self) -> None:
+        """Raise ``CommandError`` if there are no class names in the file."""
         if self.labels is None:
-            return None
+            return
         try:
-            return fit_label_names(self.labels, classes, background=background)
+            fit_label_names(self.labels)
         except (ValueError, TypeError, OSError) as error:
             text = one_line(error).removeprefix("label_names: ")
             raise CommandError(

@@ -21,7 +21,7 @@ def load_detector(choice: ModelChoice) -> Detector:
         CommandError: if the name, the weights, a file or the device is not what it should be.
     """
     device = _device(choice.device)
-    choice.label_names()  # so that what is wrong with them is known before weights are loaded
+    choice.check_labels()  # before weights are loaded
     prefix, colon, rest = choice.name.partition(":")
     if not colon and prefix != "demo":
         prefix, rest = "torchvision", choice.name
@@ -34,7 +34,8 @@ def load_detector(choice: ModelChoice) -> Detector:
             detector = VENDORS[prefix](rest, choice)
             detector.model.to(device)
     except Exception as error:  # vendors raise what they like
-        raise CommandError(f"--model {choice.name}: {one_line(error)}") from error
+        text = one_line(error).replace("label_names:", f"--labels {choice.labels}:")
+        raise CommandError(f"--model {choice.name}: {text}") from error
     return detector
 
 

@@ -13,7 +13,6 @@ from captum_ssgc.cli.method_options import (
     NAMES,
     ListMethods,
     choose_methods,
-    options_of,
 )
 from captum_ssgc.cli.model_choice import DEFAULT_MODEL, ModelChoice
 
@@ -221,22 +220,31 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def with_masked_images(
+def for_one_image(
     method_options: Mapping[str, dict[str, Any]], methods: Sequence[str], args: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
-    """Options of methods for one image; those that mask it do so alike in every run."""
+    """Options of methods; what is random in them is the same for an image in every run."""
     import torch
 
-    every = {name: method_options.get(name, {}) for name in methods}
-    for name in methods:
-        if "n_masks" in options_of(name):
-            every[name] = {
-                "n_masks": args.masks,
-                "generator": torch.Generator().manual_seed(0),
-                "show_progress": on_screen(),
-                "perturbations_per_eval": args.batch_size,
-            } | every[name]
-    return every
+    from captum_ssgc.attr import method_named
+
+    def of_command() -> dict[str, Any]:
+        return {
+            "n_masks": args.masks,
+            "generator": torch.Generator().manual_seed(0),
+            "show_progress": on_screen(),
+            "perturbations_per_eval": args.batch_size,
+        }
+
+    return {
+        name: {
+            option: value
+            for option, value in of_command().items()
+            if option in method_named(name).option_names()
+        }
+        | method_options.get(name, {})
+        for name in methods
+    }
 
 
 def _add_device(group: argparse._ArgumentGroup) -> None:

@@ -58,12 +58,9 @@ def load(name: str, choice: ModelChoice) -> Detector:
             model, label_names = _empty(name), None
     else:
         model, label_names = _published(name, choice.weights or "DEFAULT")
-    if choice.labels is not None:
-        classes = _classes(name, model.state_dict())
-        label_names = choice.label_names(classes, background=True)
     settings: Any = model.roi_heads if hasattr(model, "roi_heads") else model
     settings.score_thresh = min(settings.score_thresh, choice.score_threshold)
-    return wrap_detector(model.eval(), label_names=label_names)
+    return wrap_detector(model.eval(), label_names=choice.labels or label_names)
 
 
 def _published(name: str, weights_name: str) -> tuple[nn.Module, list[str]]:

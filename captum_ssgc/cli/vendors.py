@@ -41,7 +41,7 @@ def _onnx(file: str, choice: ModelChoice) -> Detector:
     return yolox(
         file,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
-        label_names=choice.label_names(),
+        label_names=choice.labels,
     )
 
 
@@ -50,7 +50,7 @@ def _demo(rest: str, choice: ModelChoice) -> Detector:
     from captum_ssgc.detectors import wrap_detector
 
     choice.refuse_weights("it comes with its weights")
-    return wrap_detector(detector(), label_names=choice.label_names() or CLASS_NAMES)
+    return wrap_detector(detector(), label_names=choice.labels or CLASS_NAMES)
 
 
 def _transformers(name: str, choice: ModelChoice) -> Detector:
@@ -77,7 +77,7 @@ def _transformers(name: str, choice: ModelChoice) -> Detector:
     return TransformersDetector(
         model,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
-        label_names=choice.label_names(),
+        label_names=choice.labels,
     )
 
 
@@ -97,7 +97,7 @@ def _ultralytics(file: str, choice: ModelChoice) -> Detector:
     return wrap_detector(
         YOLO(file),
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
-        label_names=choice.label_names(),
+        label_names=choice.labels,
     )
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import nn
 
 import captum_ssgc as ssgc
 from captum_ssgc import explanation
+from captum_ssgc._warnings import warn_user
 
 LABELS = "__background__\nant\nbee\n"
 
@@ -251,13 +253,14 @@ def test_the_exit_code_is_the_worst(
 def test_an_all_zero_map_is_a_warning_line_not_a_failure(
     explain: Callable[..., Any], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = explanation.gradient_maps
+    real = explanation.explain
 
-    def emptied(*args: Any) -> Any:
-        warnings.warn_explicit("all-zero map", UserWarning, explanation.__file__, 1)
-        return {method: [0 * one for one in maps] for method, maps in real(*args).items()}
+    def emptied(*args: Any, **options: Any) -> Any:
+        warn_user("all-zero map")
+        warnings.warn("somebody else's", UserWarning, stacklevel=1)
+        return [replace(one, heat_map=0 * one.heat_map) for one in real(*args, **options)]
 
-    monkeypatch.setattr(explanation, "gradient_maps", emptied)
+    monkeypatch.setattr(explanation, "explain", emptied)
     outcome = explain(photo, "-o", tmp_path)
     assert outcome.code == 0
     assert outcome.lines == [f"captum-ssgc: warning: {photo}: all-zero map"]

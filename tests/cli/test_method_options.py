@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from captum_ssgc.attr import METHODS
+from captum_ssgc.attr import METHODS, LayerMethod, register
 from captum_ssgc.cli.messages import CommandError
 from captum_ssgc.cli.method_options import NAMES, choose_methods, options_of
 
@@ -15,10 +15,28 @@ def test_help_names_the_methods_of_the_registry() -> None:
 
 
 def test_options_of_methods() -> None:
-    assert options_of("odam") == {"smoothing": 0.0}
-    assert options_of("grad-cam") == {}
-    assert "mask" not in options_of("ssgrad-cam++")
-    assert options_of("d-rise")["grid"] == (16, 16)
+    assert options_of("odam") == {"output": "score", "smoothing": 0.0}
+    assert options_of("grad-cam") == {"output": "score"}
+    assert options_of("ssgrad-cam++") == {
+        "output": "score", "mask": "region", "smoothing": 0.0, "signed_activations": "split"
+    }  # fmt: skip
+    assert options_of("d-rise") == {"n_masks": 5000, "grid": (16, 16), "probability": 0.5}
+
+
+def test_a_method_of_yours_has_the_options_of_its_function() -> None:
+    @register
+    class Power(LayerMethod):
+        name, title = "power", "Power"
+
+        @staticmethod
+        def maps(activations: Any, gradients: Any, power: float = 1.5) -> Any:
+            return activations**power
+
+    try:
+        assert options_of("power") == {"output": "score", "power": 1.5}
+        assert choose_methods("odam,power", ["power=2"]) == [("odam", {}), ("power", {"power": 2})]
+    finally:
+        del METHODS["power"]
 
 
 @pytest.mark.parametrize(
@@ -38,6 +56,8 @@ def test_options_of_methods() -> None:
         ("odam", ["smoothing=1", "smoothing=2"], [("odam", {"smoothing": 2})]),
         ("odam[smoothing=3]", ["odam.smoothing=2"], [("odam", {"smoothing": 3})]),
         ("d-rise", ["grid=4x5"], [("d-rise", {"grid": (4, 5)})]),
+        ("d-rise,odam", ["output=logit"], [("d-rise", {}), ("odam", {"output": "logit"})]),
+        ("odam,ssgrad-cam++", ["mask=none"], [("odam", {}), ("ssgrad-cam++", {"mask": None})]),
     ],
 )
 def test_options_reach_the_methods_that_take_them(
@@ -74,11 +94,19 @@ def test_all_are_all() -> None:
         ("all[smoothing=1]", [], "got 'all'"),
         ("odam[", [], "--method, --option: expected NAME or NAME"),
         ("odam", ["smoothing"], "--method, --option: expected NAME=VALUE"),
-        ("odam", ["smoth=1"], "--option smoth: .*odam takes smoothing; did you mean smoothing?"),
-        ("grad-cam", ["smoothing=1"], "no chosen method takes it: grad-cam takes none"),
+        (
+            "odam",
+            ["smoth=1"],
+            "--option smoth: .*odam takes output, smoothing; did you mean",
+        ),
+        ("grad-cam", ["smoothing=1"], "no chosen method takes it: grad-cam takes output$"),
         ("odam", ["d-rise.grid=4x4"], "'d-rise' is none of the chosen methods odam"),
         ("ssgrad-cam", ["ssgradcam.smoothing=1"], "did you mean ssgrad-cam?"),
-        ("odam[grid=4x4]", [], "--option grid: no chosen method takes it: odam takes smoothing"),
+        (
+            "odam[grid=4x4]",
+            [],
+            "--option grid: .*: odam takes output, smoothing",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(methods: str, further: list[str], message: str) -> None:
