@@ -76,10 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark
     from captum_ssgc.benchmark.distributed import World
 
-    try:
-        world = World.from_environment()
-    except ValueError as error:
-        raise CommandError(one_line(error)) from error
+    world = World.from_environment()
     try:
         if args.report_only:
             return _finish(report(args.output_dir), args.output_dir)
