@@ -242,3 +242,46 @@ def test_all_detections_at_once_is_each_by_itself(tiny, source):
         torch.testing.assert_close(errors[row : row + 1], alone, rtol=1e-3, atol=1e-7)
         alone = sensitivities(images.maker, MethodRow("odam"), image, one, samples=3, seed=2)
         torch.testing.assert_close(changes[row : row + 1], alone)
+
+
+def test_a_rows_options_reach_its_maps(tiny, source):
+    rows = (
+        ("odam", {"smoothing": 1}),
+        ("odam", {"output": "logit"}),
+        ("ssgrad-cam++", {"mask": "box", "signed_activations": "as_is"}),
+        ("d-rise", {"n_masks": 5, "grid": (2, 2)}),
+    )
+    settings = tiny.settings(methods=("odam", *rows))
+    images = ImageEvaluation(tiny.tiny_detector(), source.categories, settings)
+    case = source.load(SQUARES)
+    found = images.detections(case)[1]
+    keys = [row.key for row in settings.rows]
+    maps, seconds = images.maps(keys, case.image, found, 7)
+    assert set(maps) == set(seconds) == set(keys)
+    score = ssgc.InstanceScoreWrapper(images.detector, found)
+    logit = ssgc.InstanceScoreWrapper(images.detector, found, output="logit")
+    layer = images.detector.level_layers()[0]
+    generator = torch.Generator().manual_seed(7)
+    for key, cam, options in (
+        (keys[1], ssgc.ODAM(score, layer), {"smoothing": 1}),
+        (keys[2], ssgc.ODAM(logit, layer), {}),
+        (
+            keys[3],
+            ssgc.SSGradCAMPlusPlus(score, layer),
+            {"mask": "box", "signed_activations": "as_is"},
+        ),
+        (
+            keys[4],
+            ssgc.DRISE(score),
+            {
+                "n_masks": 5,
+                "grid": (2, 2),
+                "generator": generator,
+                "perturbations_per_eval": settings.batch_size,
+            },
+        ),
+    ):
+        if not key.startswith("d-rise"):
+            options = options | {"interpolate_mode": "bilinear"}
+        expected = cam.attribute_instances(case.image, **options)[:, 0].detach()
+        torch.testing.assert_close(maps[key], expected, rtol=1e-4, atol=1e-6)
