@@ -56,8 +56,6 @@ def start() -> int:
     """
     interrupts = _Interrupts()
     interrupts.install()
-    # No window is opened, and a name that matplotlib does not know would end its import.
-    os.environ["MPLBACKEND"] = "agg"
     from captum_ssgc.cli import main
 
     try:

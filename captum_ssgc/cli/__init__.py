@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         captum-ssgc ...
         0
     """
+    # Pictures are files here; a notebook hands its shell a backend that may not exist outside it.
+    os.environ["MPLBACKEND"] = "agg"
     arguments = sys.argv[1:] if argv is None else list(argv)
     code = _run(arguments)
     try:

@@ -135,8 +135,7 @@ def evil_run(tiny, own_data, tmp_path):
     image["file_name"] = name
     content["images"][3]["file_name"] = "<i>missing.png"
     own_data.write_text(json.dumps(content))
-    detector = tiny.tiny_detector()
-    detector.label_names = tuple(name + EVIL for name in detector.label_names)
+    detector = tiny.tiny_detector(label_names=tuple(name + EVIL for name in tiny.NAMES))
     settings = tiny.settings(methods="odam", metrics="pointing-game")
     run_benchmark(detector, own_data, tmp_path / "run", settings, model_name="<u>model")
     return tmp_path / "run" / "report.html"

@@ -392,8 +392,7 @@ def test_evidence_that_is_not_known_cannot_be_asked_for(run, tiny):
 
 
 def test_labels_that_do_not_fit_stop_the_run(run, tiny, evaluated, stored, tmp_path):
-    detector = tiny.tiny_detector()
-    detector.label_names = None
+    detector = tiny.tiny_detector(label_names=None)
     detector.model.forward = lambda images: (
         torch.tensor([[[0.0, 0.0, 9.0, 9.0]]]).expand(len(images), 1, 4),
         torch.full((len(images), 1, 5), 0.9),

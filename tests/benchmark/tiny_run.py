@@ -56,13 +56,17 @@ class Tiny(nn.Module):
         return corners.expand(len(images), -1, -1), scores
 
 
-def tiny_detector(broken: bool = False, signals: dict[int, int] | None = None) -> CandidateDetector:
+def tiny_detector(
+    broken: bool = False,
+    signals: dict[int, int] | None = None,
+    label_names: tuple[str, ...] | None = NAMES,
+) -> CandidateDetector:
     model = Tiny(broken, signals).eval()
     return CandidateDetector(
         model,
         level_layers=[model.features],
         score_threshold=0.1,
-        label_names=NAMES,
+        label_names=label_names,
     )
 
 
