@@ -93,6 +93,40 @@ def test_labels_fit_with_and_without_background(checkpoint: Path, tmp_path: Path
         load_detector(choice(checkpoint=checkpoint, labels=names))
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("names.json", '["ant", "bee"]'),
+        ("names.json", '{"1": "ant", "2": "bee"}'),
+        ("data.yaml", "nc: 2\nnames:\n  0: ant\n  1: bee\n"),
+        ("names.yml", "[__background__, ant, bee]"),
+    ],
+)
+def test_labels_of_any_form(checkpoint: Path, tmp_path: Path, file: str, content: str) -> None:
+    if not file.endswith("json"):
+        pytest.importorskip("yaml")
+    path = tmp_path / file
+    path.write_text(content)
+    detector = load_detector(choice(checkpoint=checkpoint, labels=str(path)))
+    assert detector.label_names == ("__background__", "ant", "bee")
+
+
+def test_labels_by_the_name_of_a_data_set() -> None:
+    detector = load_detector(choice(weights="none", labels="coco"))
+    assert detector.label_name(1) == "person"
+    assert detector.label_name(90) == "toothbrush"
+
+
+def test_labels_of_other_vendors_are_fitted_and_checked(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"new {name}" for name in CLASS_NAMES[1:]))
+    detector = load_detector(choice("demo", labels=str(names)))
+    assert detector.label_names[1:] == tuple(f"new {name}" for name in CLASS_NAMES[1:])
+    names.write_text("one\ntwo")
+    with pytest.raises(CommandError, match=r"--labels .*names\.txt: expected 7 names.*got 2"):
+        load_detector(choice("demo", labels=str(names)))
+
+
 def test_without_labels_numbers_are_shown(checkpoint: Path) -> None:
     assert load_detector(choice(checkpoint=checkpoint)).label_name(2) == "2"
 
