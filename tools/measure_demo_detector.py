@@ -1,4 +1,4 @@
-"""Measures the detector in the box: ``python -m captum_ssgc.demo.evaluate`` (needs pycocotools)."""
+"""Measures the detector in the box, with pycocotools: ``python tools/measure_demo_detector.py``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import torch
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import box_convert
 
-from ..data import CLASS_NAMES, SceneDataset
-from . import WEIGHTS, detector
+from captum_ssgc.data import CLASS_NAMES, SceneDataset
+from captum_ssgc.demo import WEIGHTS, detector
 
 FIRST_HELD_OUT_SEED = 10_000
 HELD_OUT_SCENES = 500
-MODEL_CARD = Path(__file__).with_name("model_card.json")
+MODEL_CARD = WEIGHTS.with_name("model_card.json")
 
 
 def average_precision(model: FasterRCNN, scenes: SceneDataset) -> dict[str, float]:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data import CLASS_NAMES, Scene
+from captum_ssgc.data import CLASS_NAMES, Scene
 
 STRIDES = (8, 16, 32)
 _IGNORED = -1

@@ -19,21 +19,21 @@ TITLES = {
 }
 
 
-def curve_pictures(summary: Summary) -> dict[str, str]:
+def mean_curve_pictures(summary: Summary) -> dict[str, str]:
     """SVG by title."""
     pictures = {}
     preset = summary.settings.curve_preset
     for key, title in TITLES.items():
-        known = [row for row in summary.rows if row.name in summary.curves.get(key, {})]
-        if not known:
+        drawn = [row for row in summary.rows if row.name in summary.curves.get(key, {})]
+        if not drawn:
             continue
-        means = {row.title: summary.curves[key][row.name] for row in known}
+        means = {row.title: summary.curves[key][row.name] for row in drawn}
         deletes = key.startswith("del")
         settings = preset.deletion if deletes else preset.insertion
         figure = curves(
             np.linspace(0.0, 1.0, len(next(iter(means.values())))),
             means,
-            areas={row.title: row.cells[key].mean for row in known},
+            areas={row.title: row.cells[key].mean for row in drawn},
             title=title,
             x_label=f"share of the {settings.budget}'s pixels {'removed' if deletes else 'added'}",
             y_label="share of the initial score" if settings.normalize else "score",

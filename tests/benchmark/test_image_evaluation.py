@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import captum_ssgc as ssgc
-from captum_ssgc.benchmark import BenchmarkSettings, evaluation
+from captum_ssgc.benchmark import BenchmarkSettings, MethodRow, image_evaluation
 from captum_ssgc.benchmark.captum_metrics import infidelities, sensitivities
-from captum_ssgc.benchmark.evaluation import ImageEvaluation, image_seed
 from captum_ssgc.benchmark.floors import floor_maps
+from captum_ssgc.benchmark.image_evaluation import ImageEvaluation, image_seed
+from captum_ssgc.benchmark.records import ImageRecord, as_line, from_line
 from captum_ssgc.benchmark.sources import open_source
 from captum_ssgc.data import SceneDataset
 from captum_ssgc.metrics import deletion, energy_pointing_game, insertion, pointing_game
@@ -30,15 +31,16 @@ def evaluate(tiny, source):
     def record(index=SQUARES, detector=None, source=source, **changes):
         detector = detector or tiny.tiny_detector()
         images = ImageEvaluation(detector, source.categories, tiny.settings(**changes))
-        found = images.record(source.load(index), source.key(index))
-        assert found.pop("total_seconds") > 0
-        return found
+        image = ImageRecord(index, source.key(index), source.name(index))
+        measured = images.record(source.load(index), image)
+        assert measured.total_seconds > 0
+        return replace(measured, total_seconds=0.0)
 
     return record
 
 
 def without_time(record):
-    return {key: value for key, value in record.items() if key != "seconds"}
+    return replace(record, seconds={}, total_seconds=0.0)
 
 
 def test_values_are_those_of_the_metrics(tiny, source, evaluate):
@@ -51,13 +53,13 @@ def test_values_are_those_of_the_metrics(tiny, source, evaluate):
         for name in ("odam", "ssgrad-cam++")
     }
     order = [one.index for one in explained if one.method == "odam"]
-    matched = [row for row in range(3) if record["detections"][row]["annotation"] is not None]
-    annotations = [record["detections"][row]["annotation"] for row in matched]
+    matched = [row for row in range(3) if record.detections[row].annotation is not None]
+    annotations = [record.detections[row].annotation for row in matched]
     assert len(order) == 3
     assert len(matched) == 2
     masks = torch.stack([case.mask(row) for row in annotations])
     for name, heat_maps in maps.items():
-        values = record["values"][name]
+        values = record.values[name]
         for score in ("s1", "s2"):
             settings = replace(BenchmarkSettings().curve_preset.deletion, score=score)
             areas = deletion(detector, case.image, found[order], heat_maps, settings).area
@@ -79,55 +81,55 @@ def test_values_are_those_of_the_metrics(tiny, source, evaluate):
 
 def test_what_is_counted(evaluate):
     record = evaluate()
-    counted = {k: record[k] for k in ("reported", "above", "annotations", "crowd", "labels")}
+    counted = {
+        k: getattr(record, k) for k in ("reported", "above", "annotations", "crowd", "labels")
+    }
     assert counted == {
         "reported": 3, "above": 3, "annotations": 3, "crowd": 1, "labels": "by name"
     }  # fmt: skip
-    assert evaluate(score_above=0.79)["above"] < 3
-    assert len(evaluate(max_detections=2)["detections"]) == 2
+    assert evaluate(score_above=0.79).above < 3
+    assert len(evaluate(max_detections=2).detections) == 2
 
 
 def test_labels_without_names_are_called_by_their_category(tiny, evaluate):
-    detector = tiny.tiny_detector()
-    names = [entry["label"] for entry in evaluate(detector=detector)["detections"]]
-    detector.label_names = None
-    record = evaluate(detector=detector)
-    assert record["labels"].startswith("by position")
-    assert [entry["label"] for entry in record["detections"]] == names
+    names = [one.label for one in evaluate(detector=tiny.tiny_detector()).detections]
+    record = evaluate(detector=tiny.tiny_detector(label_names=None))
+    assert record.labels.startswith("by position")
+    assert [one.label for one in record.detections] == names
     assert set(names) <= {"red", "green", "blue"}
 
 
 def test_a_record_is_json_that_comes_back(evaluate):
     record = evaluate(metrics=("all", "infidelity", "sensitivity"), perturbed_images=2)
-    assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert record["values"]["odam"]["evidence"] == [None] * 3
+    assert from_line(as_line(record, "run"), "run") == record
+    assert record.values["odam"]["evidence"] == (None,) * 3
 
 
 def test_an_image_without_detections_has_no_values(evaluate):
     record = evaluate(score_above=0.95)
-    assert record["detections"] == []
-    assert record["values"] == {}
+    assert record.detections == ()
+    assert record.values == {}
 
 
 def test_an_image_depends_on_nothing_but_itself(tiny, source, evaluate):
     images = ImageEvaluation(tiny.tiny_detector(), source.categories, tiny.settings())
     torch.manual_seed(11)
     for index in (4, 0, SQUARES):
-        after_others = images.record(source.load(index), source.key(index))
-    del after_others["total_seconds"]
+        image = ImageRecord(index, source.key(index), source.name(index))
+        after_others = images.record(source.load(index), image)
     assert without_time(after_others) == without_time(evaluate())
 
 
 def test_groups_of_detections_change_nothing(evaluate, monkeypatch):
     whole = without_time(evaluate())
-    monkeypatch.setattr(evaluation, "GROUP", 2)
+    monkeypatch.setattr(image_evaluation, "GROUP", 2)
     grouped = without_time(evaluate())
-    assert grouped["values"] == whole["values"]
-    for name, curves in whole["curves"].items():
+    assert grouped.values == whole.values
+    for name, curves in whole.curves.items():
         for key, curve in curves.items():
-            other = grouped["curves"][name][key]
-            assert other["count"] == curve["count"] == 3
-            assert other["sum"] == pytest.approx(curve["sum"], abs=1e-7)
+            other = grouped.curves[name][key]
+            assert other.count == curve.count == 3
+            assert other.sum == pytest.approx(curve.sum, abs=1e-7)
 
 
 def test_the_seed_of_an_image_follows_from_the_run_and_the_image():
@@ -139,7 +141,7 @@ def test_the_seed_of_an_image_follows_from_the_run_and_the_image():
 
 
 def test_seeds_reach_the_noise_and_the_masks(evaluate):
-    one, other = evaluate()["values"], evaluate(seed=1)["values"]
+    one, other = evaluate().values, evaluate(seed=1).values
     assert one["odam"] == other["odam"]
     assert one["noise"]["ep_b"] != other["noise"]["ep_b"]
     assert one["d-rise"]["ep_b"] != other["d-rise"]["ep_b"]
@@ -147,10 +149,10 @@ def test_seeds_reach_the_noise_and_the_masks(evaluate):
 
 def test_only_what_is_asked_for_is_measured(evaluate):
     record = evaluate(methods="odam", metrics="pointing-game", floors=())
-    assert set(record["values"]) == {"odam"}
-    assert set(record["values"]["odam"]) == {"zero", "p_b", "p_m"}
-    assert record["curves"] == {}
-    assert set(record["seconds"]) == {"odam"}
+    assert set(record.values) == {"odam"}
+    assert set(record.values["odam"]) == {"zero", "p_b", "p_m"}
+    assert record.curves == {}
+    assert set(record.seconds) == {"odam"}
 
 
 def test_evidence_is_known_in_scenes(tiny, evaluate):
@@ -160,7 +162,7 @@ def test_evidence_is_known_in_scenes(tiny, evaluate):
         scene = scenes.scenes[0]
         red = images[:, 0] * scene.emblem_masks[0]
         score = red.sum((1, 2)) / red.sum().clamp(min=1e-6) * len(images)
-        scores = torch.nn.functional.one_hot(scene.labels[0] - 1, 9)[None, None] * 0.9
+        scores = torch.nn.functional.one_hot(scene.labels[0] - 1, 6)[None, None] * 0.9
         return scene.boxes[None, :1].expand(len(images), -1, -1), scores * score[:, None, None]
 
     detector = ssgc.wrap_detector(
@@ -168,7 +170,7 @@ def test_evidence_is_known_in_scenes(tiny, evaluate):
     )
     options = {"methods": "d-rise", "metrics": "evidence-energy"}
     record = evaluate(0, detector, scenes, **options)
-    values = record["values"]["box"]["evidence"]
+    values = record.values["box"]["evidence"]
     scene = scenes.scenes[0]
     x1, y1, x2, y2 = scene.boxes[0].int().tolist()
     share = scene.emblem_masks[0].sum() / ((x2 - x1) * (y2 - y1))
@@ -181,11 +183,11 @@ def test_a_mask_that_cannot_be_read_costs_the_mask_only(tiny, own_data, evaluate
         annotation["segmentation"] = [[0, 0, 1, 1]]
     own_data.write_text(json.dumps(content))
     record = evaluate(source=open_source(own_data))
-    assert [text.partition(":")[2] for text in record["problems"]] == [
-        " segmentation: expected polygons of at least three corners."
+    assert [text.partition(".")[2] for text in record.problems] == [
+        "segmentation: expected polygons of at least three corners, got [[0, 0, 1, 1]]."
     ] * 2
-    assert record["values"]["odam"]["p_m"] == [None] * 3
-    assert record["values"]["odam"]["p_b"].count(None) == 1
+    assert record.values["odam"]["p_m"] == (None,) * 3
+    assert record.values["odam"]["p_b"].count(None) == 1
 
 
 @pytest.mark.parametrize("name", ["noise", "box", "centre"])
@@ -209,7 +211,7 @@ def test_infidelity_and_sensitivity_are_captums(tiny, source, evaluate):
 
     metrics = ("infidelity", "sensitivity")
     record = evaluate(methods="odam", metrics=metrics, perturbed_images=3)
-    values = record["values"]
+    values = record.values
     assert values["noise"].keys() == {"zero", "infidelity"}
     # The map of the box is constant where the score comes from: it predicts its changes well.
     assert sum(values["box"]["infidelity"]) < 1e-4 < sum(values["noise"]["infidelity"])
@@ -231,10 +233,53 @@ def test_all_detections_at_once_is_each_by_itself(tiny, source):
     found = images.detections(source.load(SQUARES))[1]
     maps = images.maps(["odam"], image, found, 0)[0]["odam"]
     errors = infidelities(images.detector, image, found, maps, samples=5, seed=2)
-    changes = sensitivities(images.maker, "odam", image, found, samples=3, seed=2)
+    changes = sensitivities(images.maker, MethodRow("odam"), image, found, samples=3, seed=2)
     for row in range(len(found)):
         one = found[row]
         alone = infidelities(images.detector, image, one, maps[row : row + 1], samples=5, seed=2)
         torch.testing.assert_close(errors[row : row + 1], alone, rtol=1e-3, atol=1e-7)
-        alone = sensitivities(images.maker, "odam", image, one, samples=3, seed=2)
+        alone = sensitivities(images.maker, MethodRow("odam"), image, one, samples=3, seed=2)
         torch.testing.assert_close(changes[row : row + 1], alone)
+
+
+def test_a_rows_options_reach_its_maps(tiny, source):
+    rows = (
+        ("odam", {"smoothing": 1}),
+        ("odam", {"output": "logit"}),
+        ("ssgrad-cam++", {"mask": "box", "signed_activations": "as_is"}),
+        ("d-rise", {"n_masks": 5, "grid": (2, 2)}),
+    )
+    settings = tiny.settings(methods=("odam", *rows))
+    images = ImageEvaluation(tiny.tiny_detector(), source.categories, settings)
+    case = source.load(SQUARES)
+    found = images.detections(case)[1]
+    keys = [row.key for row in settings.rows]
+    maps, seconds = images.maps(keys, case.image, found, 7)
+    assert set(maps) == set(seconds) == set(keys)
+    score = ssgc.InstanceScoreWrapper(images.detector, found)
+    logit = ssgc.InstanceScoreWrapper(images.detector, found, output="logit")
+    layer = images.detector.level_layers()[0]
+    generator = torch.Generator().manual_seed(7)
+    for key, cam, options in (
+        (keys[1], ssgc.ODAM(score, layer), {"smoothing": 1}),
+        (keys[2], ssgc.ODAM(logit, layer), {}),
+        (
+            keys[3],
+            ssgc.SSGradCAMPlusPlus(score, layer),
+            {"mask": "box", "signed_activations": "as_is"},
+        ),
+        (
+            keys[4],
+            ssgc.DRISE(score),
+            {
+                "n_masks": 5,
+                "grid": (2, 2),
+                "generator": generator,
+                "perturbations_per_eval": settings.batch_size,
+            },
+        ),
+    ):
+        if not key.startswith("d-rise"):
+            options = options | {"interpolate_mode": "bilinear"}
+        expected = cam.attribute_instances(case.image, **options)[:, 0].detach()
+        torch.testing.assert_close(maps[key], expected, rtol=1e-4, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Trains the detector in the box: ``python -m captum_ssgc.demo.train``."""
+"""Trains the detector in the box: ``python tools/train_demo_detector.py``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from emblem_hint import EmblemHint, emblem_cells
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.models.detection import FasterRCNN
 
-from ..data import Scene, draw_scene
-from . import WEIGHTS
-from .hint import EmblemHint, emblem_cells
-from .model import build_detector
+from captum_ssgc.data import Scene, draw_scene
+from captum_ssgc.demo import WEIGHTS
+from captum_ssgc.demo.model import build_detector
 
 FIRST_TRAINING_SEED = 1_000_000
 BATCH = 8
