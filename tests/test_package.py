@@ -15,7 +15,16 @@ import captum_ssgc
 ROOT = Path(captum_ssgc.__file__).parent
 PACKAGES = [
     f"captum_ssgc{suffix}"
-    for suffix in ("", ".attr", ".detectors", ".metrics", ".visualization", ".data", ".demo")
+    for suffix in (
+        "",
+        ".attr",
+        ".detectors",
+        ".metrics",
+        ".visualization",
+        ".data",
+        ".demo",
+        ".report",
+    )
 ]
 
 

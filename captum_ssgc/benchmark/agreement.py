@@ -40,72 +40,73 @@ class Truth:
     boxes: Known
     masks: Known
     evidence: Known
-    problems: list[str]
+    problems: tuple[str, ...]
 
 
-def truth_of(case: Case, rows: Sequence[int | None]) -> Truth:
+def truth_of(case: Case, annotations: Sequence[int | None]) -> Truth:
     """What the annotations say.
 
     Args:
         case: the image.
-        rows: for each detection the row of its annotation, or ``None``.
+        annotations: for each detection the row of its annotation, or ``None``.
     """
-    places = [place for place, row in enumerate(rows) if row is not None]
-    own = [row for row in rows if row is not None]
+    places = [place for place, row in enumerate(annotations) if row is not None]
+    own = [row for row in annotations if row is not None]
     size = tuple(case.image.shape[-2:])
     problems: list[str] = []
     return Truth(
-        count=len(rows),
+        count=len(annotations),
         boxes=Known(places, case.boxes[own]),
-        masks=_pixels(case.mask, rows, size, problems),
-        evidence=_pixels(case.evidence, rows, size, problems),
-        problems=problems,
+        masks=_pixels(case.mask, annotations, size, problems),
+        evidence=_pixels(case.evidence, annotations, size, problems),
+        problems=tuple(problems),
     )
 
 
-def agreement(metrics: Collection[str], maps: Tensor, truth: Truth) -> dict[str, Tensor]:
+def agreement(metrics: Collection[str], heat_maps: Tensor, truth: Truth) -> dict[str, Tensor]:
     """The columns of these metrics.
 
     Args:
         metrics: their names.
-        maps: ``(K, H, W)`` on the CPU.
+        heat_maps: ``(K, H, W)`` on the CPU.
         truth: of the ``K`` detections.
 
     Returns:
         By column ``(K,)`` in [0, 1]; NaN for detections about which nothing is known.
     """
-    found = {}
+    columns = {}
     for metric, short, game in (
         ("pointing-game", "p", pointing_game),
         ("energy-pointing-game", "ep", energy_pointing_game),
     ):
         if metric in metrics:
             boxes, masks = truth.boxes, truth.masks
-            on_boxes = game(maps[boxes.places], boxes=boxes.region).values
-            on_masks = game(maps[masks.places], masks=masks.region).values
-            found[f"{short}_b"] = boxes.spread(on_boxes, truth.count)
-            found[f"{short}_m"] = masks.spread(on_masks, truth.count)
+            on_boxes = game(heat_maps[boxes.places], boxes=boxes.region).values
+            on_masks = game(heat_maps[masks.places], masks=masks.region).values
+            columns[f"{short}_b"] = boxes.spread(on_boxes, truth.count)
+            columns[f"{short}_m"] = masks.spread(on_masks, truth.count)
     if "evidence-energy" in metrics:
         evidence = truth.evidence
-        shares = evidence_energy(maps[evidence.places], evidence.region).values
-        found["evidence"] = evidence.spread(shares, truth.count)
-    return found
+        shares = evidence_energy(heat_maps[evidence.places], evidence.region).values
+        columns["evidence"] = evidence.spread(shares, truth.count)
+    return columns
 
 
 def _pixels(
     read: Callable[[int], Tensor | None],
-    rows: Sequence[int | None],
+    annotations: Sequence[int | None],
     size: tuple[int, ...],
     problems: list[str],
 ) -> Known:
-    places, found = [], []
-    for place, row in enumerate(rows):
+    places, masks = [], []
+    for place, row in enumerate(annotations):
         try:
             pixels = None if row is None else read(row)
         except ValueError as error:
-            problems.append(f"annotation {row}: {error}")
+            problems.append(str(error))
             continue
         if pixels is not None and bool(pixels.any()):
             places.append(place)
-            found.append(pixels)
-    return Known(places, torch.stack(found) if found else torch.zeros(0, *size, dtype=torch.bool))
+            masks.append(pixels)
+    known = torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.bool)
+    return Known(places, known)

@@ -9,6 +9,7 @@ from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
 from captum_ssgc.benchmark.heat_maps import MapMaker
+from captum_ssgc.benchmark.rows import MethodRow
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.instance_score import InstanceScoreWrapper
@@ -18,7 +19,12 @@ RADIUS = 0.02
 
 
 def infidelities(
-    detector: Detector, image: Tensor, detections: Detections, maps: Tensor, samples: int, seed: int
+    detector: Detector,
+    image: Tensor,
+    detections: Detections,
+    heat_maps: Tensor,
+    samples: int,
+    seed: int,
 ) -> Tensor:
     """Normalised infidelity when a random square is made black.
 
@@ -29,7 +35,7 @@ def infidelities(
         detector: the detector.
         image: ``(1, 3, H, W)``.
         detections: ``K`` of them.
-        maps: ``(K, H, W)``.
+        heat_maps: ``(K, H, W)``.
         samples: number of squares.
         seed: of the squares.
 
@@ -53,7 +59,7 @@ def infidelities(
         scores,
         remove_square,
         inputs,
-        maps[:, None].to(inputs.dtype).expand_as(inputs),
+        heat_maps[:, None].to(inputs.dtype).expand_as(inputs),
         target=list(range(count)),
         n_perturb_samples=samples,
         max_examples_per_batch=count,
@@ -63,7 +69,7 @@ def infidelities(
 
 
 def sensitivities(
-    maker: MapMaker, name: str, image: Tensor, detections: Detections, samples: int, seed: int
+    maker: MapMaker, row: MethodRow, image: Tensor, detections: Detections, samples: int, seed: int
 ) -> Tensor:
     """Largest relative change of the map among images with uniform noise within 0.02.
 
@@ -71,7 +77,7 @@ def sensitivities(
 
     Args:
         maker: of the maps.
-        name: the method.
+        row: the method with its options.
         image: ``(1, 3, H, W)``.
         detections: ``K`` of them.
         samples: number of noisy images.
@@ -89,9 +95,9 @@ def sensitivities(
 
     def explain(images: Any) -> tuple[Tensor]:
         images = images[0] if isinstance(images, tuple) else images
-        found, _ = maker.maps([name], images[:1], detections, seed)
+        maps_by_row, _ = maker.maps([row], images[:1], detections, seed)
         # A tuple: Captum would take the rows of a tensor for the entries of one.
-        return (found[name][:, None],)
+        return (maps_by_row[row.key][:, None],)
 
     changes: Tensor = sensitivity_max(
         explain,

@@ -157,7 +157,6 @@ COLUMNS = (
         "digits",
     ),
 )
-BY_KEY = {column.key: column for column in COLUMNS}
 SECONDS = "seconds"
 
 METRICS = (
@@ -171,6 +170,9 @@ METRICS = (
 TABLE_METRICS = METRICS[:4]
 """What ``"all"`` stands for; infidelity and sensitivity cost more than all others and are asked
 for by name."""
+
+ON_ANNOTATIONS = frozenset({"pointing-game", "energy-pointing-game", "evidence-energy"})
+"""Metrics of detections that are matched to an annotation."""
 
 CURVES = ("del_s1", "ins_s1", "del_s2", "ins_s2")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from typing import Any
 
 import captum
@@ -11,7 +10,7 @@ import torch
 import torchvision
 
 import captum_ssgc
-from captum_ssgc.benchmark.evaluation import ImageEvaluation
+from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
 from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.detector import Detector
 
@@ -37,12 +36,6 @@ def describe(evaluation: ImageEvaluation, source: Source, model_name: str) -> di
             "torchvision": torchvision.__version__,
         },
     }
-
-
-def machine(device: torch.device) -> str:
-    """Where the report was written, for readers; results do not depend on it."""
-    gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
-    return f"Python {platform.python_version()}, {platform.system()} {platform.machine()}{gpu}"
 
 
 def _model(detector: Detector, name: str) -> dict[str, Any]:

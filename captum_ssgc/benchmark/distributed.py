@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,13 +31,34 @@ class World:
     size: int = 1
     local_rank: int = 0
 
+    def __post_init__(self) -> None:
+        if self.size < 1 or not 0 <= self.rank < self.size or self.local_rank < 0:
+            raise ValueError(
+                "expected RANK from 0 to WORLD_SIZE - 1 and LOCAL_RANK of at least 0, as torchrun "
+                f"sets them, got RANK={self.rank}, WORLD_SIZE={self.size}, "
+                f"LOCAL_RANK={self.local_rank}; unset them to run a single process."
+            )
+
     @classmethod
     def from_environment(cls) -> World:
-        """What ``torchrun`` says; a single process without it."""
+        """What ``torchrun`` says; a single process without it.
+
+        Raises:
+            ValueError: if it says something that cannot be.
+        """
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
         if not all(name in os.environ for name in names):
             return cls()
-        return cls(*(int(os.environ[name]) for name in names))
+        numbers = []
+        for name in names:
+            text = os.environ[name]
+            if not re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", text):
+                raise ValueError(
+                    f"expected {name} as a whole number, as torchrun sets it, got {text[:40]!r}; "
+                    "unset it to run a single process."
+                )
+            numbers.append(int(text))
+        return cls(*numbers)
 
     @property
     def leads(self) -> bool:
@@ -95,3 +117,10 @@ def cpu_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def usable_cores() -> int:
+    """How many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from captum_ssgc.benchmark.evaluation import ImageEvaluation, image_seed
-from captum_ssgc.benchmark.records import Index
-from captum_ssgc.benchmark.sources import Source
+from captum_ssgc.benchmark.image_evaluation import ImageEvaluation, image_seed
+from captum_ssgc.benchmark.record_files import Index
+from captum_ssgc.benchmark.records import ImageRecord, fingerprint
+from captum_ssgc.benchmark.run_folder import write_whole
+from captum_ssgc.benchmark.small_maps import unpacked
+from captum_ssgc.benchmark.sources import Case, Source
 from captum_ssgc.benchmark.summary import Summary
 from captum_ssgc.benchmark.tally import Place
 from captum_ssgc.visualization import BOX_COLORS, blend
@@ -28,7 +31,7 @@ class Example:
     """One detection with one method's map.
 
     Args:
-        row: name of the method or floor.
+        row: key of the method or floor.
         kind: ``"best"``, ``"median"`` or ``"worst"``.
         image_name: of its image.
         label: its class.
@@ -51,72 +54,80 @@ def draw_examples(
 ) -> None:
     """Draw the pictures of all examples that are not in ``folder`` yet.
 
-    The maps are made again, with the seeds of the run: keeping those of every detection would take
-    more room than the data set itself.
+    Maps that a record does not hold are made again, with the seeds of the run: keeping those of
+    every detection would take more room than the data set itself.
 
     Raises:
-        OSError: if a picture cannot be written.
+        OSError, ValueError: if a picture cannot be written, or an image no longer be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted: dict[int, list[tuple[str, Place]]] = {}
-    for name, places in summary.examples.items():
+    for key, places in summary.examples.items():
         for place in places:
-            if not picture_file(folder, name, place).exists():
-                wanted.setdefault(place.index, []).append((name, place))
+            if not picture_path(folder, key, place).exists():
+                wanted.setdefault(place.index, []).append((key, place))
     for number, entries in sorted(wanted.items()):
-        case = source.load(number)
-        image = case.image.to(evaluation.device)
-        found = evaluation.detections(case)[1]
-        seed = image_seed(evaluation.settings, source.key(number))
-        for name, place in entries:
-            detection = found[place.row]
-            maps, _ = evaluation.maps([name], image, detection, seed, place.row)
-            picture = _picture(image, maps[name][0], detection.boxes[0])
-            file = picture_file(folder, name, place)
-            temporary = file.with_suffix(".part")
-            temporary.write_bytes(picture)
-            temporary.replace(file)
+        record, case = index.record(number), source.load(number)
+        for key, place in entries:
+            heat_map = _heat_map(key, place, record, case, evaluation)
+            picture = _picture(case.image, heat_map, record.detections[place.row].box)
+            write_whole(picture_path(folder, key, place), picture)
 
 
 def read_examples(summary: Summary, index: Index, folder: Path) -> list[Example]:
     """All examples, with those pictures that are in ``folder``."""
     examples = []
-    for name, places in summary.examples.items():
+    for key, places in summary.examples.items():
         for kind, place in zip(KINDS.get(len(places), ()), places):
             record = index.record(place.index)
-            detection: dict[str, Any] = record["detections"][place.row]
-            file = picture_file(folder, name, place)
-            values = record["values"][name]
+            detection = record.detections[place.row]
+            path = picture_path(folder, key, place)
+            numbers = {
+                column: value
+                for column, values in record.values[key].items()
+                if (value := values[place.row]) is not None
+            }
             examples.append(
                 Example(
-                    row=name,
+                    row=key,
                     kind=kind,
-                    image_name=record["name"],
-                    label=detection["label"],
-                    score=detection["score"],
-                    values={
-                        key: column[place.row]
-                        for key, column in values.items()
-                        if column[place.row] is not None
-                    },
-                    jpeg=file.read_bytes() if file.exists() else None,
+                    image_name=record.name,
+                    label=detection.label,
+                    score=detection.score,
+                    values=numbers,
+                    jpeg=path.read_bytes() if path.exists() else None,
                 )
             )
     return examples
 
 
-def picture_file(folder: Path, name: str, place: Place) -> Path:
-    """Where the picture of an example is."""
-    return folder / f"{name}_{place.index}_{place.row}.jpg"
+def picture_path(folder: Path, key: str, place: Place) -> Path:
+    """Where the picture of an example of a row is."""
+    plain = key if key.isprintable() and "[" not in key else f"row-{fingerprint(key)}"
+    return folder / f"{plain}_{place.index}_{place.row}.jpg"
 
 
-def _picture(image: Tensor, heat_map: Tensor, box: Tensor) -> bytes:
+def _heat_map(
+    key: str, place: Place, record: ImageRecord, case: Case, evaluation: ImageEvaluation
+) -> Tensor:
+    """The map that the record holds, else the map once more."""
+    if key in record.small_maps:
+        height, width = case.image.shape[-2:]
+        return unpacked(record.small_maps[key][place.row], (height, width))
+    image = case.image.to(evaluation.device)
+    detection = evaluation.detections(case)[1][place.row]
+    seed = image_seed(evaluation.settings, record.key)
+    heat_maps, _ = evaluation.maps([key], image, detection, seed, place.row)
+    return heat_maps[key][0]
+
+
+def _picture(image: Tensor, heat_map: Tensor, box: Sequence[float]) -> bytes:
     mixed = blend(image, heat_map.nan_to_num(0.0, 0.0, 0.0))
     picture = Image.fromarray((mixed * 255.0).round().astype(np.uint8))
     scale = _SIDE / max(picture.size)
     width, height = (max(round(length * scale), 1) for length in picture.size)
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    x1, y1, x2, y2 = (corner * scale for corner in box.tolist())
+    x1, y1, x2, y2 = (corner * scale for corner in box)
     corners = (max(x1, 0), max(y1, 0), min(x2, width - 1), min(y2, height - 1))
     pen = ImageDraw.Draw(picture)
     if corners[0] <= corners[2] and corners[1] <= corners[3]:

@@ -28,14 +28,14 @@ def floor_maps(name: str, detections: Detections, seed: int, first: int = 0) -> 
     count = len(detections)
     if name == "noise":
         generators = [torch.Generator().manual_seed(seed + first + row) for row in range(count)]
-        maps = torch.stack([torch.rand(height, width, generator=one) for one in generators])
+        heat_maps = torch.stack([torch.rand(height, width, generator=one) for one in generators])
     elif name == "box":
-        maps = torch.stack([_box(box.tolist(), height, width) for box in detections.boxes])
+        heat_maps = torch.stack([_box(box.tolist(), height, width) for box in detections.boxes])
     else:
         across = torch.exp(-0.5 * (_offsets(width) / _CENTRE_SPREAD) ** 2)
         along = torch.exp(-0.5 * (_offsets(height) / _CENTRE_SPREAD) ** 2)
-        maps = (along[:, None] * across[None]).expand(count, -1, -1).contiguous()
-    return maps.to(detections.boxes.device)
+        heat_maps = (along[:, None] * across[None]).expand(count, -1, -1).contiguous()
+    return heat_maps.to(detections.boxes.device)
 
 
 def _box(box: list[float], height: int, width: int) -> Tensor:

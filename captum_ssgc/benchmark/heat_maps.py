@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from captum_ssgc.attr import (
     method_named,
     recording,
 )
+from captum_ssgc.benchmark.rows import MethodRow
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
@@ -37,9 +37,9 @@ class MapMaker:
     def __init__(self, detector: Detector, settings: BenchmarkSettings) -> None:
         self.detector, self.settings = detector, settings
         self._requests = {
-            method.name: _request(method, settings)
-            for method in map(method_named, settings.methods)
-            if issubclass(method, LayerMethod)
+            row.key: request
+            for row in settings.rows
+            if (request := _request(row, settings)) is not None
         }
         self._layers = Layers.of_detector(detector, settings.layer) if self._requests else None
 
@@ -48,49 +48,55 @@ class MapMaker:
         return [] if self._layers is None else list(self._layers.names.values())
 
     def maps(
-        self, names: Iterable[str], image: Tensor, detections: Detections, seed: int
+        self, rows: Iterable[MethodRow], image: Tensor, detections: Detections, seed: int
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Maps ``(K, H, W)`` and seconds for all of them, by method.
+        """Maps ``(K, H, W)`` and seconds for all of them, by the key of the row.
 
         The methods made of gradients share one forward and one backward per detection; each is
         charged with these in full, as if it ran alone.
 
         Args:
-            names: methods.
+            rows: methods with their options.
             image: ``(1, 3, H, W)``.
             detections: ``K`` of them.
             seed: of what is random in a method.
         """
-        wanted = list(names)
+        wanted = list(rows)
         maps, seconds = self._by_gradients(
-            [name for name in wanted if name in self._requests], image, detections
+            [row.key for row in wanted if row.key in self._requests], image, detections
         )
         clock = _clock(image.device)
-        for method in map(method_named, wanted):
+        for row in wanted:
+            method = method_named(row.method)
             if issubclass(method, PerturbationMethod):
                 start = clock()
-                maps[method.name] = self._by_changed_images(method, image, detections, seed)
-                seconds[method.name] = clock() - start
+                maps[row.key] = self._by_changed_images(method, row, image, detections, seed)
+                seconds[row.key] = clock() - start
         return maps, seconds
 
     def _by_gradients(
-        self, names: list[str], image: Tensor, detections: Detections
+        self, keys: list[str], image: Tensor, detections: Detections
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
-        if self._layers is None or not names:
+        if self._layers is None or not keys:
             return {}, {}
         clock = _clock(image.device)
         start = clock()
-        requests = [self._requests[name] for name in names]
+        requests = [self._requests[key] for key in keys]
         with recording(self.detector, self._layers, image, detections) as record:
             made = record.heat_maps(requests, detections, clock)
-        maps = {name: one.heat_maps() for name, one in zip(names, made, strict=True)}
+        maps = {key: one.heat_maps() for key, one in zip(keys, made, strict=True)}
         common = clock() - start - sum(one.seconds for one in made)
-        return maps, {name: common + one.seconds for name, one in zip(names, made, strict=True)}
+        return maps, {key: common + one.seconds for key, one in zip(keys, made, strict=True)}
 
     def _by_changed_images(
-        self, method: type[PerturbationMethod], image: Tensor, detections: Detections, seed: int
+        self,
+        method: type[PerturbationMethod],
+        row: MethodRow,
+        image: Tensor,
+        detections: Detections,
+        seed: int,
     ) -> Tensor:
-        options: dict[str, Any] = dict(self.settings.options_of(method.name))
+        options = self.settings.options_of(row)
         if "generator" in method.option_names():
             options["generator"] = torch.Generator().manual_seed(seed)
         options.setdefault("perturbations_per_eval", self.settings.batch_size)
@@ -98,11 +104,13 @@ class MapMaker:
         return method(wrapper).attribute_instances(image, **options)[:, 0]
 
 
-def _request(method: type[LayerMethod], settings: BenchmarkSettings) -> MapRequest:
-    options = dict(settings.options_of(method.name))
-    output = options.pop("output", settings.output)
-    if "mask" in method.option_names():
-        options.setdefault("mask", settings.mask)
+def _request(row: MethodRow, settings: BenchmarkSettings) -> MapRequest | None:
+    """What a row asks of a recording; ``None`` for a method that needs none."""
+    method = method_named(row.method)
+    if not issubclass(method, LayerMethod):
+        return None
+    options = settings.options_of(row)
+    output = options.pop("output")
     return method.request(options, output)
 
 

@@ -27,8 +27,8 @@ class LabelMap:
 
     def of(self, categories: Tensor) -> Tensor:
         """Labels ``(G,)`` of categories ``(G,)``; -1 where the detector has none."""
-        found = [self.labels.get(int(category), -1) for category in categories]
-        return torch.tensor(found, dtype=torch.int64)
+        labels = [self.labels.get(int(category), -1) for category in categories]
+        return torch.tensor(labels, dtype=torch.int64)
 
 
 def label_map(categories: Mapping[int, str], detector: Detector, classes: int) -> LabelMap:
@@ -48,6 +48,14 @@ def label_map(categories: Mapping[int, str], detector: Detector, classes: int) -
     ids, count = sorted(categories), len(categories)
     ids_fit = max(ids, default=0) < classes
     torchvision = _is_torchvision(detector)
+    if torchvision and 0 in categories:
+        raise ValueError(
+            f"category 0 of the data set, {categories[0]!r}, would be the background of the "
+            f"torchvision model, whose {classes} labels have no names that agree with the data "
+            "set's: number the categories from 1 as the model was trained, or give the detector "
+            "its label names, the background first (label_names=['__background__', ...], or "
+            "--labels FILE)."
+        )
     if torchvision and ids_fit:
         return LabelMap("by id: label n is category n, as torchvision numbers COCO", _same(ids))
     if torchvision and classes == count + 1:
@@ -65,14 +73,14 @@ def label_map(categories: Mapping[int, str], detector: Detector, classes: int) -
     )
 
 
-def chosen(found: Detections, score_above: float, most: int | None) -> list[int]:
+def chosen(reported: Detections, score_above: float, most: int | None) -> list[int]:
     """The detections that are evaluated, best first."""
-    order = found.scores.argsort(descending=True, stable=True)
-    return [int(row) for row in order if bool(found.scores[row] > score_above)][:most]
+    order = reported.scores.argsort(descending=True, stable=True)
+    return [int(row) for row in order if bool(reported.scores[row] > score_above)][:most]
 
 
 def matched(
-    found: Detections, boxes: Tensor, labels: Tensor, crowd: Tensor, iou_above: float
+    detections: Detections, boxes: Tensor, labels: Tensor, crowd: Tensor, iou_above: float
 ) -> list[int | None]:
     """The annotation of each detection, one to one, best detection first.
 
@@ -80,7 +88,7 @@ def matched(
     above ``iou_above``; annotations of crowds are never taken.
 
     Args:
-        found: ``K`` detections, best first.
+        detections: ``K`` of them, best first.
         boxes: ``(G, 4)`` of the annotations.
         labels: ``(G,)`` their labels, -1 for none.
         crowd: ``(G,)`` bool.
@@ -89,8 +97,8 @@ def matched(
     Returns:
         ``K`` rows of annotations, ``None`` where a detection has none.
     """
-    overlap = box_iou(found.boxes.cpu().double(), boxes.double())
-    overlap = overlap * (found.labels.cpu()[:, None] == labels) * ~crowd
+    overlap = box_iou(detections.boxes.cpu().double(), boxes.double())
+    overlap = overlap * (detections.labels.cpu()[:, None] == labels) * ~crowd
     taken: list[int | None] = []
     for row in overlap:
         best = int(row.argmax()) if len(row) else 0

@@ -5,45 +5,72 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from captum_ssgc.benchmark.curve_pictures import curve_pictures
 from captum_ssgc.benchmark.examples import Example
-from captum_ssgc.benchmark.markup import data_uri, text
-from captum_ssgc.benchmark.page_notes import evaluated, settings
-from captum_ssgc.benchmark.page_style import STYLE
-from captum_ssgc.benchmark.page_table import explanations, results, tests
-from captum_ssgc.benchmark.settings import row_title
+from captum_ssgc.benchmark.mean_curves import mean_curve_pictures
 from captum_ssgc.benchmark.summary import Summary
+from captum_ssgc.benchmark.tables import notes
+from captum_ssgc.report import render
 
 _EXAMPLE_COLUMNS = ("ins_s1", "del_s1", "ep_b", "evidence")
+_FLOORS = {
+    "noise": "independent random pixels",
+    "box": "the detection's box, filled",
+    "centre": "a Gaussian in the middle of the image, whatever was detected",
+}
 
 
 def page(summary: Summary, examples: Sequence[Example]) -> str:
     """The whole page."""
-    parts = [
-        _head(summary),
-        results(summary),
-        explanations(summary),
-        _curves(summary),
-        _examples(summary, examples),
-        evaluated(summary),
-        tests(summary),
-        settings(summary),
-    ]
-    title = f"Benchmark: {text(summary.description['model']['name'])}"
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        # An empty icon, or browsers ask for one.
-        '<link rel="icon" href="data:,">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</body>\n</html>\n"
+    settings, description = summary.settings, summary.description
+    titles, columns = settings.titles, summary.columns
+    groups = [(name, list(members)) for name, members in groupby(columns, lambda one: one.group)]
+    first = {members[0].key for _, members in groups}
+    minutes = summary.seconds / 60.0
+    return render(
+        "benchmark.html.jinja",
+        counts=summary.counts,
+        data={"file": "", **description["data"]},
+        model=description["model"],
+        notices=_notices(summary),
+        columns=columns,
+        rows=summary.rows,
+        titles=titles,
+        reference="" if settings.reference is None else titles[settings.reference],
+        groups=groups,
+        starts={column.key: "starts" if column.key in first else "" for column in columns},
+        most={column.key: _most(summary, column.key) for column in columns},
+        notes=notes(summary),
+        floors=[f"{titles[name]} ({_FLOORS[name]})" for name in settings.floors],
+        pictures=mean_curve_pictures(summary),
+        examples=[
+            (titles[key], [(one, _numbers(summary, one)) for one in members])
+            for key, members in groupby(examples, lambda one: one.row)
+        ],
+        merit=summary.merit,
+        evaluated=_evaluated(summary),
+        labels=summary.labels,
+        failures=[f"{name}: {why}" for name, why in summary.failures],
+        left_out=summary.left_out,
+        problems=[f"{name}: {why}" for name, why in summary.problems],
+        tested=[
+            column
+            for column in columns
+            if any(c.p is not None for row in summary.rows if (c := row.cells.get(column.key)))
+        ],
+        preset=settings.curve_preset,
+        time=f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.1f} minutes",
+        settings=[
+            (f"{part}.{name}", value)
+            for part in ("settings", "data", "model", "versions")
+            for name, value in description[part].items()
+            if name != "left_out"
+        ]
+        + [("device", description["device"])],
     )
 
 
-def _head(summary: Summary) -> str:
+def _notices(summary: Summary) -> list[str]:
     counts, data = summary.counts, summary.description["data"]
-    what = data.get("file", data["kind"])
     notices = []
     if not summary.complete:
         notices.append(f"Not finished: {counts['images']} of {data['images']} images are done.")
@@ -51,58 +78,54 @@ def _head(summary: Summary) -> str:
         notices.append(f"{counts['failed']} images could not be evaluated; they are listed below.")
     if not counts["evaluated"]:
         notices.append("No detection was evaluated: there is nothing to compare.")
-    return (
-        "<h1>Attribution benchmark</h1>\n"
-        f'<p class="sub">{text(summary.description["model"]["name"])} on {text(what)}: '
-        f"{counts['images'] - counts['failed']} images, {counts['evaluated']} detections, "
-        f"{counts['matched']} matched to annotations</p>"
-        + "".join(f'<p class="notice">{notice}</p>' for notice in notices)
-    )
+    return notices
 
 
-def _curves(summary: Summary) -> str:
-    pictures = curve_pictures(summary)
-    if not pictures:
-        return ""
-    images = "\n".join(
-        f'<img alt="{text(title)}" src="{data_uri("image/svg+xml", svg.encode())}">'
-        for title, svg in pictures.items()
-    )
-    return (
-        "<h2>Curves</h2>\n<p>Mean over detections, divided by the score on the unchanged image "
-        "where the preset says so. A good map's deletion curve falls at once, its insertion curve "
-        f'rises at once.</p>\n<div class="curves">{images}</div>'
-    )
+def _most(summary: Summary, key: str) -> int:
+    return max(row.cells[key].count for row in summary.rows if key in row.cells)
 
 
-def _examples(summary: Summary, examples: Sequence[Example]) -> str:
-    if not examples:
-        return ""
-    blocks = []
-    for name, group in groupby(examples, key=lambda example: example.row):
-        figures = "".join(_figure(summary, example) for example in group)
-        blocks.append(
-            f'<div><h3>{text(row_title(name))}</h3><div class="trio">{figures}</div></div>'
-        )
-    return (
-        f"<h2>Examples</h2>\n<p>For each method the best, the median and the worst detection, "
-        f"ordered by {text(summary.merit)}. The warmer, the more the map says that the pixel "
-        "matters; the box is the detection's.</p>\n"
-        f'<div class="examples">{"".join(blocks)}</div>'
-    )
-
-
-def _figure(summary: Summary, example: Example) -> str:
-    numbers = " · ".join(
+def _numbers(summary: Summary, example: Example) -> str:
+    return " · ".join(
         f"{column.title} {column.text(example.values[column.key])}"
         for column in summary.columns
         if column.key in _EXAMPLE_COLUMNS and column.key in example.values
     )
-    picture = '<div class="missing">not drawn</div>'
-    if example.jpeg is not None:
-        alt = text(f"heat map over {example.image_name}")
-        picture = f'<img alt="{alt}" src="{data_uri("image/jpeg", example.jpeg)}">'
-    return (
-        f"<figure>{picture}<figcaption><b>{example.kind}: {text(example.label)}</b> "
-        f"{example.score:.2f}<br>{text(example.image_name)}<br>{text(numbers)}</figcaption></figure>"
-    )
+
+
+def _evaluated(summary: Summary) -> list[tuple[str, object]]:
+    """How many of what; parts that are empty are left out."""
+    counts, settings = summary.counts, summary.settings
+    whole: list[tuple[str, object]] = [
+        ("Images", counts["images"]),
+        ("… that could not be evaluated", counts["failed"]),
+        ("… without a detection above the threshold", counts["empty"]),
+        ("Detections that the detector reports", counts["reported"]),
+        (
+            f"… skipped: score not above {settings.score_threshold:g}",
+            counts["reported"] - counts["above"],
+        ),
+        (
+            f"… skipped: beyond the best {settings.max_detections} of an image",
+            counts["above"] - counts["evaluated"],
+        ),
+        ("Detections evaluated", counts["evaluated"]),
+        (
+            "… matched one to one to an annotation of their class, IoU above "
+            f"{settings.iou_threshold:g}: pointing games",
+            counts["matched"],
+        ),
+        ("… without such an annotation", counts["evaluated"] - counts["matched"]),
+        ("Annotations", counts["annotations"]),
+        ("… of crowds, which are not matched", counts["crowd"]),
+        ("… of classes that the detector does not know", counts["unknown_class"]),
+        *(
+            (f"Annotations of the whole file that were left out: {reason}", count)
+            for reason, count in summary.ignored.items()
+        ),
+        ("Places in the data set that could not be used", len(summary.left_out)),
+        ("Masks that could not be read", len(summary.problems)),
+        ("Damaged lines in the stored results, whose images were done again", summary.damaged),
+    ]
+    parts = ("…", "Places", "Masks", "Damaged")
+    return [row for row in whole if row[1] or not row[0].startswith(parts)]

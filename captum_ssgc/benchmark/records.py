@@ -1,157 +1,152 @@
-"""One line for each image that is done, appended by several processes to a file each.
-
-A line reaches the disk before the next image begins, and is never changed. A line that is damaged,
-because a process was killed in the middle of it, counts as not written.
-"""
+"""What is stored of each image, as a frozen dataclass that is checked when it is read."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import hashlib
 import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from captum_ssgc.benchmark.errors import BenchmarkError
+from captum_ssgc.benchmark.typed_json import read_as
+
+SCHEMA = 2
+"""Changed with the fields of :class:`ImageRecord`."""
+_COMPACT = (",", ":")
+
+
+class DamagedRecordError(ValueError):
+    """A stored line is no record of this run; the message says why."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """Where a record is: enough to find it again, whatever its size."""
-
-    file: Path
-    offset: int
-    length: int
-    failed: bool
-
-
-@dataclass(frozen=True)
-class Index:
-    """All records of a run.
+class DetectionRecord:
+    """One evaluated detection.
 
     Args:
-        lines: by the index of the image.
-        damaged: how many lines could not be read.
+        label: its class, by name where the detector or the data set has names.
+        score: of the detector.
+        box: ``(x1, y1, x2, y2)`` in pixels of the image.
+        annotation: row of the annotation that it is matched to; ``None`` where there is none.
     """
 
-    lines: dict[int, Line]
-    damaged: int
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """One record at a time, in the order of the images."""
-        for index in sorted(self.lines):
-            yield self.record(index)
-
-    def record(self, index: int) -> dict[str, Any]:
-        """The record of one image."""
-        line = self.lines[index]
-        with line.file.open("rb") as file:
-            file.seek(line.offset)
-            record: dict[str, Any] = json.loads(file.read(line.length))
-        return record
+    label: str
+    score: float
+    box: tuple[float, ...]
+    annotation: int | None
 
 
-def read_index(folder: Path) -> Index:
-    """Everything that is stored, whichever process wrote it.
+@dataclass(frozen=True)
+class CurveSum:
+    """The sum of ``count`` curves, those that have no number left out."""
 
-    Where an image has several records, the first one without a failure counts, else the first.
+    count: int
+    sum: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """Everything that is counted and measured on one image.
+
+    Args:
+        index: of the image in the data set.
+        key: what tells the image from the others of its data set.
+        name: the image for readers.
+        file: fingerprint of the image file; empty for images that are made, not read.
+        failed: why the image could not be evaluated; empty if it could.
+        reported: number of detections.
+        above: how many of them have a score above the threshold.
+        annotations: number of annotations.
+        crowd: how many of them stand for groups.
+        unknown_class: how many others are of a class that the detector does not know.
+        labels: how categories and labels were brought together.
+        detections: those that were evaluated, best first.
+        values: by row and column one number for each of them, ``None`` where there is none.
+        curves: by row and column.
+        seconds: by row, for all of them together.
+        small_maps: by row one small picture of each map; rows whose maps are made again quickly
+            have none.
+        problems: what could not be used of the annotations.
+        total_seconds: spent on the image.
     """
-    lines: dict[int, Line] = {}
-    damaged = 0
-    for file in sorted(folder.glob("rank-*.jsonl")):
-        for offset, content in _lines(file):
-            record = _parsed(content)
-            if record is None:
-                damaged += 1
-                continue
-            line = Line(file, offset, len(content), "failed" in record)
-            earlier = lines.get(record["index"])
-            if earlier is None or (earlier.failed and not line.failed):
-                lines[record["index"]] = line
-    return Index(lines, damaged)
+
+    index: int
+    key: str
+    name: str
+    file: str = ""
+    failed: str = ""
+    reported: int = 0
+    above: int = 0
+    annotations: int = 0
+    crowd: int = 0
+    unknown_class: int = 0
+    labels: str = ""
+    detections: tuple[DetectionRecord, ...] = ()
+    values: dict[str, dict[str, tuple[float | None, ...]]] = field(default_factory=dict)
+    curves: dict[str, dict[str, CurveSum]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    small_maps: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    total_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        count = len(self.detections)
+        if self.index < 0 or any(len(one.box) != 4 for one in self.detections):
+            raise ValueError("record: expected an index of at least 0 and boxes of four numbers.")
+        for column in self._columns():
+            if len(column) != count:
+                raise ValueError(
+                    f"record: expected one value for each of {count} detections, got {len(column)}."
+                )
+
+    def _columns(self) -> Iterator[tuple[Any, ...]]:
+        for columns in self.values.values():
+            yield from columns.values()
+        yield from self.small_maps.values()
 
 
-@contextlib.contextmanager
-def open_writer(folder: Path, rank: int) -> Iterator[Writer]:
-    """Append the records of one process; nobody else may do so at the same time.
+def as_line(record: ImageRecord, run: str) -> bytes:
+    """The record of a run as one line, without its end.
+
+    Args:
+        record: of one image.
+        run: fingerprint of the run.
 
     Raises:
-        BenchmarkError: if another process does so already, or the file cannot be opened.
+        ValueError: if there is NaN or infinity in it, which JSON does not have.
     """
-    file = folder / f"rank-{rank:04d}.jsonl"
+    content = json.dumps(asdict(record), separators=_COMPACT, allow_nan=False)
+    head = {"schema": SCHEMA, "run": run, "checksum": _digest(run + content)}
+    return f'{json.dumps(head, separators=_COMPACT)[:-1]},"record":{content}}}'.encode()
+
+
+def from_line(line: bytes, run: str) -> ImageRecord:
+    """What :func:`as_line` wrote.
+
+    Raises:
+        DamagedRecordError: if it is something else, or was written by another run.
+    """
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    except OSError as error:
-        raise BenchmarkError(f"{file} cannot be written: {error}") from error
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        raise DamagedRecordError("cut off, or overwritten") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise DamagedRecordError("written by another version")
+    if content.get("run") != run:
+        raise DamagedRecordError("written by another run")
+    record = content.get("record")
+    if content.get("checksum") != _digest(run + json.dumps(record, separators=_COMPACT)):
+        raise DamagedRecordError("changed after it was written")
     try:
-        _lock(descriptor, folder)
-        yield Writer(descriptor)
-    finally:
-        os.close(descriptor)
+        return read_as(ImageRecord, record, "record")
+    except ValueError as error:
+        raise DamagedRecordError(str(error)) from None
 
 
-class Writer:
-    """Appends records to an open file."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        size = os.fstat(descriptor).st_size
-        # What a killed process left behind must not run into the next line.
-        self._open_line = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Write one record, whole or not at all.
-
-        Raises:
-            OSError: if that fails, for example because the disk is full.
-        """
-        size = os.fstat(self._descriptor).st_size
-        text = json.dumps(record, allow_nan=False, separators=(",", ":"))
-        content = (b"\n" if self._open_line else b"") + text.encode() + b"\n"
-        try:
-            written = 0
-            while written < len(content):
-                written += os.write(self._descriptor, content[written:])
-            os.fsync(self._descriptor)
-        except OSError:
-            self._open_line = True
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, size)
-            raise
-        self._open_line = False
+def fingerprint(content: Any) -> str:
+    """Of any JSON value: the same for equal ones."""
+    return _digest(json.dumps(content, sort_keys=True, separators=_COMPACT))
 
 
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BenchmarkError(
-            f"another process is writing to {folder.parent}: wait for it, or end it."
-        ) from None
-    except OSError:
-        return  # a file system without locks
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Offset and content of every line that is not empty."""
-    offset = 0
-    with file.open("rb") as stream:
-        for line in stream:
-            content = line.rstrip(b"\n")
-            if content:
-                yield offset, content
-            offset += len(line)
-
-
-def _parsed(content: bytes) -> dict[str, Any] | None:
-    """The record of a line; ``None`` if it is damaged."""
-    try:
-        record = json.loads(content)
-    except ValueError:
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("index"), int):
-        return None
-    return record
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

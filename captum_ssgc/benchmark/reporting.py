@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from captum_ssgc.benchmark.errors import BenchmarkError
-from captum_ssgc.benchmark.evaluation import ImageEvaluation
 from captum_ssgc.benchmark.examples import draw_examples, read_examples
+from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
 from captum_ssgc.benchmark.page import page
-from captum_ssgc.benchmark.records import Index, read_index
-from captum_ssgc.benchmark.run_folder import RunFolder
+from captum_ssgc.benchmark.record_files import Index, read_index
+from captum_ssgc.benchmark.run_folder import RunFolder, write_whole
 from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.benchmark.summary import Summary, summarise
 from captum_ssgc.benchmark.tables import as_csv, markdown
@@ -34,20 +33,24 @@ def report(output_dir: str | os.PathLike[str]) -> Summary:
         BenchmarkError: if there is no run in the folder, or the report cannot be written.
     """
     folder = RunFolder(output_dir)
-    index = read_index(folder.results)
-    summary = summarise(index.records(), folder.description(), index.damaged)
+    summary, index = _summary(folder)
     return _write(folder, summary, index)
 
 
 def write_report(folder: RunFolder, evaluation: ImageEvaluation, source: Source) -> Summary:
     """Write the report of a finished run, with pictures of examples."""
-    index = read_index(folder.results)
-    summary = summarise(index.records(), folder.description(), index.damaged)
+    summary, index = _summary(folder)
     try:
         draw_examples(summary, index, evaluation, source, folder.root / "examples")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _not_written(folder, error) from error
     return _write(folder, summary, index)
+
+
+def _summary(folder: RunFolder) -> tuple[Summary, Index]:
+    folder.check_description()
+    index = read_index(folder.results, folder.fingerprint())
+    return summarise(index.records(), folder.description(), index.damaged.total()), index
 
 
 def _write(folder: RunFolder, summary: Summary, index: Index) -> Summary:
@@ -59,19 +62,13 @@ def _write(folder: RunFolder, summary: Summary, index: Index) -> Summary:
     }
     for name, content in files.items():
         try:
-            _replace(folder.root / name, content())
+            write_whole(folder.root / name, content().encode())
         except OSError as error:
             raise _not_written(folder, error) from error
     return summary
 
 
-def _replace(file: Path, content: str) -> None:
-    temporary = file.with_name(f".{file.name}.part")
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(file)
-
-
-def _not_written(folder: RunFolder, error: OSError) -> BenchmarkError:
+def _not_written(folder: RunFolder, error: Exception) -> BenchmarkError:
     return BenchmarkError(
         f"the report in {folder.root} cannot be written: {error}. The results are safe; put that "
         "right and run the same again."

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from captum_ssgc.benchmark.errors import BenchmarkError
+from captum_ssgc.benchmark.records import fingerprint
+from captum_ssgc.benchmark.settings import BenchmarkSettings
 
 DESCRIPTION = "run.json"
 
@@ -31,18 +35,18 @@ class RunFolder:
             BenchmarkError: if the folder holds another run, with all differences, or cannot be
                 written.
         """
-        file = self.root / DESCRIPTION
+        path = self.root / DESCRIPTION
         content = json.loads(json.dumps(description))
         try:
             self.results.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
-                _create(file, json.dumps(content, indent=2) + "\n")
+            if not path.exists():
+                _create(path, (json.dumps(content, indent=2) + "\n").encode())
         except OSError as error:
             raise BenchmarkError(f"{self.root} cannot be used for results: {error}") from error
-        found = differences(self.description(), content)
-        if found:
+        changes = differences(self.description(), content)
+        if changes:
             raise BenchmarkError(
-                f"{self.root} holds results of another run: {'; '.join(found)}. Use the settings "
+                f"{self.root} holds results of another run: {'; '.join(changes)}. Use the settings "
                 "of that run, or another folder."
             )
 
@@ -52,16 +56,53 @@ class RunFolder:
         Raises:
             BenchmarkError: if there is no run in the folder.
         """
-        file = self.root / DESCRIPTION
+        path = self.root / DESCRIPTION
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BenchmarkError(f"{self.root} holds no run ({DESCRIPTION} is missing).") from None
-        except (OSError, ValueError) as error:
-            raise BenchmarkError(f"{file} cannot be read: {error}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise BenchmarkError(f"{path} cannot be read: {error}") from error
         if not isinstance(content, dict):
-            raise BenchmarkError(f"{file} does not describe a run.")
+            raise BenchmarkError(f"{path} does not describe a run.")
         return content
+
+    def fingerprint(self) -> str:
+        """What tells this run's records from those of others.
+
+        Raises:
+            BenchmarkError: if there is no run in the folder.
+        """
+        return fingerprint(self.description())
+
+    def check_description(self) -> None:
+        """Check that the description has what a report needs.
+
+        Raises:
+            BenchmarkError: if it was changed, or there is no run in the folder.
+        """
+        content = self.description()
+        try:
+            BenchmarkSettings.from_json(content["settings"])
+            for part, name, kind in _NEEDED:
+                if not isinstance(content[part][name], kind):
+                    raise ValueError(f"{part}.{name} is {content[part][name]!r}")
+            if not isinstance(content["versions"], dict) or not isinstance(content["device"], str):
+                raise ValueError("versions or device are missing")
+        except (KeyError, TypeError, ValueError) as error:
+            raise BenchmarkError(
+                f"{self.root / DESCRIPTION} does not describe a run ({error}): it was changed "
+                "after it was written."
+            ) from error
+
+
+_NEEDED = (
+    ("data", "kind", str),
+    ("data", "images", int),
+    ("data", "left_out", list),
+    ("data", "ignored_annotations", dict),
+    ("model", "name", str),
+)
 
 
 def differences(stored: Any, asked: Any, path: str = "") -> list[str]:
@@ -79,20 +120,38 @@ def differences(stored: Any, asked: Any, path: str = "") -> list[str]:
     return [f"{path} is {json.dumps(stored)} there and {json.dumps(asked)} here"]
 
 
-def _create(file: Path, content: str) -> None:
-    """Create a file with its content in one step; leave it alone if somebody else has done so."""
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step; a link that stands in its place is replaced, not followed.
+
+    Raises:
+        OSError: if that fails; nothing is left behind then.
+    """
+    with _beside(path, content) as temporary:
+        temporary.replace(path)
+
+
+def _create(path: Path, content: bytes) -> None:
+    """The same, but leave the file alone if somebody else has made it."""
+    with _beside(path, content) as temporary:
         try:
-            os.link(name, file)
+            os.link(temporary, path)
         except FileExistsError:
             pass
         except OSError:  # a file system without links
-            Path(name).rename(file)
+            temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A file of another name in the same folder, which is gone afterwards."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        yield temporary
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

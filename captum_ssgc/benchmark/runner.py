@@ -6,15 +6,19 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
 
+from captum_ssgc._printable import printable
+from captum_ssgc.benchmark.columns import ON_ANNOTATIONS
 from captum_ssgc.benchmark.description import describe
 from captum_ssgc.benchmark.distributed import World, cpu_threads
 from captum_ssgc.benchmark.errors import BenchmarkError
-from captum_ssgc.benchmark.evaluation import ImageEvaluation
-from captum_ssgc.benchmark.records import Writer, open_writer, read_index
+from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
+from captum_ssgc.benchmark.record_files import Index, Writer, open_writer, read_index
+from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.reporting import write_report
 from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.settings import BenchmarkSettings
@@ -24,6 +28,7 @@ from captum_ssgc.detectors import wrap_detector
 
 # One bad image is survived; so many in a row mean that something else is wrong.
 FAILURES_IN_A_ROW = 20
+_TOLD = 10
 
 
 def run_benchmark(
@@ -64,8 +69,9 @@ def run_benchmark(
 
     Raises:
         BenchmarkError: if the folder holds a run with other settings (with the differences), a
-            result cannot be stored, or one image after the other cannot be evaluated. What is
-            stored stays.
+            result cannot be stored, an image file is not the one that stored results are of, one
+            image after the other cannot be evaluated, or nothing of what was asked for could be
+            measured. What is stored stays.
         FileNotFoundError, TypeError, ValueError: for a bad model, data set or layer.
 
     Example:
@@ -75,7 +81,8 @@ def run_benchmark(
         >>> def one_box(images):   # the whole image, scored by its brightness
         ...     boxes = torch.tensor([[[0.0, 0.0, 64.0, 64.0]]]).expand(len(images), 1, 4)
         ...     return boxes, images.mean((1, 2, 3)).reshape(-1, 1, 1)
-        >>> settings = BenchmarkSettings(methods="d-rise", score_above=0.1, drise_masks=4)
+        >>> settings = BenchmarkSettings(
+        ...     methods="d-rise", metrics="deletion-insertion", score_above=0.1, drise_masks=4)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     detector = ssgc.wrap_detector(one_box, label_names=["spot"])
         ...     result = run_benchmark(detector, SceneDataset(0, 1, (64, 64)), folder, settings)
@@ -87,32 +94,40 @@ def run_benchmark(
     detector = wrap_detector(model)
     detector.check_ready()
     source = open_source(data, images, limit)
-    if {"pointing-game", "energy-pointing-game"} & set(settings.metrics):
-        source.check_masks()
+    source.check_measurable(settings.metrics)
     evaluation = ImageEvaluation(detector, source.categories, settings)
     folder = RunFolder(output_dir)
     folder.claim(describe(evaluation, source, model_name))
+    run = folder.fingerprint()
     with cpu_threads(settings.threads), warnings.catch_warnings():
         # Empty maps have a column of their own.
         warnings.filterwarnings("ignore", message=".*all-zero map", category=UserWarning)
-        with open_writer(folder.results, world.rank) as writer:
-            stored = read_index(folder.results)
+        with open_writer(folder.results, world.rank, run) as writer:
+            stored = read_index(folder.results, run)
             mine = world.share(len(source))
-            todo = [
-                index
-                for index in mine
-                if index not in stored.lines or (retry_failed and stored.lines[index].failed)
-            ]
-            problem = _evaluate(
-                evaluation, source, todo, writer, len(mine), world if show_progress else None
-            )
+            if show_progress and world.leads:
+                _tell(source.left_out, "left out of the data set")
+                _tell([f"{count} x {why}" for why, count in stored.damaged.items()],
+                      "stored lines that are done again")  # fmt: skip
+            problem = _changed(stored, source, mine)
+            if not problem:
+                todo = [
+                    index
+                    for index in mine
+                    if index not in stored.lines or (retry_failed and stored.lines[index].failed)
+                ]
+                problem = _evaluate(
+                    evaluation, source, todo, writer, len(mine), world if show_progress else None
+                )
         problems = [text for text in world.gather(problem, evaluation.device) if text]
         if problems:
             raise BenchmarkError("; ".join(dict.fromkeys(problems)))
         if not world.leads:
             return None
         _check_complete(folder, source)
-        return write_report(folder, evaluation, source)
+        summary = write_report(folder, evaluation, source)
+    _check_measured(summary, folder)
+    return summary
 
 
 def _evaluate(
@@ -127,38 +142,61 @@ def _evaluate(
     failures = 0
     with _progress(len(todo), total, progress) as bar:
         for index in todo:
-            record = _record(evaluation, source, index)
+            try:
+                record = _record(evaluation, source, index)
+            except BenchmarkError as error:
+                return str(error)
             try:
                 writer.append(record)
             except OSError as error:
                 return (
-                    f"the results of {record['name']} cannot be stored: {error}. What was stored "
+                    f"the results of {record.name} cannot be stored: {error}. What was stored "
                     "before is safe; make room and run the same again"
                 )
-            failures = failures + 1 if "failed" in record else 0
+            failures = failures + 1 if record.failed else 0
             bar.update()
-            if "failed" in record and not bar.disable:
-                bar.write(f"{record['name']}: {record['failed']}", file=sys.stderr)
+            if record.failed and not bar.disable:
+                bar.write(printable(f"{record.name}: {record.failed}"), file=sys.stderr)
             if failures == FAILURES_IN_A_ROW:
                 return (
                     f"{failures} images in a row could not be evaluated, the last one because: "
-                    f"{record['failed']}; put that right and run the same again with retry_failed "
+                    f"{record.failed}; put that right and run the same again with retry_failed "
                     "(--retry-failed), or without it to go on with the images after them"
                 )
     return ""
 
 
-def _record(evaluation: ImageEvaluation, source: Source, index: int) -> dict[str, Any]:
-    key = source.key(index)
-    record = {"index": index, "key": key, "name": source.name(index)}
+def _record(evaluation: ImageEvaluation, source: Source, index: int) -> ImageRecord:
+    image = ImageRecord(index, source.key(index), source.name(index))
     try:
+        image = replace(image, file=source.fingerprint(index))
         case = source.load(index)
     except Exception as error:  # whatever is wrong with an image file or its annotations
-        return record | {"failed": f"cannot be read: {_one_line(error)}"}
+        return replace(image, failed=f"cannot be read: {_one_line(error)}")
     try:
-        return record | evaluation.record(case, key)
+        return evaluation.record(case, image)
+    except BenchmarkError:
+        raise
     except Exception as error:  # whatever a model may raise
-        return record | {"failed": f"{type(error).__name__}: {_one_line(error)}"}
+        return replace(image, failed=f"{type(error).__name__}: {_one_line(error)}")
+
+
+def _changed(stored: Index, source: Source, mine: Sequence[int]) -> str:
+    """Which image is not the one that its stored results are of, or nothing."""
+    for index in mine:
+        line = stored.lines.get(index)
+        if line is None or line.failed:
+            continue
+        try:
+            same = source.fingerprint(index) == line.image
+        except OSError:
+            same = False
+        if not same:
+            return (
+                f"{source.name(index)} is not the file that the stored results were measured on: "
+                "use the images of that run, or another folder for the results"
+            )
+    return ""
 
 
 def _progress(todo: int, total: int, world: World | None) -> tqdm[Any]:
@@ -178,13 +216,44 @@ def _progress(todo: int, total: int, world: World | None) -> tqdm[Any]:
 
 
 def _check_complete(folder: RunFolder, source: Source) -> None:
-    missing = len(source) - len(read_index(folder.results).lines)
+    missing = len(source) - len(read_index(folder.results, folder.fingerprint()).lines)
     if missing:
         raise BenchmarkError(
             f"{missing} of {len(source)} images are missing in {folder.results}: the processes "
             "need one folder that all machines see. Copy the files of the other machines there "
             "and run the same again with one process."
         )
+
+
+def _check_measured(summary: Summary, folder: RunFolder) -> None:
+    """Raise if what was asked for could not be measured on a single detection."""
+    counts, metrics = summary.counts, summary.settings.metrics
+    if counts["failed"] == counts["images"]:
+        return  # that is said already, image by image
+    threshold = summary.settings.score_threshold
+    if not counts["evaluated"]:
+        raise BenchmarkError(
+            f"nothing was measured: none of {counts['reported']} detections in {counts['images']} "
+            f"images has a score above {threshold:g}; choose a lower score_above (--score-above) "
+            f"and another folder than {folder.root}."
+        )
+    asked = [name for name in metrics if name in ON_ANNOTATIONS]
+    if asked and not counts["matched"]:
+        raise BenchmarkError(
+            f"{' and '.join(asked)} could not be measured: none of {counts['evaluated']} "
+            "detections overlaps an annotation of its class with an IoU above "
+            f"{summary.settings.iou_threshold:g} (categories and labels were brought together "
+            f"{'; '.join(summary.labels)}). Everything else is in {folder.root}; check the label "
+            "names and the boxes, or leave these metrics out."
+        )
+
+
+def _tell(lines: Sequence[str], what: str) -> None:
+    """A few lines on stderr."""
+    for line in lines[:_TOLD]:
+        tqdm.write(printable(f"{what}: {line}"), file=sys.stderr)
+    if len(lines) > _TOLD:
+        tqdm.write(f"{what}: {len(lines) - _TOLD} more, see the report", file=sys.stderr)
 
 
 def _one_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,10 +14,15 @@ from typing import Any
 
 from torch import Tensor
 
+from captum_ssgc.benchmark.checks import whole_number
+from captum_ssgc.benchmark.columns import ON_ANNOTATIONS, TABLE_METRICS
 from captum_ssgc.data import CLASS_NAMES, CocoDataset, SceneDataset
 
 FIRST_SEED = 100_000
 SCENES = 300
+# Scenes of larger seeds were used in training.
+MOST_SCENES = 1_000_000 - FIRST_SEED
+MOST_LEFT_OUT = 200
 Data = str | os.PathLike[str] | CocoDataset | SceneDataset
 
 
@@ -46,14 +51,11 @@ class Case:
 class Source(ABC):
     """A data set: what it is, and its images one at a time.
 
-    ``categories`` are names by id; ``title`` is for readers; ``has_evidence`` says whether the
-    cause of each class is known; ``ignored`` counts annotations that cannot be used.
+    ``categories`` are names by id; ``left_out`` says what of the data set cannot be used.
     """
 
     categories: dict[int, str]
-    title: str
-    has_evidence = False
-    ignored: dict[str, int]
+    left_out: list[str]
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -74,8 +76,21 @@ class Source(ABC):
             OSError, ValueError: if that is not possible.
         """
 
-    def check_masks(self) -> None:
-        """Raise ``ImportError`` if there are masks that need a package that is missing."""
+    @abstractmethod
+    def fingerprint(self, index: int) -> str:
+        """Of the image file; empty for images that are made, not read.
+
+        Raises:
+            OSError: if it cannot be read.
+        """
+
+    def check_measurable(self, metrics: Collection[str]) -> None:
+        """Check that what is asked for can be measured on this data set.
+
+        Raises:
+            ImportError: if there are masks that need a package that is missing.
+            ValueError: if the data set lacks what a metric needs.
+        """
         return
 
     @abstractmethod
@@ -86,13 +101,10 @@ class Source(ABC):
 class SceneSource(Source):
     """Synthetic scenes, whose evidence is known."""
 
-    has_evidence = True
-
     def __init__(self, scenes: SceneDataset) -> None:
         self.scenes = scenes
         self.categories = {number: name for number, name in enumerate(CLASS_NAMES) if number}
-        self.ignored = {}
-        self.title = f"{len(scenes)} synthetic scenes"
+        self.left_out = []
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -114,12 +126,17 @@ class SceneSource(Source):
             evidence=lambda row: scene.emblem_masks[row],
         )
 
+    def fingerprint(self, index: int) -> str:
+        return ""
+
     def describe(self) -> dict[str, Any]:
         return {
             "kind": "synthetic scenes",
             "first_seed": self.scenes.start_seed,
             "images": len(self),
             "size": list(self.scenes.size),
+            "left_out": [],
+            "ignored_annotations": {},
         }
 
 
@@ -129,9 +146,8 @@ class CocoSource(Source):
     def __init__(self, data: CocoDataset, limit: int | None = None) -> None:
         self.data = data
         self.categories = data.categories
-        self.ignored = dict(data.ignored)
+        self.left_out = list(data.problems)
         self._count = len(data) if limit is None else min(limit, len(data))
-        self.title = data.file.name
 
     def __len__(self) -> int:
         return self._count
@@ -155,9 +171,29 @@ class CocoSource(Source):
             evidence=lambda row: None,
         )
 
-    def check_masks(self) -> None:
-        images = (self.data[index] for index in range(len(self)))
-        if any(any(image.segmentations) for image in images) and find_spec("pycocotools") is None:
+    def fingerprint(self, index: int) -> str:
+        path = self.data[index].path
+        if not path.is_file():
+            raise FileNotFoundError(f"image file {path} does not exist.")
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+    def check_measurable(self, metrics: Collection[str]) -> None:
+        # "all" stands for evidence-energy, too, where there is evidence.
+        if "evidence-energy" in metrics and not set(TABLE_METRICS) <= set(metrics):
+            raise ValueError(
+                "metrics: evidence-energy needs a data set whose evidence is known, such as "
+                f"'synthetic'; {self.data.file.name} has none."
+            )
+        if not ON_ANNOTATIONS & set(metrics):
+            return
+        images = [self.data[index] for index in range(len(self))]
+        if not any(len(image.boxes) for image in images):
+            raise ValueError(
+                f"metrics: the pointing games need annotations, and {self.data.file.name} has none "
+                f"that can be used for its {len(self)} images; leave these metrics out, or see "
+                f"what is wrong: {'; '.join(self.left_out[:3]) or 'there are none at all'}."
+            )
+        if any(any(image.polygons) for image in images) and find_spec("pycocotools") is None:
             raise ImportError(
                 "the masks of the data set need pycocotools: pip install 'captum-ssgc[coco]'; "
                 "or leave out the pointing games."
@@ -169,7 +205,8 @@ class CocoSource(Source):
             "file": self.data.file.name,
             "sha256": hashlib.sha256(self.data.file.read_bytes()).hexdigest(),
             "images": len(self),
-            "ignored_annotations": self.ignored,
+            "left_out": self.left_out[:MOST_LEFT_OUT],
+            "ignored_annotations": dict(self.data.ignored),
         }
 
 
@@ -184,10 +221,16 @@ def open_source(
         limit: the most images, from the first; ``None`` for all.
 
     Raises:
+        TypeError: for a ``data`` or ``limit`` of a wrong type.
         FileNotFoundError, ValueError: if there is no such data set, or no image in it.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit: expected at least 1, got {limit}.")
+    if limit is not None:
+        whole_number("limit", limit, 1, 2**63 - 1)
+    if not isinstance(data, (str, os.PathLike, CocoDataset, SceneDataset)):
+        raise TypeError(
+            "data: expected a COCO-format JSON file, 'synthetic', 'synthetic:N' or a data set, got "
+            f"{type(data).__name__}."
+        )
     if isinstance(data, str) and re.fullmatch(r"synthetic(:.*)?", data):
         data = SceneDataset(FIRST_SEED, _scene_count(data))
     if isinstance(data, SceneDataset):
@@ -205,8 +248,11 @@ def _scene_count(text: str) -> int:
     number = text.partition(":")[2]
     if not number:
         return SCENES
-    if not number.isdecimal() or int(number) < 1:
+    # The length first: nobody has to turn a number of a million digits into an integer.
+    fits = number.isascii() and number.isdecimal() and len(number) <= len(str(MOST_SCENES))
+    if not fits or not 1 <= int(number) <= MOST_SCENES:
         raise ValueError(
-            f"data: expected synthetic:N with a number of scenes of at least 1, got {text!r}."
+            "data: expected synthetic:N with a number of scenes of at least 1 and at most "
+            f"{MOST_SCENES}, got {text[:40]!r}."
         )
     return int(number)

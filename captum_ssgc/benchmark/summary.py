@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from captum_ssgc.benchmark.columns import Column, columns_of
-from captum_ssgc.benchmark.settings import REFERENCE, BenchmarkSettings, row_title
+from captum_ssgc.benchmark.records import ImageRecord
+from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.benchmark.tally import Place, Tally
 from captum_ssgc.benchmark.uncertainty import (
     Array,
@@ -56,7 +57,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One method or floor; a column in which nothing was measured has no cell."""
+    """One method with its options, or one floor.
+
+    Args:
+        name: its key, see :class:`MethodRow`.
+        title: for readers.
+        is_floor: whether it is a floor.
+        cells: by column; one in which nothing was measured has none.
+    """
 
     name: str
     title: str
@@ -74,11 +82,11 @@ class Summary:
         counts: of images, detections and annotations; see :mod:`captum_ssgc.benchmark.tally`.
         failures: name of the image and reason, for every image that could not be evaluated.
         problems: name of the image and what could not be used of its annotations.
-        curves: by column and row name, the mean curve.
-        examples: by method, the best, the median and the worst detection.
+        curves: by column and key of the row, the mean curve.
+        examples: by key of the row, the best, the median and the worst detection.
         merit: what the examples are ordered by, for readers.
         labels: how categories and labels were brought together.
-        damaged: number of stored lines that could not be read.
+        damaged: number of stored lines that were no record of this run.
         seconds: spent on all images by all processes together.
         complete: whether every image is done.
         description: what was measured, with which model, on what; see the run's ``run.json``.
@@ -106,15 +114,20 @@ class Summary:
     @property
     def ignored(self) -> dict[str, int]:
         """Annotations of the data set that cannot be used, by reason."""
-        return dict(self.description["data"].get("ignored_annotations", {}))
+        return dict(self.description["data"]["ignored_annotations"])
+
+    @property
+    def left_out(self) -> list[str]:
+        """Places in the data set that could not be used, and what is wrong there."""
+        return list(self.description["data"]["left_out"])
 
     def row(self, name: str) -> Row:
-        """The row of a method or floor."""
+        """The row of a method or floor, by its key."""
         return next(row for row in self.rows if row.name == name)
 
 
 def summarise(
-    records: Iterable[dict[str, Any]], description: dict[str, Any], damaged: int = 0
+    records: Iterable[ImageRecord], description: dict[str, Any], damaged: int = 0
 ) -> Summary:
     """The summary of a run.
 
@@ -125,7 +138,7 @@ def summarise(
     """
     settings = BenchmarkSettings.from_json(description["settings"])
     columns = columns_of(settings.metrics)
-    tally = Tally(settings.map_names, [column.key for column in columns], REFERENCE)
+    tally = Tally(list(settings.titles), [column.key for column in columns], settings.reference)
     for record in records:
         tally.add(record)
     rows = _rows(settings, columns, tally)
@@ -138,7 +151,7 @@ def summarise(
         problems=tuple(tally.problems),
         curves=tally.mean_curves(),
         examples={
-            name: places for name, places in tally.examples().items() if name in settings.methods
+            key: places for key, places in tally.examples().items() if key not in settings.floors
         },
         merit=tally.merit,
         labels=tuple(sorted(tally.labels)),
@@ -150,20 +163,21 @@ def summarise(
 
 
 def _rows(settings: BenchmarkSettings, columns: list[Column], tally: Tally) -> list[Row]:
-    names, keys = settings.map_names, [column.key for column in columns]
+    titles, keys = settings.titles, [column.key for column in columns]
     sums, counts, differences, pairs = tally.arrays()
-    shape = (len(names), len(keys))
+    shape = (len(titles), len(keys))
     means = ratio_of_sums(sums, counts).reshape(shape)
     low, high = (end.reshape(shape) for end in bootstrap_intervals(sums, counts, settings.seed))
     totals = counts.sum(0).reshape(shape)
     p_values, adjusted = _tests(settings, keys, differences, pairs, shape)
     rows = []
-    for place, name in enumerate(names):
+    for place, (name, title) in enumerate(titles.items()):
+        is_floor = name in settings.floors
         cells = {}
         for at, column in enumerate(columns):
             if not totals[place, at]:
                 continue
-            ours = means[: len(settings.methods), at]
+            ours = means[: len(settings.rows), at]
             cells[column.key] = Cell(
                 mean=float(means[place, at]),
                 low=float(low[place, at]),
@@ -171,10 +185,10 @@ def _rows(settings: BenchmarkSettings, columns: list[Column], tally: Tally) -> l
                 count=int(totals[place, at]),
                 p=_known(p_values[place, at]),
                 p_holm=_known(adjusted[place, at]),
-                best=name in settings.methods and _is_best(column, means[place, at], ours),
-                loses_to=_better_floors(settings, column, place, means[:, at]),
+                best=not is_floor and _is_best(column, means[place, at], ours),
+                loses_to=() if is_floor else _better_floors(settings, column, place, means[:, at]),
             )
-        rows.append(Row(name, row_title(name), name not in settings.methods, cells))
+        rows.append(Row(name, title, is_floor, cells))
     return rows
 
 
@@ -187,10 +201,10 @@ def _tests(
 ) -> tuple[Array, Array]:
     """P-values against the reference and the adjusted ones, NaN where there is no test."""
     p_values = np.full(shape, np.nan)
-    if REFERENCE in settings.methods and len(differences):
+    if settings.reference is not None and len(differences):
         p_values = sign_flip_test(differences, settings.seed).reshape(shape)
         p_values[pairs.sum(0).reshape(shape) == 0] = np.nan
-        p_values[settings.map_names.index(REFERENCE)] = np.nan
+        p_values[list(settings.titles).index(settings.reference)] = np.nan
         p_values[:, [key in _UNTESTED for key in keys]] = np.nan
     adjusted = np.stack([holm(p_values[:, at]) for at in range(shape[1])], axis=1)
     return p_values, adjusted
@@ -205,9 +219,9 @@ def _is_best(column: Column, value: float, others: Array) -> bool:
 def _better_floors(
     settings: BenchmarkSettings, column: Column, place: int, means: Array
 ) -> tuple[str, ...]:
-    if place >= len(settings.methods) or column.key in _UNTESTED:
+    if column.key in _UNTESTED:
         return ()
-    floors = enumerate(settings.floors, start=len(settings.methods))
+    floors = enumerate(settings.floors, start=len(settings.rows))
     return tuple(name for at, name in floors if column.better(means[at], means[place]))
 
 

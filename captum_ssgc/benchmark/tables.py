@@ -6,7 +6,6 @@ import csv
 import io
 
 from captum_ssgc.benchmark.columns import Column
-from captum_ssgc.benchmark.settings import REFERENCE, row_title
 from captum_ssgc.benchmark.summary import SIGNIFICANT, Cell, Summary
 
 # Of n images' signs, 2 in 2^n choices are as extreme as the most extreme result.
@@ -53,10 +52,11 @@ def legend(summary: Summary) -> list[str]:
 def notes(summary: Summary) -> list[str]:
     """What the marks say, and which methods floors beat; one sentence per line."""
     counts, lines = summary.counts, []
-    if REFERENCE in summary.settings.methods:
+    settings = summary.settings
+    if settings.reference is not None:
         lines.append(
-            f"≈ not distinguishable from {row_title(REFERENCE)}: paired sign-flip test over "
-            "images, adjusted for the comparisons of the column (Holm), "
+            f"≈ not distinguishable from {settings.titles[settings.reference]}: paired sign-flip "
+            "test over images, adjusted for the comparisons of the column (Holm), "
             f"p ≥ {SIGNIFICANT}."
         )
         units = counts["images"] - counts["failed"] - counts["empty"]
@@ -67,19 +67,20 @@ def notes(summary: Summary) -> list[str]:
 
 def lost_to_floors(summary: Summary) -> list[str]:
     """A sentence for each method that some floor beats; one if there is none."""
-    if not summary.settings.floors:
+    titles, floors = summary.settings.titles, summary.settings.floors
+    if not floors:
         return []
     lines = []
     for row in summary.rows:
         lost = []
-        for floor in summary.settings.floors:
+        for floor in floors:
             columns = [
                 column.title
                 for column in summary.columns
                 if column.key in row.cells and floor in row.cells[column.key].loses_to
             ]
             if columns:
-                lost.append(f"to “{row_title(floor)}” in {', '.join(columns)}")
+                lost.append(f"to “{titles[floor]}” in {', '.join(columns)}")
         if lost:
             lines.append(f"▾ {row.title} loses {'; '.join(lost)}.")
     return lines or ["No method loses to a floor in any column."]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from captum_ssgc.benchmark.columns import SECONDS
+from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.uncertainty import Array
 
 _MERITS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -43,12 +43,12 @@ class Tally:
     ``annotations``, ``crowd``, ``unknown_class`` (annotations).
 
     Args:
-        names: of the rows.
+        names: keys of the rows.
         keys: of the columns.
-        reference: the row that the others are compared with.
+        reference: the row that the others are compared with; ``None`` for none.
     """
 
-    def __init__(self, names: Sequence[str], keys: Sequence[str], reference: str) -> None:
+    def __init__(self, names: Sequence[str], keys: Sequence[str], reference: str | None) -> None:
         self.counts: Counter[str] = Counter()
         self.failures: list[tuple[str, str]] = []
         self.problems: list[tuple[str, str]] = []
@@ -66,29 +66,28 @@ class Tally:
         self._merits: list[Array] = []
         self._owners: list[int] = []
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: ImageRecord) -> None:
         """Add the record of one image; images in their order, as rounding depends on it."""
         self.counts["images"] += 1
-        if "failed" in record:
+        if record.failed:
             self.counts["failed"] += 1
-            self.failures.append((record["name"], record["failed"]))
+            self.failures.append((record.name, record.failed))
             return
-        found = record["detections"]
         for key in ("reported", "above", "annotations", "crowd", "unknown_class"):
-            self.counts[key] += record[key]
-        self.counts["evaluated"] += len(found)
-        self.counts["matched"] += sum(entry["annotation"] is not None for entry in found)
-        self.seconds += record["total_seconds"]
-        self.problems += [(record["name"], problem) for problem in record["problems"]]
-        self.labels.add(record["labels"])
-        if not found:
+            self.counts[key] += getattr(record, key)
+        self.counts["evaluated"] += len(record.detections)
+        self.counts["matched"] += sum(one.annotation is not None for one in record.detections)
+        self.seconds += record.total_seconds
+        self.problems += [(record.name, problem) for problem in record.problems]
+        self.labels.add(record.labels)
+        if not record.detections:
             self.counts["empty"] += 1
             return
         self._add_values(record)
-        for name, curves in record["curves"].items():
-            for key, entry in curves.items():
-                count, total = self._curves.get((key, name), (0, np.zeros(len(entry["sum"]))))
-                self._curves[key, name] = (count + entry["count"], total + np.array(entry["sum"]))
+        for row, columns in record.curves.items():
+            for key, entry in columns.items():
+                count, total = self._curves.get((key, row), (0, np.zeros(len(entry.sum))))
+                self._curves[key, row] = (count + entry.count, total + np.array(entry.sum))
 
     def arrays(self) -> tuple[Array, Array, Array, Array]:
         """Sums, counts, differences to the reference and number of pairs, each ``(N, M)``.
@@ -126,20 +125,20 @@ class Tally:
             )
         return chosen
 
-    def _add_values(self, record: dict[str, Any]) -> None:
-        detections = len(record["detections"])
+    def _add_values(self, record: ImageRecord) -> None:
+        detections = len(record.detections)
         table = np.full((len(self._names), len(self._keys), detections), np.nan)
         for row, name in enumerate(self._names):
             for column, key in enumerate(self._keys):
-                values = record["values"].get(name, {}).get(key)
+                values = record.values.get(name, {}).get(key)
                 if values is not None:
                     table[row, column] = np.array(values, dtype=float)
-                elif key == SECONDS and name in record["seconds"]:
-                    table[row, column] = record["seconds"][name] / detections
+                elif key == SECONDS and name in record.seconds:
+                    table[row, column] = record.seconds[name] / detections
         if self._parts:
             first, *others = (table[:, self._keys.index(key)] for key in self._parts)
             self._merits.append(sum((-other for other in others), first))
-            self._owners.append(record["index"])
+            self._owners.append(record.index)
         known = np.isfinite(table)
         self._sums.append(np.where(known, table, 0.0).sum(2).ravel())
         self._counts.append(known.sum(2, dtype=float).ravel())

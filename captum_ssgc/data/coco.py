@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import warnings
-from collections import Counter
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..images import load_image
+from .coco_file import read_coco
+from .coco_masks import check_segmentation, mask_of
 
 __all__ = ["CocoDataset", "CocoImage"]
 
@@ -33,15 +30,17 @@ class CocoImage:
         category_ids: int64 ``(G,)``.
         crowd: bool ``(G,)``, annotations of groups (``iscrowd``).
         segmentations: ``G`` entries as they stand in the file, ``None`` where there is none.
+        places: ``G`` places in the file, such as ``annotations[17]``.
     """
 
-    id: Hashable
+    id: int | str
     path: Path
     size: tuple[int, int] | None
     boxes: Tensor
     category_ids: Tensor
     crowd: Tensor
     segmentations: tuple[Any, ...]
+    places: tuple[str, ...]
 
     def load(self) -> Tensor:
         """The pixels, in the orientation that the annotations refer to.
@@ -84,15 +83,26 @@ class CocoImage:
             bool ``(H, W)``, or ``None`` where the annotation has no segmentation.
 
         Raises:
-            ImportError: If pycocotools is missing.
+            ImportError: If there are polygons and pycocotools is missing.
             ValueError: If the segmentation is neither polygons nor a run-length code of that size.
         """
         segmentation = self.segmentations[row]
-        return None if segmentation is None else _decoded(segmentation, size)
+        if segmentation is None:
+            return None
+        check_segmentation(segmentation, size, f"{self.places[row]}.segmentation")
+        return mask_of(segmentation, size)
+
+    @property
+    def polygons(self) -> list[bool]:
+        """Which annotations have polygons, which pycocotools fills."""
+        return [isinstance(one, list) for one in self.segmentations]
 
 
 class CocoDataset(torch.utils.data.Dataset[CocoImage]):
-    """A detection data set in the COCO format.
+    """A detection data set in the COCO format; the whole file is checked when it is opened.
+
+    Ids are whole numbers or texts, those of categories whole numbers; ``"5"`` and ``5.0`` are
+    ``5``. Images and annotations that cannot be used are left out, unusable masks too.
 
     Args:
         annotations: JSON file with ``images``, ``annotations`` and ``categories``.
@@ -101,10 +111,12 @@ class CocoDataset(torch.utils.data.Dataset[CocoImage]):
     Attributes:
         categories: Names by category id, in the order of the ids.
         ignored: How many annotations were left out, by reason.
+        problems: What cannot be used, each with its place and value.
 
     Raises:
         FileNotFoundError: If the file or the folder does not exist.
-        ValueError: If the file is no data set in the COCO format.
+        ValueError: If the file is no data set in the COCO format, a category is malformed, an
+            image id occurs twice, or no image can be used.
 
     Example:
         >>> import json, tempfile
@@ -127,21 +139,13 @@ class CocoDataset(torch.utils.data.Dataset[CocoImage]):
     ) -> None:
         self.file = Path(annotations)
         self.folder = self.file.parent if images is None else Path(images)
-        content = _read(self.file)
+        content = read_coco(self.file)
         if not self.folder.is_dir():
             raise FileNotFoundError(f"the folder of the images, {self.folder}, does not exist.")
-        self.categories = _categories(content["categories"], self.file)
-        self._images = _images(content["images"], self.file)
-        self.ignored: Counter[str] = Counter()
-        self._annotations: dict[Hashable, list[dict[str, Any]]] = {
-            entry["id"]: [] for entry in self._images
-        }
-        for entry in content["annotations"]:
-            reason = self._refuse(entry)
-            if reason is None:
-                self._annotations[entry["image_id"]].append(entry)
-            else:
-                self.ignored[reason] += 1
+        self.categories = content.categories
+        self.ignored = content.ignored
+        self.problems = content.problems
+        self._images = content.images
 
     def __len__(self) -> int:
         return len(self._images)
@@ -150,100 +154,16 @@ class CocoDataset(torch.utils.data.Dataset[CocoImage]):
         if not 0 <= index < len(self):
             raise IndexError(f"expected an index from 0 to {len(self) - 1}, got {index}")
         image = self._images[index]
-        known = self._annotations[image["id"]]
-        boxes = torch.tensor([entry["bbox"] for entry in known], dtype=torch.float64)
-        boxes = boxes.reshape(-1, 4)
+        own = image.annotations
+        boxes = torch.tensor([one.box for one in own], dtype=torch.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        size = None
-        if image.get("height") and image.get("width"):
-            size = (int(image["height"]), int(image["width"]))
         return CocoImage(
-            id=image["id"],
-            path=self.folder / image["file_name"],
-            size=size,
+            id=image.id,
+            path=self.folder / image.file_name,
+            size=image.size,
             boxes=boxes.float(),
-            category_ids=torch.tensor([entry["category_id"] for entry in known], dtype=torch.int64),
-            crowd=torch.tensor([bool(entry.get("iscrowd")) for entry in known], dtype=torch.bool),
-            segmentations=tuple(entry.get("segmentation") or None for entry in known),
+            category_ids=torch.tensor([one.category for one in own], dtype=torch.int64),
+            crowd=torch.tensor([one.crowd for one in own], dtype=torch.bool),
+            segmentations=tuple(one.segmentation for one in own),
+            places=tuple(one.place for one in own),
         )
-
-    def _refuse(self, entry: Any) -> str | None:
-        """Why an annotation cannot be used; ``None`` if it can."""
-        if not isinstance(entry, Mapping) or entry.get("image_id") not in self._annotations:
-            return "image unknown"
-        if entry.get("category_id") not in self.categories:
-            return "category unknown"
-        box = entry.get("bbox")
-        if not isinstance(box, list) or len(box) != 4:
-            return "no box"
-        if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in box):
-            return "no box"
-        return None if min(box[2:]) > 0 else "box without extent"
-
-
-def _read(file: Path) -> dict[str, list[Any]]:
-    if not file.is_file():
-        raise FileNotFoundError(f"the data set {file} does not exist.")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is not valid JSON: {error}") from None
-    parts = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in parts):
-        raise ValueError(
-            f"{file}: expected a detection data set in the COCO format, an object with the lists "
-            "'images', 'annotations' and 'categories'."
-        )
-    return content
-
-
-def _categories(entries: list[Any], file: Path) -> dict[int, str]:
-    try:
-        return dict(sorted((int(entry["id"]), str(entry["name"])) for entry in entries))
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(
-            f"{file}: expected categories with an integer 'id' and a 'name'."
-        ) from None
-
-
-def _images(entries: list[Any], file: Path) -> list[dict[str, Any]]:
-    seen = set()
-    for entry in entries:
-        if not isinstance(entry, dict) or not {"id", "file_name"} <= set(entry):
-            raise ValueError(f"{file}: expected images with 'id' and 'file_name', got {entry!r}.")
-        if entry["id"] in seen:
-            raise ValueError(f"{file}: the image id {entry['id']!r} occurs twice.")
-        seen.add(entry["id"])
-    return entries
-
-
-def _decoded(segmentation: Any, size: tuple[int, int]) -> Tensor:
-    try:
-        from pycocotools import mask as coder
-    except ImportError as error:
-        raise ImportError(
-            "masks of COCO data sets need pycocotools: pip install 'captum-ssgc[coco]'"
-        ) from error
-    height, width = size
-    if isinstance(segmentation, list):
-        polygons = [p for p in segmentation if isinstance(p, list) and len(p) >= 6]
-        if not polygons:
-            raise ValueError("segmentation: expected polygons of at least three corners.")
-        code = coder.merge(coder.frPyObjects(polygons, height, width))
-    elif isinstance(segmentation, dict) and {"size", "counts"} <= set(segmentation):
-        if list(segmentation["size"]) != [height, width]:
-            raise ValueError(
-                f"segmentation: expected a run-length code of {height} x {width} pixels, got "
-                f"{segmentation['size']}."
-            )
-        code = segmentation
-        if isinstance(code["counts"], list):
-            if sum(code["counts"]) != height * width:
-                raise ValueError("segmentation: the run lengths do not add up to the image.")
-            code = coder.frPyObjects(code, height, width)
-    else:
-        raise ValueError("segmentation: expected polygons or a run-length code.")
-    with warnings.catch_warnings():
-        # pycocotools' arrays do not know the newest arguments of NumPy's protocol.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.from_numpy(coder.decode(code)).bool()

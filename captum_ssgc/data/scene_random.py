@@ -46,10 +46,6 @@ class SplitMix:
         """An integer from ``low`` to ``high``, both included."""
         return low + (((self.word() >> 32) * (high - low + 1)) >> 32)
 
-    def chance(self, percent: int) -> bool:
-        """True in ``percent`` of 100 draws."""
-        return self.between(0, 99) < percent
-
     def choice(self, options: Sequence[T]) -> T:
         """One of ``options``, each equally likely."""
         return options[self.between(0, len(options) - 1)]

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from captum_ssgc.benchmark import runner
+from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.cli import main
 
 QUICK = ("--methods", "odam,ssgrad-cam++", "--metrics", "pointing-game,evidence-energy")
@@ -28,7 +29,8 @@ def test_scenes_and_the_detector_in_the_box(command, capsys, tmp_path):
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["model"]["name"] == "demo"
     assert run["data"] == {
-        "kind": "synthetic scenes", "first_seed": 100_000, "images": 1, "size": [320, 400]
+        "kind": "synthetic scenes", "first_seed": 100_000, "images": 1, "size": [320, 400],
+        "left_out": [], "ignored_annotations": {},
     }  # fmt: skip
     table = (tmp_path / "run" / "table.md").read_text()
     assert command() == 0
@@ -50,9 +52,9 @@ def test_an_interrupted_command_says_how_to_go_on(command, capsys, monkeypatch):
 
 def test_nothing_but_failures_is_a_failure(command, capsys, monkeypatch):
     monkeypatch.setattr(
-        runner, "_record", lambda evaluation, source, index: {
-            "index": index, "name": "a.jpg", "failed": "no such luck"
-        },
+        runner, "_record", lambda evaluation, source, index: ImageRecord(
+            index, "a", "a.jpg", failed="no such luck"
+        ),
     )  # fmt: skip
     assert command() == 2
     assert "1 of 1 images could not be evaluated, such as a.jpg: no such luck" in (

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from captum_ssgc.benchmark.description import describe
-from captum_ssgc.benchmark.evaluation import ImageEvaluation
+from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
 from captum_ssgc.benchmark.sources import open_source
 
 

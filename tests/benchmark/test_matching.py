@@ -73,6 +73,17 @@ def test_torchvision_counts_the_background(categories, classes, labels):
     assert label_map(categories, torchvision_detector(classes), classes).labels == labels
 
 
+@pytest.mark.parametrize("classes", [6, 7, 91])
+def test_category_0_is_never_the_background(classes):
+    categories = {number: f"thing {number}" for number in range(6)}
+    with pytest.raises(ValueError, match=r"category 0 .*'thing 0', would be the background"):
+        label_map(categories, torchvision_detector(classes), classes)
+    named = torchvision_detector(classes)
+    named.label_names = ("__background__", *categories.values())
+    assert label_map(categories, named, classes).labels == {n: n + 1 for n in range(6)}
+    assert label_map(categories, detector(), 6).labels == {n: n for n in range(6)}
+
+
 def test_detections_above_the_threshold_best_first():
     found = detections([[0, 0, 1, 1]] * 4, [0] * 4, [0.6, 0.9, 0.61, 0.95])
     assert chosen(found, 0.6, None) == [3, 1, 2]

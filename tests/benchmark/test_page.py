@@ -4,10 +4,14 @@ import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
+import hand_made_run as hand_made
 import pytest
 
-from captum_ssgc.benchmark import run_benchmark
+from captum_ssgc.benchmark import report, run_benchmark
+from captum_ssgc.benchmark.page import page as page_of
+from captum_ssgc.benchmark.summary import summarise
 
 VOID = {"meta", "link", "img", "br"}
 EVIL = "<img src=x onerror=\"alert(1)\"> & 'co'"
@@ -40,9 +44,52 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(finished):
+    report(finished.folder)  # other tests may have written one without pictures
     return Page((finished.folder / "report.html").read_text(encoding="utf-8"))
+
+
+class Outline(HTMLParser):
+    """What a page holds, one line for each tag and each text: spaces and style do not count."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.lines, self.style = [], False
+        self.feed(content)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.style = tag == "style"
+        given = sorted((name, " ".join((value or "").split())) for name, value in attributes)
+        self.lines.append(" ".join([f"<{tag}", *(f"{n}={v!r}" for n, v in given if v)]))
+
+    def handle_endtag(self, tag):
+        self.style = False
+
+    def handle_data(self, data):
+        if not self.style and data.strip():
+            self.lines.append(" ".join(data.split()))
+
+
+def test_the_page_holds_what_it_held_before_it_was_a_template():
+    """``page_outline.txt`` is of the page that was put together by hand, of the same run."""
+    summary = summarise(hand_made.records(), hand_made.description(), 2)
+    content = page_of(summary, hand_made.examples())
+    expected = Path(__file__).with_name("page_outline.txt").read_text(encoding="utf-8")
+    assert Outline(content).lines == expected.splitlines()
+    Page(content)  # balanced
+
+
+def test_what_cannot_be_used_of_the_data_set_is_listed():
+    description = hand_made.description()
+    description["data"]["left_out"] = [f"images[{at}].id: <b>" for at in range(205)]
+    text = Page(page_of(summarise([], description), [])).text
+    assert "Places in the data set that could not be used 205" in text
+    assert "images[199].id: <b>" in text
+    assert "images[200].id" not in text
+    assert "and 5 more" in text
+    assert "No detection was evaluated: there is nothing to compare." in text
 
 
 def test_the_page_needs_nothing_from_elsewhere(page):
@@ -88,8 +135,7 @@ def evil_run(tiny, own_data, tmp_path):
     image["file_name"] = name
     content["images"][3]["file_name"] = "<i>missing.png"
     own_data.write_text(json.dumps(content))
-    detector = tiny.tiny_detector()
-    detector.label_names = tuple(name + EVIL for name in detector.label_names)
+    detector = tiny.tiny_detector(label_names=tuple(name + EVIL for name in tiny.NAMES))
     settings = tiny.settings(methods="odam", metrics="pointing-game")
     run_benchmark(detector, own_data, tmp_path / "run", settings, model_name="<u>model")
     return tmp_path / "run" / "report.html"
@@ -111,11 +157,11 @@ def test_a_browser_shows_it_without_complaint(finished, evil_run, tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium")
-    for report in (finished.folder / "report.html", evil_run):
+    for path in (finished.folder / "report.html", evil_run):
         picture = tmp_path / "page.png"
         shown = subprocess.run(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
-             "--window-size=1366,900", f"--screenshot={picture}", report.as_uri()],
+             "--window-size=1366,900", f"--screenshot={picture}", path.as_uri()],
             capture_output=True, text=True, timeout=300, check=True,
         )  # fmt: skip
         assert ":CONSOLE" not in shown.stderr

@@ -3,13 +3,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 
 import pytest
 import torch
 from PIL import Image
 
 from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark, runner
-from captum_ssgc.benchmark.evaluation import ImageEvaluation
+from captum_ssgc.benchmark.image_evaluation import ImageEvaluation, image_seed
+from captum_ssgc.benchmark.record_files import read_index
+from captum_ssgc.benchmark.run_folder import RunFolder
+from captum_ssgc.benchmark.small_maps import unpacked
+from captum_ssgc.benchmark.sources import open_source
 
 IMAGES = 5
 
@@ -28,7 +33,7 @@ def run(tiny, data, tmp_path):
 @pytest.fixture(autouse=True)
 def no_curve_pictures(monkeypatch):
     """They take longer than all the rest; `finished` has them."""
-    monkeypatch.setattr("captum_ssgc.benchmark.page.curve_pictures", lambda summary: {})
+    monkeypatch.setattr("captum_ssgc.benchmark.page.mean_curve_pictures", lambda summary: {})
 
 
 @pytest.fixture
@@ -36,12 +41,12 @@ def evaluated(monkeypatch):
     """The keys of all images that are evaluated; at the key in ``stop`` the user interrupts."""
     real, keys = ImageEvaluation.record, []
 
-    def record(self, case, key):
-        if key == keys.stop:
+    def record(self, case, image):
+        if image.key == keys.stop:
             keys.stop = None
             raise KeyboardInterrupt
-        keys.append(key)
-        return real(self, case, key)
+        keys.append(image.key)
+        return real(self, case, image)
 
     class Keys(list):
         stop = None
@@ -102,7 +107,7 @@ def test_a_report_that_cannot_be_written_says_so(run, monkeypatch):
     def replace(file, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("captum_ssgc.benchmark.reporting._replace", replace)
+    monkeypatch.setattr("captum_ssgc.benchmark.reporting.write_whole", replace)
     with pytest.raises(BenchmarkError, match=r"report in .* cannot be written.*results are safe"):
         run()
     monkeypatch.undo()
@@ -252,7 +257,13 @@ def test_a_problem_of_another_process_is_told(run, monkeypatch, tiny):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("synthetic:0", "synthetic:N"), ("synthetic:many", "synthetic:N"), ("a.json", "not exist")],
+    [
+        ("synthetic:0", "synthetic:N"),
+        ("synthetic:many", "synthetic:N"),
+        ("synthetic:100000000000000000000", "at most 900000"),
+        ("synthetic:" + "9" * 5000, "at most 900000"),
+        ("a.json", "not exist"),
+    ],
 )
 def test_data_that_do_not_exist_are_named(run, text, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
@@ -271,3 +282,185 @@ def test_masks_without_pycocotools(run, tiny, monkeypatch):
         run()
     few = tiny.settings(methods="odam", metrics="deletion-insertion")
     assert run(few, limit=1).complete
+
+
+def test_results_of_two_image_folders_do_not_mix(run, evaluated, own_data, tmp_path):
+    """The JSON file is the same; only pixels tell the folders apart."""
+    evaluated.stop = "3"
+    with pytest.raises(KeyboardInterrupt):
+        run(data=own_data)
+    other = tmp_path / "other"
+    shutil.copytree(own_data.parent, other)
+    assert run(data=own_data, images=other).complete  # copies are the same images
+    with Image.open(other / "image_001.png") as image:
+        image.putpixel((0, 0), (1, 2, 3))
+        image.save(other / "image_001.png")
+    with pytest.raises(BenchmarkError, match=r"image_001\.png is not the file that the stored"):
+        run(data=own_data, images=other)
+    (other / "image_001.png").unlink()
+    with pytest.raises(BenchmarkError, match=r"image_001\.png is not the file that the stored"):
+        run(data=own_data, images=other)
+    assert run(data=own_data).complete
+
+
+@pytest.mark.parametrize("damage", ["digit", "key", "line", "schema", "folder"])
+def test_a_damaged_record_is_reported_and_computed_again(
+    run, evaluated, finished, numbers_of, tmp_path, capsys, damage
+):
+    run()
+    path = tmp_path / "run" / "results" / "rank-0000.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = {
+        "digit": lines[2].replace(b'"score":0.', b'"score":0.1', 1),
+        "key": lines[2].replace(b'"values"', b'"valuez"'),
+        "line": b"\x00\xff" * 20 + b"\n",
+        "schema": lines[2].replace(b'"schema":2', b'"schema":1'),
+        "folder": lines[2].replace(b'"run":"', b'"run":"0'),
+    }[damage]
+    path.write_bytes(b"".join(lines))
+    del evaluated[:]
+    summary = run(show_progress=True)
+    assert evaluated == ["2"]
+    assert summary.damaged == 1
+    assert numbers_of(summary) == finished.numbers
+    assert "stored lines that are done again: 1 x" in capsys.readouterr().err
+    assert "Damaged lines" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_what_is_left_out_of_the_data_set_is_said(run, own_data, tmp_path, capsys):
+    content = json.loads(own_data.read_text())
+    content["images"].append({"id": 77, "file_name": None})
+    content["annotations"][0]["category_id"] = "\x1b[31mx"
+    own_data.write_text(json.dumps(content))
+    summary = run(data=own_data, show_progress=True)
+    places = ["images[5].file_name: ", "annotations[0].category_id: "]
+    assert [one.partition(": ")[0] + ": " for one in summary.left_out] == places
+    told = capsys.readouterr().err
+    page = (tmp_path / "run" / "report.html").read_text()
+    for place in places:
+        assert f"left out of the data set: {place}" in told
+        assert place in page
+    assert "\x1b" not in told
+
+
+def test_a_name_does_not_steer_the_terminal(run, own_data, capsys):
+    content = json.loads(own_data.read_text())
+    content["images"][1]["file_name"] = "\x1b]0;mine\x07.png"
+    own_data.write_text(json.dumps(content))
+    assert run(data=own_data, show_progress=True).counts["failed"] == 1
+    told = capsys.readouterr().err
+    assert "]0;mine" in told
+    assert "\x1b" not in told
+    assert "\x07" not in told
+
+
+def test_pointing_games_need_a_match(run, tiny, own_data, tmp_path):
+    content = json.loads(own_data.read_text())
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [0.0, 0.0, 1.0, 1.0]
+    own_data.write_text(json.dumps(content))
+    few = tiny.settings(methods="odam", metrics=("deletion-insertion", "pointing-game"))
+    with pytest.raises(BenchmarkError, match=r"pointing-game could not be measured: none of .*IoU"):
+        run(few, data=own_data)
+    assert "Del s1" in (tmp_path / "run" / "table.md").read_text()
+    few = tiny.settings(methods="odam", metrics="deletion-insertion")
+    assert run(few, data=own_data, folder=tmp_path / "other").counts["matched"] == 0
+
+
+def test_nothing_above_the_threshold_is_an_error(run, tiny):
+    few = tiny.settings(methods="odam", metrics="deletion-insertion", score_above=0.999)
+    with pytest.raises(BenchmarkError, match=r"nothing was measured: none of \d+ detections in 5"):
+        run(few)
+
+
+@pytest.mark.parametrize("metrics", ["pointing-game", "energy-pointing-game", "all"])
+def test_data_without_annotations_stop_before_anything_is_written(
+    run, tiny, own_data, tmp_path, metrics
+):
+    content = json.loads(own_data.read_text())
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 99
+    own_data.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"need annotations, .*annotations\[0\]\.category_id: exp"):
+        run(tiny.settings(methods="odam", metrics=metrics), data=own_data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evidence_that_is_not_known_cannot_be_asked_for(run, tiny):
+    with pytest.raises(ValueError, match="evidence-energy needs a data set whose evidence is"):
+        run(tiny.settings(methods="odam", metrics="evidence-energy"))
+
+
+def test_labels_that_do_not_fit_stop_the_run(run, tiny, evaluated, stored, tmp_path):
+    detector = tiny.tiny_detector(label_names=None)
+    detector.model.forward = lambda images: (
+        torch.tensor([[[0.0, 0.0, 9.0, 9.0]]]).expand(len(images), 1, 4),
+        torch.full((len(images), 1, 5), 0.9),
+    )
+    few = tiny.settings(methods="d-rise", metrics="pointing-game")
+    with pytest.raises(BenchmarkError, match="5 labels and the 3 categories"):
+        run(few, detector=detector)
+    assert stored(tmp_path / "run") == []
+    few = tiny.settings(methods="d-rise", metrics="deletion-insertion")
+    summary = run(few, detector=detector, folder=tmp_path / "other", limit=1)
+    assert summary.labels == ("not at all, as nothing is measured on annotations",)
+
+
+def test_one_method_in_several_rows(run, tiny, tmp_path):
+    methods = [
+        "odam",
+        ("odam", {"smoothing": 1}),
+        ("odam", {"output": "logit"}),
+        ("d-rise", {"n_masks": 3}),
+        ("ssgrad-cam++", {"mask": None, "signed_activations": "as_is"}),
+    ]
+    keys = [
+        "odam", "odam[smoothing=1]", "odam[output=logit]", "d-rise[n_masks=3]",
+        "ssgrad-cam++[mask=none,signed_activations=as_is]",
+    ]  # fmt: skip
+    settings = tiny.settings(methods=methods, metrics=("all", "sensitivity"), perturbed_images=1)
+    summary = run(settings, limit=2)
+    assert [row.name for row in summary.rows] == [*keys, "noise", "box"]
+    plain, smooth, _, masked, *_ = (row.cells["ep_b"].mean for row in summary.rows)
+    assert len({plain, smooth, masked}) == 3
+    assert set(summary.examples) == set(keys)
+    folder = tmp_path / "run"
+    assert len(list((folder / "examples").glob("*.jpg"))) == sum(
+        map(len, summary.examples.values())
+    )
+    assert "ODAM [smoothing=1]" in (folder / "report.html").read_text()
+    with pytest.raises(BenchmarkError, match=r"settings\.methods is .*smoothing.* there and"):
+        run(tiny.settings(methods=methods[:1], metrics=("all", "sensitivity"), perturbed_images=1))
+
+
+def test_examples_do_not_run_a_perturbation_method_again(run, tiny, monkeypatch, tmp_path):
+    few = tiny.settings(methods=("d-rise", "odam"), metrics="deletion-insertion")
+    run(few)
+    shutil.rmtree(tmp_path / "run" / "examples")
+    again = []
+    real = ImageEvaluation.maps
+
+    def maps(self, keys, *further):
+        again.extend(keys)
+        return real(self, keys, *further)
+
+    monkeypatch.setattr(ImageEvaluation, "maps", maps)
+    run(few)
+    pictures = {path.name.partition("_")[0] for path in (tmp_path / "run" / "examples").iterdir()}
+    assert set(again) == {"odam"}
+    assert pictures == {"d-rise", "odam"}
+
+
+def test_a_picture_of_a_small_map_shows_the_map(tiny, data, run, tmp_path):
+    few = tiny.settings(methods=("d-rise",), metrics="deletion-insertion", drise_masks=200)
+    run(few)
+    source = open_source(data)
+    index = read_index(tmp_path / "run" / "results", RunFolder(tmp_path / "run").fingerprint())
+    evaluation = ImageEvaluation(tiny.tiny_detector(), source.categories, few)
+    for number in range(IMAGES):
+        record, case = index.record(number), source.load(number)
+        found = evaluation.detections(case)[1]
+        whole = evaluation.maps(["d-rise"], case.image, found, image_seed(few, record.key))[0]
+        for row, heat_map in enumerate(whole["d-rise"]):
+            small = unpacked(record.small_maps["d-rise"][row], heat_map.shape)
+            assert float((small - heat_map / heat_map.max()).abs().max()) < 0.1

@@ -10,6 +10,7 @@ and a YOLOX ONNX file with COCO photos, where given. Writes the table of the gui
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,8 +23,10 @@ import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc.benchmark import BenchmarkSettings, run_benchmark
 from captum_ssgc.data import SceneDataset
-from captum_ssgc.demo.evaluate import FIRST_HELD_OUT_SEED, average_precision
 from captum_ssgc.detector import Detector
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+from measure_demo_detector import FIRST_HELD_OUT_SEED, average_precision
 
 METHODS = ("ssgrad-cam++", "odam")
 METRICS = ("pointing-game", "energy-pointing-game", "evidence-energy")

@@ -11,6 +11,7 @@ stopped goes on from its checkpoint when the command is given again.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import DetectionModel
 
 from captum_ssgc.data import CLASS_NAMES
-from captum_ssgc.demo.hint import EmblemHint
-from captum_ssgc.demo.train import Trainer
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+from emblem_hint import EmblemHint
+from train_demo_detector import Trainer
 
 NAMES = dict(enumerate(CLASS_NAMES[1:]))
 SIZE = (320, 416)  # whole multiples of 32

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from captum_ssgc.data import CocoDataset
+from captum_ssgc.data.coco_checks import shown
 
 HEIGHT, WIDTH = 6, 8
 
@@ -204,3 +206,233 @@ def test_real_masks_lie_in_their_boxes(shared_data):
             assert x.max() <= box[2] + 1
             assert y.max() <= box[3] + 1
     assert count == 373
+
+
+@pytest.mark.parametrize("write_id", [str, float, int], ids=["texts", "fractions", "numbers"])
+def test_ids_mean_the_same_however_they_are_written(write, write_id):
+    data = write(
+        [annotation(image_id=write_id(5), category_id=write_id(2))],
+        images=[{"id": 5, "file_name": "a.png"}],
+        categories=[{"id": write_id(2), "name": "cat"}],
+    )
+    assert data.categories == {2: "cat"}
+    assert data[0].category_ids.tolist() == [2]
+    assert data.problems == []
+
+
+def test_ids_of_images_may_be_texts(write):
+    data = write([annotation(image_id="a/b 007")], images=[{"id": "a/b 007", "file_name": "a.png"}])
+    assert data[0].id == "a/b 007"
+    assert len(data[0].boxes) == 1
+
+
+NO_IDS = [None, True, 1.5, math.nan, math.inf, [], [5], {}, {"a": 5}, ""]
+
+
+@pytest.mark.parametrize("value", NO_IDS, ids=repr)
+def test_what_is_no_id_is_named_with_its_place(write, value):
+    good = {"id": 5, "file_name": "a.png"}
+    data = write(
+        [annotation(image_id=value), annotation(category_id=value), annotation()],
+        images=[{"id": value, "file_name": "a.png"}, good],
+    )
+    assert len(data) == 1
+    assert len(data[0].boxes) == 1
+    assert data.ignored == {"image unknown": 1, "category unknown": 1}
+    image, first, second = data.problems
+    assert image.startswith("images[0].id: expected a whole number or a text, got ")
+    assert first.startswith("annotations[0].image_id: expected the id of an image, got ")
+    assert second.startswith("annotations[1].category_id: expected the id of a category, got ")
+    assert image.endswith(f"got {shown(value)}.")
+    with pytest.raises(ValueError, match=r"categories\[0\]\.id: expected categories with an"):
+        write([], categories=[{"id": value, "name": "cat"}])
+
+
+@pytest.mark.parametrize("value", ["x", -1, 2**31, 10**30, 1e300, "2 "], ids=repr)
+def test_ids_of_categories_are_numbers_in_range(write, value):
+    with pytest.raises(ValueError, match=r"categories\[1\]\.id: .* from 0 to 2\*\*31 - 1, got"):
+        write([], categories=[{"id": 2, "name": "cat"}, {"id": value, "name": "dog"}])
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "  ", [], {"a": 1}], ids=repr)
+def test_names_of_categories_are_texts(write, value):
+    with pytest.raises(ValueError, match=r"categories\[0\]\.name: expected .* that is a text, got"):
+        write([], categories=[{"id": 2, "name": value}])
+
+
+def test_a_category_has_one_name(write):
+    same = {"id": 2, "name": "cat"}
+    assert write([], categories=[same, same]).categories == {2: "cat"}
+    with pytest.raises(ValueError, match=r"categories\[1\]\.name: expected 'cat' as before for"):
+        write([], categories=[same, {"id": 2, "name": "dog"}])
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"file_name": None}, "images[0].file_name: expected the name of a file, got null."),
+        ({"file_name": 7}, "images[0].file_name: expected the name of a file, got 7."),
+        ({"file_name": ""}, "images[0].file_name: expected the name of a file"),
+        ({"file_name": "a\0b"}, "images[0].file_name: expected the name of a file"),
+        ({"file_name": "\ud800"}, "images[0].file_name: expected the name of a file"),
+        ({"height": "6"}, 'images[0].height: expected a whole number from 1 to 10000000, got "6".'),
+        ({"height": 0}, "images[0].height: expected a whole number"),
+        ({"width": -8}, "images[0].width: expected a whole number"),
+        ({"width": 1e300}, "images[0].width: expected a whole number"),
+        ({"width": math.nan}, "images[0].width: expected a whole number"),
+        ({"width": 8.5}, "images[0].width: expected a whole number"),
+        ({"width": [8]}, "images[0].width: expected a whole number"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_malformed_image_is_left_out_and_said(write, changes, place):
+    entry = {"id": 4, "file_name": "b.png", "height": 6, "width": 8}
+    data = write([], images=[entry | changes, {"id": 5, "file_name": "a.png"}])
+    assert [image.id for image in data] == [5]
+    assert len(data.problems) == 1
+    assert data.problems[0].startswith(place)
+    with pytest.raises(ValueError, match=r"images with 'id' and 'file_name', got none; images"):
+        write([], images=[entry | changes])
+
+
+@pytest.mark.parametrize("entry", [None, 3, "a.png", [], {"id": 5}, {"file_name": "a.png"}])
+def test_an_image_of_another_kind_is_left_out(write, entry):
+    data = write([], images=[entry, {"id": 5, "file_name": "a.png"}])
+    assert len(data) == 1
+    assert data.problems[0].startswith("images[0]: expected an image with 'id' and 'file_name'")
+
+
+@pytest.mark.parametrize(
+    ("box", "reason", "message"),
+    [
+        ([1, 2, 3], "no box", "annotations[0].bbox: expected four numbers, got [1, 2, 3]."),
+        ({"x": 1}, "no box", "annotations[0].bbox: expected four numbers"),
+        ([1, 2, 3, "4"], "no box", 'annotations[0].bbox[3]: expected a number, got "4".'),
+        ([1, 2, True, 4], "no box", "annotations[0].bbox[2]: expected a number, got true."),
+        ([math.nan, 2, 3, 4], "no box", "annotations[0].bbox[0]: expected a number from"),
+        ([1, math.inf, 3, 4], "no box", "annotations[0].bbox[1]: expected a number from"),
+        ([1, 2, 1e300, 4], "no box", "annotations[0].bbox[2]: expected a number from"),
+        ([1, 2, 10**400, 4], "no box", "annotations[0].bbox[2]: expected a number from"),
+        ([1, 2, -3, 4], "box without extent", "annotations[0].bbox: expected a width and height"),
+    ],
+)
+def test_what_is_no_box_is_left_out_and_said(write, box, reason, message):
+    data = write([annotation(bbox=box)])
+    assert data.ignored == {reason: 1}
+    assert data.problems[0].startswith(message)
+    assert data[0].boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize(("value", "crowd"), [(0, 0), (1, 1), (None, 0), (True, 1), (1.0, 1)])
+def test_crowds_are_marked_with_0_and_1(write, value, crowd):
+    assert write([annotation(iscrowd=value)])[0].crowd.tolist() == [bool(crowd)]
+
+
+@pytest.mark.parametrize("value", ["0", "1", 2, [1], math.nan], ids=repr)
+def test_other_marks_of_crowds_are_refused(write, value):
+    data = write([annotation(iscrowd=value)])
+    assert data.problems[0].startswith("annotations[0].iscrowd: expected 0 or 1, got ")
+    assert data.ignored.total() == 1
+
+
+SQUARE = [1, 1, 4, 1, 4, 3, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([[math.nan, *SQUARE[1:]]], "[0][0]: expected a number from -8 to 16, got NaN."),
+        ([[math.inf, *SQUARE[1:]]], "[0][0]: expected a number from -8 to 16, got Infinity."),
+        (
+            [SQUARE, [1, 1e9, *SQUARE[2:]]],
+            "[1][1]: expected a number from -6 to 12, got 10000",
+        ),
+        ([[1, 10**400, *SQUARE[2:]]], "[0][1]: expected a number from -6 to 12, got 1000"),
+        ([["1", *SQUARE[1:]]], '[0][0]: expected a number, got "1".'),
+        ([[None, *SQUARE[1:]]], "[0][0]: expected a number, got null."),
+        ([SQUARE[:-1]], "[0]: expected coordinates in pairs, got"),
+        ([SQUARE, {"a": 1}], '[1]: expected a list of coordinates, got {"a": 1}.'),
+        (SQUARE, "[0]: expected a list of coordinates, got 1."),
+        (7, ": expected polygons or a run-length code, got 7."),
+        ({"counts": [48]}, ": expected polygons or a run-length code, got"),
+        ({"size": 48, "counts": [48]}, ".size: expected a height and a width, got 48."),
+        ({"size": [6, 8.0], "counts": [48]}, ".size: expected a height and a width"),
+        ({"size": [6, 8], "counts": None}, ".counts: expected run lengths, got null."),
+        ({"size": [6, 8], "counts": [48, -1, 1]}, ".counts[1]: expected a length of at least 0"),
+        ({"size": [6, 8], "counts": [48.0]}, ".counts[0]: expected a length of at least 0"),
+        ({"size": [6, 8], "counts": [2**80]}, ".counts[0]: expected a length of at least 0"),
+        ({"size": [6, 8], "counts": "é"}, ".counts[0]: expected a character of a run-length code"),
+        ({"size": [6, 8], "counts": "`"}, ".counts: expected a complete run-length code"),
+        ({"size": [6, 8], "counts": "o" * 40}, ".counts[13]: expected a character of a run"),
+        (
+            {"size": [6, 8], "counts": "11"},
+            ".counts: expected 6 x 8 pixels in all (the run",
+        ),
+        ({"size": [10**9] * 2, "counts": [10**18]}, ".size: expected a height and a width"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_masks_that_cannot_be_read_name_place_and_value(write, segmentation, message):
+    data = write([annotation(), annotation(segmentation=segmentation)])
+    place = f"annotations[1].segmentation{message}"
+    assert data.problems[0].startswith(place)
+    assert data.ignored == {}
+    with pytest.raises(ValueError) as error:
+        data[0].mask(1, (HEIGHT, WIDTH))
+    assert str(error.value).startswith(place)
+
+
+def test_coordinates_are_checked_against_the_image_that_is_there(write):
+    entry = {"id": 5, "file_name": "a.png"}
+    data = write([annotation(segmentation=[[1, 1, 4, 1, 4, 300_000]])], images=[entry])
+    assert data.problems == []
+    with pytest.raises(ValueError, match=r"segmentation\[0\]\[5\]: .* from -6 to 12"):
+        data[0].mask(0, (HEIGHT, WIDTH))
+
+
+def test_an_outline_without_end_is_refused_before_it_is_drawn(write):
+    zigzag = [0, 0, 8, 6] * 100_000
+    data = write([annotation(segmentation=[zigzag])])
+    assert "an outline of at most 1000000 pixels" in data.problems[0]
+    with pytest.raises(ValueError, match="an outline of at most"):
+        data[0].mask(0, (HEIGHT, WIDTH))
+
+
+def test_a_polygon_a_little_outside_is_cut_off(write):
+    polygon = [-2.5, -1, 4, -1, 4, 3, -2.5, 3]
+    mask = write([annotation(segmentation=[polygon])])[0].mask(0, (HEIGHT, WIDTH))
+    assert torch.equal(mask, block(0, 3, 0, 4))
+
+
+@pytest.mark.parametrize("nothing", [None, [], [[]], {}])
+def test_no_segmentation_is_no_mask(write, nothing):
+    data = write([annotation(segmentation=nothing)])
+    assert data.problems == []
+    assert not data[0].has_mask(0)
+
+
+def test_compressed_codes_are_read_as_pycocotools_reads_them(write):
+    from pycocotools import mask as coder
+
+    random = np.random.default_rng(0)
+    for density in (0.02, 0.5, 0.98):
+        pixels = np.asfortranarray(random.random((HEIGHT, WIDTH)) < density, dtype=np.uint8)
+        code = coder.encode(pixels)
+        code["counts"] = code["counts"].decode()
+        mask = write([annotation(segmentation=code)])[0].mask(0, (HEIGHT, WIDTH))
+        assert torch.equal(mask, torch.from_numpy(pixels).bool())
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 200_000, '{"images": ' + "9" * 5000 + "}"], ids=["deep", "a long number"]
+)
+def test_files_that_json_cannot_hold_are_refused(tmp_path, content):
+    file = tmp_path / "a.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match="not valid JSON"):
+        CocoDataset(file)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; expected a JSON file"):
+        CocoDataset(tmp_path)

@@ -5,14 +5,14 @@ import time
 
 import pytest
 import torch
+from emblem_hint import STRIDES, EmblemHint, emblem_cells
+from measure_demo_detector import FIRST_HELD_OUT_SEED, HELD_OUT_SCENES, MODEL_CARD
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import box_iou
+from train_demo_detector import FIRST_TRAINING_SEED
 
 from captum_ssgc.data import SceneDataset
 from captum_ssgc.demo import CLASS_NAMES, WEIGHTS, detector, scene
-from captum_ssgc.demo.evaluate import FIRST_HELD_OUT_SEED, HELD_OUT_SCENES, MODEL_CARD
-from captum_ssgc.demo.hint import STRIDES, EmblemHint, emblem_cells
-from captum_ssgc.demo.train import FIRST_TRAINING_SEED
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_finds_the_objects_of_held_out_scenes(model: FasterRCNN) -> None:
 
 def test_quality_on_held_out_scenes(model: FasterRCNN) -> None:
     pytest.importorskip("pycocotools")
-    from captum_ssgc.demo.evaluate import average_precision
+    from measure_demo_detector import average_precision
 
     figures = average_precision(model, SceneDataset(FIRST_HELD_OUT_SEED, 12))
     assert figures["AP50"] >= 0.85
