@@ -242,7 +242,8 @@ class _Rows(ImageCandidates):
     """The candidates of one image of yours."""
 
     def __init__(self, raw: CandidateOutput, image: int) -> None:
-        super().__init__(raw.geometry, raw.candidates.boxes.device)
+        boxes = raw.candidates.boxes
+        super().__init__(raw.geometry, boxes.device, boxes.shape[1])
         self._all, self._image = raw.candidates, image
         self._tokens = None if raw.tokens is None else raw.tokens[image]
 
@@ -276,16 +277,7 @@ class _Rows(ImageCandidates):
         return candidates_of(rows, self._tokens)
 
     def rows(self, candidates: Tensor) -> Tensor:
-        count = self._all.boxes.shape[1]
-        if self._tokens is not None:
-            return query_of(candidates, count)
-        if candidates.numel() and not 0 <= int(candidates.min()) <= int(candidates.max()) < count:
-            raise ValueError(
-                f"the detector gives {count} rows of candidates for this image, and a detection "
-                f"came from row {int(candidates.max())}: return all candidates of every image, "
-                "before suppression and thresholds, so that row k is always the same one."
-            )
-        return candidates
+        return super().rows(query_of(candidates, None if self._tokens is None else self.count))
 
     def _in_image(self, boxes: Tensor) -> Tensor:
         return self.geometry.boxes_to_image(at_least_single(boxes))

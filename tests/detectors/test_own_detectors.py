@@ -126,7 +126,7 @@ def test_rows_that_another_image_lacks_are_refused(rows):
         lambda images: (BOXES[None, :2].expand(len(images), 2, 4), torch.ones(len(images), 2, 1))
     )
     found.candidates[0] = rows
-    with pytest.raises(ValueError, match=r"gives 2 rows of candidates.*before suppression"):
+    with pytest.raises(ValueError, match=r"expected candidates 0 to 1 .* before suppression"):
         ssgc.InstanceScoreWrapper(fewer, found)(image())
 
 
