@@ -229,12 +229,10 @@ class CandidateDetector(RowDetector):
         else:
             rows = torch.where(scores.amax(-1) >= self.score_threshold)[0]
             labels = scores[rows].argmax(-1)
-        kept = batched_nms(
-            candidates.boxes[image, rows].float(),
-            scores[rows, labels].float(),
-            labels,
-            self.iou_threshold,
-        )[: self.max_detections]
+        boxes = candidates.boxes[image, rows].float()
+        with boxes.device:  # torchvision makes a tensor wherever new ones are made
+            kept = batched_nms(boxes, scores[rows, labels].float(), labels, self.iou_threshold)
+        kept = kept[: self.max_detections]
         return rows[kept], labels[kept]
 
 

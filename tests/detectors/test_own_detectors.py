@@ -351,3 +351,16 @@ def test_names_that_do_not_fit_the_columns_are_refused(names):
     detector = CandidateDetector(network_of(BOXES), label_names=names)
     with pytest.raises(ValueError, match="label_names: expected 1 names"):
         detector.detect(image())
+
+
+def test_new_tensors_may_be_made_anywhere_by_default():
+    """Nothing of ours takes the default device for that of the images."""
+    detector = CandidateDetector(network_of(BOXES), score_threshold=0.0)
+    images = image()
+    expected = detector.detect(images)[0]
+    with torch.device("meta"):
+        found = detector.detect(images)[0]
+        scores = ssgc.InstanceScoreWrapper(detector, found)(images)
+        assert detector.geometry((20, 30)).canvas_size == (20, 30)
+    assert torch.equal(found.boxes, expected.boxes)
+    assert torch.equal(scores[0], expected.scores)
