@@ -149,6 +149,7 @@ def test_levels_are_traced_to_the_maps_that_feed_them(name, network, image, tmp_
     relus = [f"network./network/features/{i}/features/{i}/1/Relu".replace(".0", "") for i in "012"]
     assert list(detector.target_layers()) == relus
     torch_detector = expected(network, multi_label=name == "boxes-scores")
+    torch_detector.window_share = detector.window_share
     options: dict[str, Any] = {"score_threshold": 0.0, "method": ["ssgrad-cam++", "odam"]}
     maps = ssgc.explain(detector, image, **options)
     wanted = ssgc.explain(torch_detector, image, **options)
