@@ -45,9 +45,12 @@ class Letterbox:
             resized = F.interpolate(images, size=content, mode="bilinear", align_corners=False)
         free = self.size[0] - content[0], self.size[1] - content[1]
         top, left = (free[0] // 2, free[1] // 2) if self.centred else (0, 0)
-        padding = (left, free[1] - left, top, free[0] - top)
-        canvas = F.pad(resized, padding, value=self.fill)
-        if self.bgr:
-            canvas = canvas.flip(1)
         geometry = ImageGeometry((height, width), self.size, (factor, factor), (top, left))
-        return canvas * self.value_range, geometry
+        # The canvas is as large as all else here together: it is written once, channel by channel.
+        padding = images.new_tensor(self.fill) * self.value_range
+        canvas = padding.expand(len(images), 3, *self.size).clone()
+        inside = canvas[..., top : top + content[0], left : left + content[1]]
+        for channel in range(3):
+            values = resized[:, 2 - channel if self.bgr else channel]
+            inside[:, channel] = values * self.value_range if self.value_range != 1.0 else values
+        return canvas, geometry
