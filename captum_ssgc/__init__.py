@@ -9,7 +9,9 @@ from captum_ssgc._lazy import lazy_names
 if TYPE_CHECKING:
     from captum_ssgc.attr import DRISE as DRISE
     from captum_ssgc.attr import ODAM as ODAM
+    from captum_ssgc.attr import GradCAM as GradCAM
     from captum_ssgc.attr import GradCAMPlusPlus as GradCAMPlusPlus
+    from captum_ssgc.attr import LayerCAM as LayerCAM
     from captum_ssgc.attr import SSGradCAM as SSGradCAM
     from captum_ssgc.attr import SSGradCAMPlusPlus as SSGradCAMPlusPlus
     from captum_ssgc.detections import Detections as Detections
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from captum_ssgc.explanation import Explanation as Explanation
     from captum_ssgc.explanation import NoDetectionError as NoDetectionError
     from captum_ssgc.explanation import explain as explain
+    from captum_ssgc.geometry import CellGrid as CellGrid
     from captum_ssgc.geometry import ImageGeometry as ImageGeometry
     from captum_ssgc.images import load_image as load_image
     from captum_ssgc.instance_score import InstanceScoreWrapper as InstanceScoreWrapper
@@ -25,13 +28,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CellGrid": "geometry",
     "DRISE": "attr",
     "Detections": "detections",
     "Detector": "detector",
     "Explanation": "explanation",
+    "GradCAM": "attr",
     "GradCAMPlusPlus": "attr",
     "ImageGeometry": "geometry",
     "InstanceScoreWrapper": "instance_score",
+    "LayerCAM": "attr",
     "NoDetectionError": "explanation",
     "ODAM": "attr",
     "SSGradCAM": "attr",

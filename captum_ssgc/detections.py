@@ -95,6 +95,21 @@ class Detections:
         """The detections whose score is at least ``score_threshold``, in the same order."""
         return self[self.scores >= score_threshold]
 
+    @classmethod
+    def cat(cls, several: Sequence[Detections]) -> Detections:
+        """Those of several images of one size, or several choices of one image, as one.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if not several:
+            raise ValueError("Detections.cat: expected at least one, got none.")
+        joined: dict[str, Any] = {
+            name: torch.cat([getattr(entry, name) for entry in several])
+            for name, _ in several[0]._tensors()
+        }
+        return replace(several[0], **joined)
+
     def copy(self) -> Detections:
         """The same detections in tensors of their own, which autograd may keep.
 

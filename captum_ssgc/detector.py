@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc.detections import Detections
-from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.images import check_images
+from captum_ssgc.label_names import LabelNames, fit_label_names, own_label_names
+from captum_ssgc.map_layout import ChannelsFirst, gives_channels_last
 
 Output = Literal["score", "logit", "left", "top", "right", "bottom"]
 OUTPUTS: tuple[str, ...] = get_args(Output)
@@ -30,12 +32,47 @@ class Detector(ABC):
 
     Args:
         model: the vendor's module, unmodified; it holds the layers that can be attributed.
-        label_names: class names, indexed by label; ``None`` where they are not known.
+        label_names: class names: a list, a dictionary from label to name, or a file of either (see
+            :func:`captum_ssgc.label_names.fit_label_names`); ``None``: those of ``own_names``.
+        classes: how many labels there are, the background's included; ``None`` where that is only
+            known from what the model gives, see :meth:`fit_names`.
+        background: label 0 is the background.
+        own_names: what the model itself says of its classes; left out where it does not fit.
+
+    Raises:
+        ValueError: if the names do not fit the number of classes.
     """
 
-    def __init__(self, model: nn.Module, label_names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        label_names: LabelNames | None = None,
+        *,
+        classes: int | None = None,
+        background: bool = False,
+        own_names: LabelNames | None = None,
+    ) -> None:
         self.model = model
-        self.label_names = None if label_names is None else tuple(label_names)
+        self.label_names: tuple[str, ...] | None
+        self._unfitted_names: LabelNames | None = None
+        self._background = background
+        if label_names is None:
+            self.label_names = own_label_names(own_names, classes, background=background)
+            return
+        self.label_names = fit_label_names(label_names, classes, background=background)
+        if classes is None:
+            mapping = isinstance(label_names, Mapping)
+            self._unfitted_names = label_names if mapping else self.label_names
+
+    def fit_names(self, classes: int) -> None:
+        """Fit the given class names to the number of classes, once it is known.
+
+        Raises:
+            ValueError: if they do not fit.
+        """
+        if self._unfitted_names is not None:
+            names = fit_label_names(self._unfitted_names, classes, background=self._background)
+            self.label_names, self._unfitted_names = names, None
 
     @abstractmethod
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> Any:
@@ -106,6 +143,18 @@ class Detector(ABC):
         """Whether the layer's grid covers the image; not so in the head of single regions."""
         return True
 
+    def cell_grid(
+        self, layer: nn.Module, image_size: tuple[int, int], grid_size: tuple[int, int]
+    ) -> CellGrid:
+        """Where the cells of a layer lie on the canvas.
+
+        Args:
+            layer: a module of :attr:`model`.
+            image_size: ``(H, W)`` of the image, in pixels.
+            grid_size: ``(h, w)`` of the layer's output, after :meth:`reshape_transform_for`.
+        """
+        return self.geometry(image_size).cells(grid_size)
+
     def module_named(self, layer: nn.Module | str) -> nn.Module:
         """The module of :attr:`model` that has this name; a module is given back as it is.
 
@@ -133,9 +182,12 @@ class Detector(ABC):
             image_size: ``(H, W)`` of the image, in pixels.
 
         Returns:
-            A function for layers that give tokens ``(N, T, C)`` whose grid is known; ``None``
-            where there is nothing to do, or nothing known.
+            A function for layers that give tokens ``(N, T, C)`` whose grid is known, or maps
+            ``(N, h, w, C)`` of networks that are known to; ``None`` where there is nothing to do,
+            or nothing known.
         """
+        if gives_channels_last(self.model):
+            return ChannelsFirst(self.geometry(image_size).canvas_size)
         return None
 
     def layer_for(self, detections: Detections, target: int) -> nn.Module:
@@ -204,11 +256,8 @@ class Detector(ABC):
         return torch.stack(padded)
 
     def check_ready(self) -> None:
-        """Raise ``ValueError`` if the model is in training mode."""
-        if self.model.training:
-            raise ValueError(
-                "the model is in training mode: detections and scores need model.eval()."
-            )
+        """Raise ``ValueError`` if the model, or any part of it, is in training mode."""
+        refuse_training(self.model)
 
     def layer_name(self, layer: nn.Module) -> str:
         """The name of ``layer`` in :attr:`model`; its class name if it is not part of it."""
@@ -234,6 +283,19 @@ def outside_inference_mode() -> Iterator[None]:
     with_gradients = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.set_grad_enabled(with_gradients):
         yield
+
+
+def refuse_training(model: nn.Module) -> None:
+    """Raise ``ValueError`` if a module, or any part of it, is in training mode."""
+    if not any(module.training for module in model.modules()):
+        return
+    if model.training:
+        part = "the model is"
+    else:
+        names = [name for name, module in model.named_modules() if module.training]
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        part = f"a part of the model ({names[0]}{more}) is"
+    raise ValueError(f"{part} in training mode: detections and scores need model.eval().")
 
 
 def check_output(output: str) -> None:

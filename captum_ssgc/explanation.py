@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from captum_ssgc.attr import DRISE, Method, method_named, methods_named
-from captum_ssgc.attr._gradients import capturing
-from captum_ssgc.attr._masks import Mask, check_mask
-from captum_ssgc.attr._options import check_options
-from captum_ssgc.attr._shared_forward import LayerChoice, gradient_maps
+from captum_ssgc.attr import (
+    LayerChoice,
+    LayerMethod,
+    Layers,
+    MapRequest,
+    Mask,
+    Method,
+    PerturbationMethod,
+    Recording,
+    check_mask,
+    method_named,
+    methods_named,
+    recording,
+)
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
@@ -21,7 +32,7 @@ from captum_ssgc.images import ImageSource, load_image
 from captum_ssgc.instance_score import InstanceScoreWrapper
 from captum_ssgc.metrics import energy_pointing_game
 
-DRISE_BATCH = 8
+IMAGES_PER_FORWARD = 8
 
 
 class NoDetectionError(ValueError):
@@ -69,7 +80,7 @@ def explain(
     image: ImageSource,
     method: str | Sequence[str] = "ssgrad-cam++",
     *,
-    layer: nn.Module | str | Sequence[nn.Module | str] | None = None,
+    layer: LayerChoice | None = None,
     score_threshold: float = 0.5,
     top_k: int | None = None,
     output: Output = "score",
@@ -114,38 +125,35 @@ def explain(
         (2, torch.Size([64, 96]))
     """
     check_output(output)
-    check_mask(mask, has_detections=True)
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k: expected at least 1, or None for all, got {top_k}.")
+    check_mask(mask)
+    _check_choice(score_threshold, top_k)
     methods = methods_named(method)
     options = _options(methods, method_options or {})
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image).to(device)
-    gradient_based = [entry for entry in methods if entry.gradient_based]
-    layer_names: list[str] = []
-    maps: dict[Method, list[Tensor]] = {}
-    if gradient_based:
-        bound = {entry: entry.bound(**options.get(entry.name, {})) for entry in gradient_based}
-        choice = LayerChoice.of(detector, layer)
-        with capturing(detector.model, choice.modules) as capture:
-            raw = detector.run(images)
-            found = detector.select(raw)[0]
-            order = _choose(detector, raw, found, score_threshold, top_k)
-            values = detector.values(raw, [found[order]], output)[0]
-            maps = gradient_maps(
-                detector, images, choice, capture, found[order], values, bound, mask
-            )
-        layer_names = [choice.names(detector, int(level)) for level in found[order].levels]
-    else:
-        with outside_inference_mode(), torch.no_grad():
-            raw = detector.run(images)
-            found = detector.select(raw)[0]
-            order = _choose(detector, raw, found, score_threshold, top_k)
-    if len(gradient_based) < len(methods):
-        drise = DRISE(InstanceScoreWrapper(detector, found[order]))
-        further = {"perturbations_per_eval": DRISE_BATCH, **options.get("d-rise", {})}
-        maps[method_named("d-rise")] = list(drise.attribute_instances(images, **further)[:, 0])
+    requests = {
+        entry: _request(entry, options.get(entry.name, {}), output, mask)
+        for entry in methods
+        if issubclass(entry, LayerMethod)
+    }
+    layers = Layers.of_detector(detector, layer) if requests else None
+    maps: dict[type[Method], Tensor] = {}
+    with (
+        outside_inference_mode(),
+        _run(detector, layers, images) as (raw, record),
+    ):
+        found = detector.select(raw)[0]
+        order = _choose(detector, raw, found, score_threshold, top_k)
+        chosen = found[order]
+        if record is not None:
+            made = record.heat_maps(list(requests.values()), chosen)
+            maps = {entry: one.heat_maps() for entry, one in zip(requests, made, strict=True)}
+    for entry in methods:
+        if issubclass(entry, PerturbationMethod):
+            further = {"perturbations_per_eval": IMAGES_PER_FORWARD, **options.get(entry.name, {})}
+            wrapper = InstanceScoreWrapper(detector, chosen)
+            maps[entry] = entry(wrapper).attribute_instances(images, **further)[:, 0]
     return [
         Explanation(
             index=index,
@@ -155,15 +163,38 @@ def explain(
             box=found.boxes[index],
             heat_map=maps[entry][row],
             method=entry.name,
-            layer=layer_names[row] if entry.gradient_based else "",
+            layer="" if layers is None or entry not in requests else layers.names_for(level),
         )
-        for row, index in enumerate(order)
+        for row, (index, level) in enumerate(zip(order, chosen.levels.tolist(), strict=True))
         for entry in methods
     ]
 
 
+@contextmanager
+def _run(
+    detector: Detector, layers: Layers | None, images: Tensor
+) -> Iterator[tuple[Any, Recording | None]]:
+    """The detector's raw output, and the record of the layers where there are any."""
+    if layers is None:
+        with torch.no_grad():
+            yield detector.run(images), None
+    else:
+        with recording(detector, layers, images) as record:
+            yield record.raw, record
+
+
+def _request(
+    method: type[LayerMethod], options: Mapping[str, Any], output: Output, mask: Mask
+) -> MapRequest:
+    own = dict(options)
+    output = own.pop("output", output)
+    if "mask" in method.option_names():
+        own.setdefault("mask", mask)
+    return method.request(own, output)
+
+
 def _options(
-    methods: Sequence[Method], given: Mapping[str, Mapping[str, Any]]
+    methods: Sequence[type[Method]], given: Mapping[str, Mapping[str, Any]]
 ) -> Mapping[str, Mapping[str, Any]]:
     names = [entry.name for entry in methods]
     for name, options in given.items():
@@ -171,12 +202,26 @@ def _options(
             raise ValueError(
                 f"method_options: {name!r} is none of the chosen methods {', '.join(names)}."
             )
-        maps = method_named(name).maps
-        if "mask" in options:
-            raise TypeError("method_options: pass mask=... to explain itself.")
-        if maps is not None:
-            check_options(maps, options, f"method_options[{name!r}]")
+        method, own = method_named(name), dict(options)
+        if method.gradient_based and "output" in own:
+            check_output(own.pop("output"))
+        if "mask" in own and "mask" in method.option_names():
+            check_mask(own["mask"])
+        method.check_options(own, f"method_options[{name!r}]")
     return given
+
+
+def _check_choice(score_threshold: float, top_k: int | None) -> None:
+    if isinstance(score_threshold, bool) or not isinstance(score_threshold, (int, float)):
+        raise TypeError(f"score_threshold: expected a number, got {score_threshold!r}.")
+    if math.isnan(score_threshold):
+        raise ValueError("score_threshold: expected a number, got nan.")
+    if top_k is None:
+        return
+    if isinstance(top_k, bool) or not isinstance(top_k, int):
+        raise TypeError(f"top_k: expected a whole number or None, got {top_k!r}.")
+    if top_k < 1:
+        raise ValueError(f"top_k: expected at least 1, or None for all, got {top_k}.")
 
 
 def _choose(

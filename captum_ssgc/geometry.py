@@ -11,6 +11,36 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class CellGrid:
+    """Where the cells of a layer's grid lie on the canvas: where each of them looks.
+
+    The centre of cell ``(i, j)`` is ``origin + (i, j) * stride``, in canvas pixels; the centre of
+    the first pixel of the canvas is at 0.5.
+
+    Args:
+        size: ``(h, w)`` of the grid, in cells.
+        stride: ``(y, x)``, canvas pixels from one cell to the next.
+        origin: ``(y, x)``, centre of cell ``(0, 0)`` in canvas pixels.
+
+    Raises:
+        ValueError: if a size or stride is not positive.
+
+    Example:
+        >>> from captum_ssgc import ImageGeometry
+        >>> ImageGeometry.identity((64, 96)).cells((2, 3))
+        CellGrid(size=(2, 3), stride=(32.0, 32.0), origin=(16.0, 16.0))
+    """
+
+    size: tuple[int, int]
+    stride: tuple[float, float]
+    origin: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        if min(*self.size, *self.stride) <= 0:
+            raise ValueError(f"CellGrid: size and stride must be positive, got {self}.")
+
+
+@dataclass(frozen=True)
 class ImageGeometry:
     """How one image lies on the canvas that the network sees.
 
@@ -65,7 +95,9 @@ class ImageGeometry:
         scale, offset = self._xyxy(boxes)
         return ((boxes.double() - offset) / scale).to(boxes.dtype)
 
-    def grid_to_image(self, maps: Tensor, mode: str = "bilinear") -> Tensor:
+    def grid_to_image(
+        self, maps: Tensor, mode: str = "bilinear", cells: CellGrid | None = None
+    ) -> Tensor:
         """Maps on a layer grid, sampled at the centre of every image pixel.
 
         The value at an image pixel is read off the grid at the place where that pixel lies on the
@@ -73,14 +105,15 @@ class ImageGeometry:
         the nearest value is kept.
 
         Args:
-            maps: ``(N, C, h, w)`` on a grid that covers the canvas.
+            maps: ``(N, C, h, w)``.
             mode: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``.
+            cells: where the cells lie; ``None``: as :meth:`cells` says.
 
         Returns:
             ``(N, C, H, W)`` at image size.
 
         Raises:
-            ValueError: for another mode or number of dimensions.
+            ValueError: for another mode or number of dimensions, or cells of another grid.
         """
         if maps.dim() != 4:
             raise ValueError(f"maps: expected (N, C, h, w), got shape {tuple(maps.shape)}.")
@@ -88,15 +121,28 @@ class ImageGeometry:
             raise ValueError(
                 f"interpolate_mode: expected 'nearest', 'bilinear' or 'bicubic', got {mode!r}."
             )
-        strides = self.strides((maps.shape[-2], maps.shape[-1]))
+        size = (maps.shape[-2], maps.shape[-1])
+        cells = self.cells(size) if cells is None else cells
+        if cells.size != size:
+            raise ValueError(f"cells: expected those of a grid {size}, got {cells.size}.")
         axes = []
         for axis in (0, 1):
             pixels = torch.arange(self.image_size[axis], device=maps.device, dtype=torch.float64)
-            cells = ((pixels + 0.5) * self.scale[axis] + self.offset[axis]) / strides[axis]
-            axes.append(2.0 * cells / maps.shape[axis + 2] - 1.0)
+            places = (pixels + 0.5) * self.scale[axis] + self.offset[axis]
+            index = (places - cells.origin[axis]) / cells.stride[axis] + 0.5
+            axes.append(2.0 * index / maps.shape[axis + 2] - 1.0)
         grid = torch.stack(torch.meshgrid(axes[1], axes[0], indexing="xy"), dim=-1).to(maps.dtype)
         grid = grid.expand(maps.shape[0], -1, -1, -1)
         return F.grid_sample(maps, grid, mode=mode, padding_mode="border", align_corners=False)
+
+    def cells(self, grid: tuple[int, int]) -> CellGrid:
+        """Where cells lie by the size of their grid alone: cell ``i`` at ``(i + 0.5) * stride``.
+
+        That holds for patches that lie side by side. Where a layer of a known network is meant,
+        :meth:`captum_ssgc.Detector.cell_grid` knows more.
+        """
+        height, width = self.strides(grid)
+        return CellGrid(grid, (height, width), (height / 2, width / 2))
 
     def strides(self, grid: tuple[int, int]) -> tuple[float, float]:
         """Canvas pixels per cell, ``(y, x)``.
@@ -115,33 +161,40 @@ class ImageGeometry:
         explains = (one for one in self.level_strides if math.ceil(canvas / one) == cells)
         return next(explains, None)
 
-    def boxes_to_grid(self, boxes: Tensor, grid: tuple[int, int]) -> Tensor:
+    def boxes_to_grid(self, boxes: Tensor, grid: CellGrid | tuple[int, int]) -> Tensor:
         """Boxes as binary masks on a layer grid.
 
         Args:
             boxes: ``(K, 4)`` xyxy in image pixels.
-            grid: ``(h, w)``.
+            grid: where the cells lie; with ``(h, w)`` alone, as :meth:`cells` says.
 
         Returns:
             ``(K, 1, h, w)`` bool: the cells whose centre lies inside the box, at least the cell
             that holds the box's own centre (clamped to the grid).
         """
         canvas = self.boxes_to_canvas(boxes).double()
-        stride_y, stride_x = self.strides(grid)
-        rows = _inside(canvas[:, 1] / stride_y, canvas[:, 3] / stride_y, grid[0])
-        columns = _inside(canvas[:, 0] / stride_x, canvas[:, 2] / stride_x, grid[1])
+        cells = grid if isinstance(grid, CellGrid) else self.cells(grid)
+        rows, columns = (
+            _inside(
+                (canvas[:, 1 - axis] - cells.origin[axis]) / cells.stride[axis],
+                (canvas[:, 3 - axis] - cells.origin[axis]) / cells.stride[axis],
+                cells.size[axis],
+            )
+            for axis in (0, 1)
+        )
         return (rows[:, :, None] & columns[:, None, :])[:, None]
 
-    def mask_to_grid(self, mask: Tensor, grid: tuple[int, int]) -> Tensor:
+    def mask_to_grid(self, mask: Tensor, grid: CellGrid | tuple[int, int]) -> Tensor:
         """Masks in image pixels as binary masks on a layer grid.
 
         Args:
             mask: ``(N, C, H, W)`` at image size, non-zero inside.
-            grid: ``(h, w)``.
+            grid: where the cells lie; with ``(h, w)`` alone, as :meth:`cells` says.
 
         Returns:
             ``(N, C, h, w)`` bool: the cells of which at least half is covered, at least the
-            best-covered cell of a mask that is not empty.
+            best-covered cell of a mask that is not empty. A cell reaches half-way to its
+            neighbours, the outermost ones to the edges of the canvas.
 
         Raises:
             ValueError: if the mask is not at image size.
@@ -151,23 +204,27 @@ class ImageGeometry:
                 f"mask: expected (N, C, {self.image_size[0]}, {self.image_size[1]}), "
                 f"got shape {tuple(mask.shape)}."
             )
-        share = self._cell_means((mask != 0).double(), grid)
+        cells = grid if isinstance(grid, CellGrid) else self.cells(grid)
+        share = self._cell_means((mask != 0).double(), cells)
         best = share.amax(dim=(-2, -1), keepdim=True)
         return (share >= 0.5) | ((share == best) & (best > 0))
 
-    def _cell_means(self, values: Tensor, grid: tuple[int, int]) -> Tensor:
+    def _cell_means(self, values: Tensor, cells: CellGrid) -> Tensor:
         weights = []
         for axis in (0, 1):
-            stride = self.strides(grid)[axis]
+            end, count = float(self.canvas_size[axis]), cells.size[axis]
+            between = torch.arange(1, count, device=values.device, dtype=torch.float64)
+            between = cells.origin[axis] + (between - 0.5) * cells.stride[axis]
+            bounds = F.pad(F.pad(between.clamp(0.0, end), (1, 0), value=0.0), (0, 1), value=end)
             pixels = torch.arange(
                 self.image_size[axis] + 1, device=values.device, dtype=torch.float64
             )
-            edges = (pixels * self.scale[axis] + self.offset[axis]) / stride
-            cells = torch.arange(grid[axis], device=values.device, dtype=torch.float64)
-            overlap = torch.minimum(edges[None, 1:], cells[:, None] + 1.0) - torch.maximum(
-                edges[None, :-1], cells[:, None]
+            edges = pixels * self.scale[axis] + self.offset[axis]
+            overlap = torch.minimum(edges[None, 1:], bounds[1:, None]) - torch.maximum(
+                edges[None, :-1], bounds[:-1, None]
             )
-            weights.append(overlap.clamp(min=0.0))
+            extent = (bounds[1:] - bounds[:-1]).clamp(min=torch.finfo(torch.float64).tiny)
+            weights.append(overlap.clamp(min=0.0) / extent[:, None])
         return torch.einsum("hy,ncyx,wx->nchw", weights[0], values, weights[1])
 
     def _xyxy(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,10 +248,9 @@ def _stride(canvas: int, cells: int, binary: bool) -> float:
     return below if canvas // below == cells else exact
 
 
-def _inside(low: Tensor, high: Tensor, cells: int) -> Tensor:
-    """``(K, cells)`` bool: cell centres in ``[low, high]``, at least the cell of the middle."""
-    index = torch.arange(cells, device=low.device)
-    centres = index.double() + 0.5
-    inside = (centres >= low[:, None]) & (centres <= high[:, None])
-    middle = ((low + high) / 2).floor().clamp(0, cells - 1).long()
+def _inside(low: Tensor, high: Tensor, count: int) -> Tensor:
+    """``(K, count)`` bool: indices in ``[low, high]``, at least the one next to the middle."""
+    index = torch.arange(count, device=low.device)
+    inside = (index >= low[:, None]) & (index <= high[:, None])
+    middle = ((low + high) / 2 + 0.5).floor().clamp(0, count - 1).long()
     return inside | (index[None] == middle[:, None])

@@ -28,8 +28,11 @@ def grad_cam(A, g):
     return np.maximum(L, 0.0)  # (2)
 
 
-def grad_cam_plus_plus(A, g, s=0.0):
-    """Chattopadhay et al., WACV 2018: weights eq. (5), alpha eq. (19) with Y = exp(s)."""
+def grad_cam_plus_plus(A, g, s=0.0, clamp=False):
+    """Chattopadhay et al., WACV 2018: weights eq. (5), alpha eq. (19) with Y = exp(s).
+
+    ``clamp``: for a signed layer, where the sum of ``A`` times ``g`` may be negative: 0 then.
+    """
     A, g = _double(A, g)
     channels, height, width = A.shape
     L = np.zeros((height, width))
@@ -41,7 +44,8 @@ def grad_cam_plus_plus(A, g, s=0.0):
                     continue  # ReLU(g) = 0: alpha is not needed, and may be 0/0
                 second = math.exp(s) * g[k, i, j] ** 2
                 third = math.exp(s) * g[k, i, j] ** 3
-                alpha = second / (2.0 * second + _total(A[k]) * third)  # (19)
+                total = max(_total(A[k]), 0.0) if clamp else _total(A[k])
+                alpha = second / (2.0 * second + total * third)  # (19)
                 w += alpha * max(g[k, i, j], 0.0)  # (5)
         L += w * A[k]
     return np.maximum(L, 0.0)
@@ -57,6 +61,18 @@ def odam(A, g, sigma=0.0):
         for i in range(height):
             for j in range(width):
                 L[i, j] += smooth[i, j] * A[k, i, j]
+    return np.maximum(L, 0.0)
+
+
+def layer_cam(A, g):
+    """Jiang et al., IEEE TIP 2021: weights eq. (5), map eq. (6)."""
+    A, g = _double(A, g)
+    channels, height, width = A.shape
+    L = np.zeros((height, width))
+    for i in range(height):
+        for j in range(width):
+            for k in range(channels):
+                L[i, j] += max(g[k, i, j], 0.0) * A[k, i, j]
     return np.maximum(L, 0.0)
 
 

@@ -3,24 +3,20 @@ Adding a method
 ===============
 
 You have a formula for a heat map. What does it take to compare it with the others? One function,
-one class, one test and one line in the registry. Layers, levels, geometry, options, errors and
-pictures are there already.
+one class with its name, and one test. Layers, levels, geometry, options, errors and pictures are
+there already.
 
-The example is LayerCAM (P.-T. Jiang et al., *LayerCAM: Exploring Hierarchical Class Activation
-Maps for Localization*, IEEE Transactions on Image Processing 30, 2021), which weights every
-activation by its positive gradient. As the base class of this package has that name, it is
-``PositiveCAM`` here.
+The example is HiResCAM (R. L. Draelos and L. Carin, *Use HiResCAM instead of Grad-CAM for faithful
+explanations of convolutional neural networks*, 2020, arXiv:2011.08891), which multiplies every
+activation by its own gradient, with a power of the gradient as an option that nobody else has.
 """
-
-import inspect
 
 import numpy as np
 import torch
 
 import captum_ssgc as ssgc
 from captum_ssgc import demo
-from captum_ssgc.attr import METHODS, LayerCAM, Method
-from captum_ssgc.attr._maps import gaussian_blur
+from captum_ssgc.attr import METHODS, LayerMethod, register
 from captum_ssgc.visualization import comparison_grid
 
 # %%
@@ -28,30 +24,32 @@ from captum_ssgc.visualization import comparison_grid
 # ------------
 # A method is a pure function: activations and gradients ``(N, C, h, w)`` to the contribution of
 # each channel, of the same shape. The sum over channels and the ReLU come later, and it knows
-# nothing of detectors. In the package it goes into ``captum_ssgc/attr/_maps.py``.
+# nothing of detectors.
 
 
-def positive_cam(activations, gradients, smoothing=0.0):
-    """``ReLU(g^k) A^k``, cell by cell."""
-    return gaussian_blur(gradients, smoothing).clamp(min=0.0) * activations
+def hires_cam(activations, gradients, power=1.0):
+    """``g^k A^k``, cell by cell."""
+    return gradients.sign() * gradients.abs() ** power * activations
 
 
 # %%
 # One class
 # ---------
 # It holds the docstring: the formula, its source, and every departure from it under *Notes*.
-# Further keywords of the function become arguments of ``attribute``. ``mask``, ``smoothing`` and
-# ``signed_activations`` are known; a new one needs a line in ``captum_ssgc/attr/_options.py`` that
-# describes it.
+# Further keywords of the function are arguments of ``attribute`` and options of ``explain``, of the
+# commands and of the benchmark; one called ``mask`` gets the cells of the detection's region.
+# ``register`` offers the class by its name for as long as the program runs.
 
 
-class PositiveCAM(LayerCAM):
-    """LayerCAM: activations weighted by their positive gradients."""
+@register
+class HiResCAM(LayerMethod):
+    """HiResCAM: activations times gradients."""
 
-    maps = staticmethod(positive_cam)
+    name, title = "hires-cam", "HiResCAM"
+    maps = staticmethod(hires_cam)
 
 
-print(list(inspect.signature(PositiveCAM.attribute).parameters))
+print(HiResCAM.option_names(), list(METHODS))
 
 # %%
 # One test
@@ -68,38 +66,34 @@ def literal(activations, gradients):
     for i in range(height):
         for j in range(width):
             for k in range(channels):
-                found[i, j] += max(gradients[k, i, j], 0.0) * activations[k, i, j]
+                found[i, j] += gradients[k, i, j] * activations[k, i, j]
     return np.maximum(found, 0.0)
 
 
 generator = torch.Generator().manual_seed(0)
 activations = torch.randn(1, 3, 4, 5, generator=generator, dtype=torch.float64)
 gradients = torch.randn(1, 3, 4, 5, generator=generator, dtype=torch.float64)
-ours = positive_cam(activations, gradients).sum(1).clamp(min=0.0)[0].numpy()
+ours = hires_cam(activations, gradients).sum(1).clamp(min=0.0)[0].numpy()
 np.testing.assert_allclose(ours, literal(activations[0].numpy(), gradients[0].numpy()), atol=1e-10)
 print(
     "largest difference", np.abs(ours - literal(activations[0].numpy(), gradients[0].numpy())).max()
 )
 
 # %%
-# One line in the registry
-# ------------------------
-# In the package that is a line of ``METHODS`` in ``captum_ssgc/attr/_registry.py``, and the class
-# is listed in ``captum_ssgc/attr/__init__.py``. The command line and the benchmark offer what is
-# registered. From outside, the same line works for as long as the program runs:
-
-METHODS["positive-cam"] = Method("positive-cam", "LayerCAM", positive_cam)
+# Beside the others
+# -----------------
+# From here on it is a method like any other.
 
 scene = demo.scene(seed=8)
-names = ["grad-cam", "positive-cam", "odam", "ssgrad-cam++"]
+names = ["grad-cam", "hires-cam", "odam", "ssgrad-cam++"]
 detector = ssgc.wrap_detector(demo.detector(), label_names=demo.CLASS_NAMES)
 found = ssgc.explain(
-    detector, scene.image, method=names, method_options={"positive-cam": {"smoothing": 0.5}}
+    detector, scene.image, method=names, method_options={"hires-cam": {"power": 1.5}}
 )
 rows = [found[start : start + len(names)] for start in range(0, len(found), len(names))][2:4]
 captions = [[f"{e.energy_in_box():.0%} in the box" for e in row] for row in rows]
 figure = comparison_grid(scene.image, rows, captions=captions)
-del METHODS["positive-cam"]
+del METHODS["hires-cam"]  # so that the other tutorials do not meet it
 
 # %%
 # Everything else comes with the base class: lists of layers, maps in image pixels, several
@@ -108,7 +102,7 @@ del METHODS["positive-cam"]
 image = scene.image[None]
 detections = detector.detect(image)[0].above(0.5)
 wrapper = ssgc.InstanceScoreWrapper(detector, detections)
-cam = PositiveCAM(wrapper, detector.level_layers())
+cam = HiResCAM(wrapper, detector.level_layers())
 print(tuple(cam.attribute_instances(image, interpolate_mode="bilinear", fuse_layers="max").shape))
 try:
     cam.attribute(image, target=0, mask="box")

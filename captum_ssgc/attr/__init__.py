@@ -1,35 +1,52 @@
 """Attribution methods for single detections."""
 
-from __future__ import annotations
+# The order of these is the order of METHODS: the paper's, then further ones.
+# isort: off
+from captum_ssgc.attr.grad_cam import GradCAM
+from captum_ssgc.attr.grad_cam_plus_plus import GradCAMPlusPlus
+from captum_ssgc.attr.drise import DRISE
+from captum_ssgc.attr.odam import ODAM
+from captum_ssgc.attr.ssgrad_cam import SSGradCAM
+from captum_ssgc.attr.ssgrad_cam_plus_plus import SSGradCAMPlusPlus
+from captum_ssgc.attr.layer_cam import LayerCAM
 
-from typing import TYPE_CHECKING
+# isort: on
+from captum_ssgc.attr._formula import MapRequest
+from captum_ssgc.attr._layer_method import LayerMethod
+from captum_ssgc.attr._layers import LayerChoice, Layers
+from captum_ssgc.attr._masks import Mask, check_mask
+from captum_ssgc.attr._method import (
+    METHODS,
+    Method,
+    PerturbationMethod,
+    method_named,
+    methods_named,
+    register,
+)
+from captum_ssgc.attr._recording import Recording, recording
+from captum_ssgc.attr._request_maps import RequestMaps
 
-from captum_ssgc._lazy import lazy_names
-
-if TYPE_CHECKING:
-    from captum_ssgc.attr._layer_cam import LayerCAM as LayerCAM
-    from captum_ssgc.attr._registry import METHODS as METHODS
-    from captum_ssgc.attr._registry import Method as Method
-    from captum_ssgc.attr._registry import method_named as method_named
-    from captum_ssgc.attr._registry import methods_named as methods_named
-    from captum_ssgc.attr.drise import DRISE as DRISE
-    from captum_ssgc.attr.grad_cam_plus_plus import GradCAMPlusPlus as GradCAMPlusPlus
-    from captum_ssgc.attr.odam import ODAM as ODAM
-    from captum_ssgc.attr.ssgrad_cam import SSGradCAM as SSGradCAM
-    from captum_ssgc.attr.ssgrad_cam_plus_plus import SSGradCAMPlusPlus as SSGradCAMPlusPlus
-
-_HOMES = {
-    "DRISE": "drise",
-    "GradCAMPlusPlus": "grad_cam_plus_plus",
-    "LayerCAM": "_layer_cam",
-    "METHODS": "_registry",
-    "Method": "_registry",
-    "ODAM": "odam",
-    "SSGradCAM": "ssgrad_cam",
-    "SSGradCAMPlusPlus": "ssgrad_cam_plus_plus",
-    "method_named": "_registry",
-    "methods_named": "_registry",
-}
-
-__all__ = sorted(_HOMES)
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__all__ = [
+    "DRISE",
+    "METHODS",
+    "ODAM",
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "LayerCAM",
+    "LayerChoice",
+    "LayerMethod",
+    "Layers",
+    "MapRequest",
+    "Mask",
+    "Method",
+    "PerturbationMethod",
+    "Recording",
+    "RequestMaps",
+    "SSGradCAM",
+    "SSGradCAMPlusPlus",
+    "check_mask",
+    "method_named",
+    "methods_named",
+    "recording",
+    "register",
+]

@@ -2,78 +2,183 @@
 
 Every method takes ``activations`` and ``gradients`` of shape ``(N, C, h, w)`` and returns the
 contribution of each channel, ``(N, C, h, w)``; the heat map is their sum over the channels, after
-which a ReLU follows. ``k`` numbers channels, ``i, j`` cells. What a method takes besides (``mask``,
-``smoothing``, ...) becomes an argument of its class, see :mod:`captum_ssgc.attr._options`.
+which a ReLU follows. ``k`` numbers channels, ``i, j`` cells.
+
+A gradient is often zero but for a window of the grid. What a formula needs from outside of that
+window is :class:`WholeGrid`, so that the same formula serves the grid and a window of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from captum_ssgc._gaussian import gaussian_blur, gaussian_radius
+
+Maps = Callable[..., Tensor]
+IS_LOCAL, CHANNEL_WEIGHTS = "is_local", "channel_weights"
 SignedActivations = Literal["split", "as_is"]
+MOST_SMOOTHING = 100.0  # cells, wider than most grids
 
 
+def local(function: Maps) -> Maps:
+    """Marks a map function that is zero where the (smoothed) gradient is: a window serves it."""
+    setattr(function, IS_LOCAL, True)
+    return function
+
+
+def weighted_by(weights: Maps) -> Callable[[Maps], Maps]:
+    """Marks a map function that is ``weights``, ``(N, C, 1, 1)``, times the activations."""
+
+    def mark(function: Maps) -> Maps:
+        setattr(function, CHANNEL_WEIGHTS, weights)
+        return function
+
+    return mark
+
+
+class WholeGrid:
+    """What formulas take from all cells of a layer.
+
+    Args:
+        activations: ``(N, C, h, w)``.
+        mask: ``(1|N, 1|C, h, w)``, non-zero for the cells that sums are taken over; ``None`` for
+            all.
+        cells: of the grid, where ``activations`` are a window of it that holds the mask.
+    """
+
+    def __init__(
+        self, activations: Tensor, mask: Tensor | None = None, cells: int | None = None
+    ) -> None:
+        self._activations, self._mask = activations, mask
+        self.cells = activations.shape[-2] * activations.shape[-1] if cells is None else cells
+
+    @cached_property
+    def total(self) -> Tensor:
+        """``sum_ab A^k_ab M_ab``, ``(N, C, 1, 1)``."""
+        return _sum(self._inside)
+
+    @cached_property
+    def positive_total(self) -> Tensor:
+        """The same of the positive part of ``A``."""
+        return _sum(self._inside.clamp(min=0.0))
+
+    @cached_property
+    def negative_total(self) -> Tensor:
+        """The same of the negative part of ``A``, as a positive number."""
+        return _sum((-self._inside).clamp(min=0.0))
+
+    @property
+    def _inside(self) -> Tensor:
+        if self._mask is None:
+            return self._activations
+        return self._activations * self._mask.to(self._activations.dtype)
+
+
+def mean_weights(gradients: Tensor, whole: WholeGrid | None = None) -> Tensor:
+    """``mean_ij(g^k_ij)``, ``(N, C, 1, 1)``."""
+    cells = gradients.shape[-2] * gradients.shape[-1] if whole is None else whole.cells
+    return _sum(gradients) / cells
+
+
+def grad_cam_weights(
+    activations: Tensor, gradients: Tensor, whole: WholeGrid | None = None
+) -> Tensor:
+    """``w_k`` of Grad-CAM, which does not look at the activations."""
+    return mean_weights(gradients, whole)
+
+
+def plus_plus_weights(
+    activations: Tensor,
+    gradients: Tensor,
+    mask: Tensor | None = None,
+    whole: WholeGrid | None = None,
+) -> Tensor:
+    """``w_k = sum_ij alpha^k_ij ReLU(g^k_ij)`` (eq. 6), ``(N, C, 1, 1)``."""
+    whole = whole or WholeGrid(activations, mask)
+    return _sum(_alpha(whole.total, gradients, mask) * gradients.clamp(min=0.0))
+
+
+def split_weights(
+    activations: Tensor,
+    gradients: Tensor,
+    mask: Tensor | None = None,
+    whole: WholeGrid | None = None,
+) -> Tensor:
+    """Eq. 6 for the layer as 2C channels, ``A = A+ - A-``, which are both >= 0.
+
+    The gradient is ``g`` for ``A+`` and ``-g`` for ``A-``. With their weights ``w+`` and ``w-`` the
+    map ``w+ A+ + w- A-`` is ``w A``, with ``w+`` where ``A > 0`` and ``-w-`` elsewhere:
+    ``(N, C, h, w)``.
+    """
+    whole = whole or WholeGrid(activations, mask)
+    above = _sum(_alpha(whole.positive_total, gradients, mask) * gradients.clamp(min=0.0))
+    below = _sum(_alpha(whole.negative_total, -gradients, mask) * (-gradients).clamp(min=0.0))
+    return torch.where(activations > 0, above, -below)
+
+
+@weighted_by(grad_cam_weights)
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """``mean_ij(g^k_ij) A^k`` (Selvaraju et al., ICCV 2017, eq. 1 and 2): Grad-CAM."""
     return mean_weights(gradients) * activations
 
 
+@weighted_by(plus_plus_weights)
 def grad_cam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
     """``w_k A^k`` (Chattopadhay et al., WACV 2018, eq. 5 and 19): Grad-CAM++."""
     return plus_plus_weights(activations, gradients) * activations
 
 
+@local
+def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """``ReLU(g^k) A^k``, cell by cell (Jiang et al., IEEE TIP 2021, eq. 5 and 6): LayerCAM."""
+    return gradients.clamp(min=0.0) * activations
+
+
+@local
 def odam(activations: Tensor, gradients: Tensor, smoothing: float = 0.0) -> Tensor:
     """``g^k A^k``, cell by cell (Zhao and Chan, ICLR 2023): ODAM."""
-    return gaussian_blur(gradients, smoothing) * activations
+    return smoothed(gradients, smoothing) * activations
 
 
-def ssgrad_cam(activations: Tensor, gradients: Tensor, smoothing: float = 0.0) -> Tensor:
+@local
+def ssgrad_cam(
+    activations: Tensor, gradients: Tensor, smoothing: float = 0.0, whole: WholeGrid | None = None
+) -> Tensor:
     """``mean_ij(g^k_ij) A^k S^k`` (Yamauchi and Ishikawa, ICIP 2022): SSGrad-CAM."""
-    return mean_weights(gradients) * activations * space_map(gradients, smoothing)
+    return mean_weights(gradients, whole) * activations * space_map(gradients, smoothing)
 
 
+@local
 def ssgrad_cam_plus_plus(
     activations: Tensor,
     gradients: Tensor,
     mask: Tensor | None = None,
     smoothing: float = 0.0,
     signed_activations: SignedActivations = "split",
+    whole: WholeGrid | None = None,
 ) -> Tensor:
     """``w_k A^k S^k`` (Yamauchi, CVPRW 2024, eq. 3): SSGrad-CAM++."""
-    if signed_activations not in ("split", "as_is"):
+    if signed_activations == "as_is":
+        weights = plus_plus_weights(activations, gradients, mask, whole)
+    elif signed_activations == "split":
+        weights = split_weights(activations, gradients, mask, whole)
+    else:
         raise ValueError(
             f"signed_activations: expected 'split' or 'as_is', got {signed_activations!r}."
         )
-    space = space_map(gradients, smoothing)
-    if signed_activations == "as_is":
-        return plus_plus_weights(activations, gradients, mask) * activations * space
-    above, below = activations.clamp(min=0.0), (-activations).clamp(min=0.0)
-    weights_above = plus_plus_weights(above, gradients, mask)
-    weights_below = plus_plus_weights(below, -gradients, mask)
-    return (weights_above * above + weights_below * below) * space
+    return weights * activations * space_map(gradients, smoothing)
 
 
 def space_map(gradients: Tensor, smoothing: float = 0.0) -> Tensor:
     """``S^k_ij = |g^k_ij| / max_ij |g^k_ij|`` (eq. 5), 0 for a channel without gradient."""
-    magnitude = gaussian_blur(gradients.abs(), smoothing)
+    magnitude = smoothed(gradients.abs(), smoothing)
     peak = magnitude.amax(dim=(-2, -1), keepdim=True)
     return torch.where(peak > 0, magnitude / peak, torch.zeros_like(magnitude))
-
-
-def mean_weights(gradients: Tensor) -> Tensor:
-    """``mean_ij(g^k_ij)``, ``(N, C, 1, 1)``."""
-    return gradients.mean(dim=(-2, -1), keepdim=True)
-
-
-def plus_plus_weights(activations: Tensor, gradients: Tensor, mask: Tensor | None = None) -> Tensor:
-    """``w_k = sum_ij alpha^k_ij ReLU(g^k_ij)`` (eq. 6), ``(N, C, 1, 1)``."""
-    weighted = plus_plus_alpha(activations, gradients, mask) * gradients.clamp(min=0.0)
-    return weighted.sum(dim=(-2, -1), keepdim=True)
 
 
 def plus_plus_alpha(activations: Tensor, gradients: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -81,22 +186,30 @@ def plus_plus_alpha(activations: Tensor, gradients: Tensor, mask: Tensor | None 
 
     ``s_k g`` is clamped at 0: alpha is needed only where ``g > 0``, and ``A >= 0`` is assumed.
     """
-    inside = torch.ones_like(activations) if mask is None else mask.to(activations.dtype)
-    total = (activations * inside).sum(dim=(-2, -1), keepdim=True)
-    return inside / (2.0 + (total * gradients).clamp(min=0.0))
+    return _alpha(WholeGrid(activations, mask).total, gradients, mask)
 
 
-def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
+def _alpha(total: Tensor, gradients: Tensor, mask: Tensor | None) -> Tensor:
+    alpha = 1.0 / (2.0 + (total * gradients).clamp(min=0.0))
+    return alpha if mask is None else alpha * mask.to(alpha.dtype)
+
+
+def smoothed(maps: Tensor, sigma: float) -> Tensor:
     """Gaussian of standard deviation ``sigma`` cells, cut at 3 sigma, edges replicated."""
-    if sigma < 0.0:
+    return gaussian_blur(maps, sigma) if smoothing_radius(sigma) else maps
+
+
+def smoothing_radius(sigma: float) -> int:
+    """How many cells :func:`smoothed` reaches."""
+    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)):
+        raise TypeError(f"smoothing: expected a width in cells, got {sigma!r}.")
+    if not sigma >= 0.0:
         raise ValueError(f"smoothing: expected a width in cells >= 0, got {sigma}.")
-    if sigma == 0.0:
-        return maps
-    radius = max(int(3.0 * sigma + 0.5), 1)
-    offsets = torch.arange(-radius, radius + 1, device=maps.device, dtype=maps.dtype)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
-    flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), mode="replicate"), kernel.view(1, 1, -1, 1))
-    return flat.reshape(maps.shape)
+    if sigma > MOST_SMOOTHING:
+        raise ValueError(f"smoothing: expected at most {MOST_SMOOTHING:g} cells, got {sigma}.")
+    return gaussian_radius(sigma) if sigma > 0.0 else 0
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Over the cells, ``(N, C, 1, 1)``."""
+    return values.sum(dim=(-2, -1), keepdim=True)

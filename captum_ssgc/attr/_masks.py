@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
 from captum_ssgc.detections import Detections
-from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.geometry import CellGrid, ImageGeometry
 
 Mask = Tensor | str | None
 
 
-def check_mask(mask: Mask, has_detections: bool) -> None:
-    """Raise unless ``mask`` is something that :func:`resolve_mask` understands."""
+def check_mask(mask: Mask, has_detections: bool = True) -> None:
+    """Raise unless ``mask`` is something that :func:`resolve_mask` understands.
+
+    Args:
+        mask: the user's argument.
+        has_detections: whether the boxes of the instances are known.
+
+    Raises:
+        TypeError, ValueError: if it is not.
+    """
     if isinstance(mask, str):
         if mask not in ("region", "box"):
             raise ValueError(f"mask: expected 'region', 'box', a tensor or None, got {mask!r}.")
@@ -32,34 +37,38 @@ def check_mask(mask: Mask, has_detections: bool) -> None:
 
 def resolve_mask(
     mask: Mask,
-    like: Tensor,
+    activations: Tensor,
+    count: int,
     geometry: ImageGeometry,
-    instances: Sequence[Detections] | None,
+    cells: CellGrid,
+    instances: Detections | None,
 ) -> Tensor | None:
-    """``mask`` on the grid of ``like``.
+    """``mask`` on the grid of a layer.
 
     Args:
         mask: the user's argument.
-        like: activations ``(N, C, h, w)``.
+        activations: ``(N, C, h, w)``.
+        count: of the instances, one for each example or several of one image.
         geometry: of the images.
-        instances: one detection for each of the ``N`` examples, where they are known.
+        cells: of the layer.
+        instances: the detections, where they are known.
 
     Returns:
-        ``(1|N, 1|C, h, w)`` bool, or ``None`` for all ones.
+        ``(1|count, 1|C, h, w)`` bool, or ``None`` for all ones.
 
     Raises:
         ValueError: for a tensor of another shape.
     """
     check_mask(mask, instances is not None)
-    count, channels = like.shape[:2]
-    grid = (like.shape[-2], like.shape[-1])
     if mask is None:
         return None
     if isinstance(mask, str):
-        field = "regions" if mask == "region" else "boxes"
-        boxes = torch.cat([getattr(entry, field) for entry in instances or ()])
-        return geometry.boxes_to_grid(boxes.to(like.device), grid)
-    size = tuple(mask.shape[-2:])
+        return _boxes_mask(mask, instances, activations, geometry, cells)
+    if count > 1 and mask.dim() == 4 and mask.shape[0] not in (1, count):
+        raise ValueError(
+            f"mask: expected one for all or one for each of {count} instances, got {len(mask)}."
+        )
+    channels, grid, size = activations.shape[1], cells.size, tuple(mask.shape[-2:])
     fits = mask.dim() == 4 and mask.shape[0] in (1, count) and mask.shape[1] in (1, channels)
     if not fits or size not in (grid, geometry.image_size):
         height, width = geometry.image_size
@@ -67,5 +76,18 @@ def resolve_mask(
             f"mask: expected shape (1|{count}, 1|{channels}, h, w) with (h, w) the image "
             f"({height}, {width}) or the layer grid {grid}, got {tuple(mask.shape)}."
         )
-    mask = mask.to(like.device)
-    return (mask != 0) if size == grid else geometry.mask_to_grid(mask, grid)
+    mask = mask.to(activations.device)
+    return (mask != 0) if size == grid else geometry.mask_to_grid(mask, cells)
+
+
+def _boxes_mask(
+    name: str,
+    instances: Detections | None,
+    activations: Tensor,
+    geometry: ImageGeometry,
+    cells: CellGrid,
+) -> Tensor | None:
+    if instances is None:
+        return None
+    boxes = instances.regions if name == "region" else instances.boxes
+    return geometry.boxes_to_grid(boxes.to(activations.device), cells)

@@ -51,8 +51,8 @@ def target_indices(target: Any, examples: int, count: int) -> list[int]:
 
 def targeted_instances(
     wrapper: InstanceScoreWrapper, images: Tensor, target: Any, additional_forward_args: Any
-) -> tuple[list[Detections], list[int]]:
-    """The detection that each example asks for, and its index.
+) -> tuple[Detections, list[int]]:
+    """The detection that each example asks for, one row for each, and its index.
 
     Args:
         wrapper: knows the detections of each reference image.
@@ -76,7 +76,8 @@ def targeted_instances(
                 f"target {wanted} of example {row} does not exist: its reference image has "
                 f"{len(reference)} detections."
             )
-    return [entry[k] for entry, k in zip(references, indices, strict=True)], indices
+    chosen = [entry[k] for entry, k in zip(references, indices, strict=True)]
+    return Detections.cat(chosen), indices
 
 
 def single_image_targets(
@@ -105,13 +106,3 @@ def single_image_targets(
     if not chosen:
         raise ValueError("targets: expected at least one detection, got none.")
     return wrapper, target_indices(chosen, len(chosen), count)
-
-
-def target_layer_advice(wrapper: InstanceScoreWrapper | None) -> str:
-    """What to use instead of a layer that does not work."""
-    if wrapper is None:
-        return "choose a layer of the model that runs once and leads to the score."
-    names = list(wrapper.detector.target_layers())
-    if not names:
-        return "choose a layer that runs once and leads to the score."
-    return f"use one of {', '.join(map(repr, names))} (detector.target_layers())."

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from captum_ssgc._similarity import similarities
+from captum_ssgc._warnings import warn_user
+from captum_ssgc.attr._method import PerturbationMethod, register
 from captum_ssgc.attr._random_masks import MaskShape
 from captum_ssgc.attr._targets import single_image_targets, targeted_instances
 from captum_ssgc.detections import Detections
@@ -21,7 +21,8 @@ from captum_ssgc.instance_score import InstanceScoreWrapper
 Objectness = Callable[[Detections], Tensor]
 
 
-class DRISE(PerturbationAttribution):
+@register
+class DRISE(PerturbationMethod):
     r"""D-RISE: which pixels must be visible for the detector to find this object again.
 
     .. math::
@@ -75,20 +76,17 @@ class DRISE(PerturbationAttribution):
         True
     """
 
+    name, title = "d-rise", "D-RISE"
+
     def __init__(
         self,
         forward_func: InstanceScoreWrapper,
         objectness: Objectness | None = None,
         score_threshold: float = 0.05,
     ) -> None:
-        if not isinstance(forward_func, InstanceScoreWrapper):
-            raise TypeError(
-                "forward_func: D-RISE needs captum_ssgc.InstanceScoreWrapper, whose detector it "
-                f"runs on masked images, got {type(forward_func).__name__}."
-            )
+        super().__init__(forward_func)
         if not 0.0 <= score_threshold <= 1.0:
             raise ValueError(f"score_threshold: expected a value in [0, 1], got {score_threshold}.")
-        super().__init__(forward_func)
         self._wrapper = forward_func
         self.objectness, self.score_threshold = objectness, score_threshold
 
@@ -132,11 +130,12 @@ class DRISE(PerturbationAttribution):
         images = inputs[0] if isinstance(inputs, tuple) else inputs
         instances, _ = targeted_instances(self._wrapper, images, target, additional_forward_args)
         shape = MaskShape((images.shape[-2], images.shape[-1]), grid, probability)
+        each = [instances[row] for row in range(len(instances))]
         found = self._heat_maps(
-            images, instances, shape, n_masks, perturbations_per_eval, show_progress, generator
+            images, each, shape, n_masks, perturbations_per_eval, show_progress, generator
         )
         result = torch.cat(found)
-        _warn_if_never_found(result, n_masks, stacklevel=4)
+        _warn_if_never_found(result, n_masks)
         return (result,) if isinstance(inputs, tuple) else result
 
     def attribute_instances(
@@ -182,7 +181,7 @@ class DRISE(PerturbationAttribution):
             show_progress,
             generator,
         )
-        _warn_if_never_found(found, n_masks, stacklevel=3)
+        _warn_if_never_found(found, n_masks)
         return found
 
     @torch.no_grad()
@@ -234,12 +233,11 @@ def similarity(
     return weight.amax(1)
 
 
-def _warn_if_never_found(maps: Tensor, n_masks: int, stacklevel: int) -> None:
+def _warn_if_never_found(maps: Tensor, n_masks: int) -> None:
     empty = int((maps.flatten(1).amax(1) == 0).sum())
     if empty:
-        warnings.warn(
+        warn_user(
             f"{empty} all-zero map(s): on none of {n_masks} masked images had the detector a "
             "candidate that overlaps the detection: lower score_threshold, or raise probability "
-            "or n_masks.",
-            stacklevel=stacklevel,
+            "or n_masks."
         )

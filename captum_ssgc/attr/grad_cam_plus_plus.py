@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from captum_ssgc.attr import _maps
-from captum_ssgc.attr._layer_cam import LayerCAM
+from captum_ssgc.attr._layer_method import LayerMethod
+from captum_ssgc.attr._method import register
 
 
-class GradCAMPlusPlus(LayerCAM):
+@register
+class GradCAMPlusPlus(LayerMethod):
     r"""Grad-CAM++: activations weighted by their positive gradients, evenly over the area.
 
     .. math::
@@ -50,4 +52,5 @@ class GradCAMPlusPlus(LayerCAM):
         torch.Size([2, 1, 6, 6])
     """
 
+    name, title = "grad-cam++", "Grad-CAM++"
     maps = staticmethod(_maps.grad_cam_plus_plus)

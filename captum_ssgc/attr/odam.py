@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from captum_ssgc.attr import _maps
-from captum_ssgc.attr._layer_cam import LayerCAM
-from captum_ssgc.attr._layer_map import MapOptions, warn_if_empty
+from captum_ssgc.attr._method import register
+from captum_ssgc.attr._smoothed_method import SmoothedMethod
 from captum_ssgc.detector import Output, check_output
 
 UNION: tuple[Output, ...] = ("score", "left", "top", "right", "bottom")
 
 
-class ODAM(LayerCAM):
+@register
+class ODAM(SmoothedMethod):
     r"""ODAM: activations times gradients, cell by cell.
 
     .. math::
@@ -56,6 +56,7 @@ class ODAM(LayerCAM):
         torch.Size([1, 1, 6, 6])
     """
 
+    name, title = "odam", "ODAM"
     maps = staticmethod(_maps.odam)
 
     def attribute_union(
@@ -96,16 +97,14 @@ class ODAM(LayerCAM):
             check_output(output)
         if not outputs:
             raise ValueError("outputs: expected at least one, got none.")
-        options = MapOptions(
-            partial(_maps.odam, smoothing=smoothing), interpolate_mode=interpolate_mode
-        )
-        per_output = self._forward_maps.of_instances(
-            options, inputs, targets, outputs, attribute_to_layer_input
-        )
-        normalised = [_normalised(found) for found, _ in per_output]
+        requests = [self.request({"smoothing": smoothing}, output) for output in outputs]
+        per_output = self._of_instances(requests, inputs, targets, attribute_to_layer_input)
+        normalised = [_normalised(made.on_grids()) for made in per_output]
         union = [torch.stack(of_layer).amax(0) for of_layer in zip(*normalised, strict=True)]
-        warn_if_empty(union, per_output[0][1], type(self).__name__, stacklevel=3)
-        result: Tensor | tuple[Tensor, ...] = self._forward_maps.result(union, options, inputs)
+        first = per_output[0]
+        first.replace_maps(union)
+        first.warn(refused=True)
+        result: Tensor | tuple[Tensor, ...] = self._result(first, interpolate_mode, None)
         return result
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from captum_ssgc.attr import _maps
-from captum_ssgc.attr._layer_cam import LayerCAM
+from captum_ssgc.attr._method import register
+from captum_ssgc.attr._smoothed_method import SmoothedMethod
 
 
-class SSGradCAM(LayerCAM):
+@register
+class SSGradCAM(SmoothedMethod):
     r"""Spatial Sensitive Grad-CAM: Grad-CAM times where its gradients are.
 
     .. math::
@@ -47,4 +49,5 @@ class SSGradCAM(LayerCAM):
         torch.Size([1, 1, 8, 8])
     """
 
+    name, title = "ssgrad-cam", "SSGrad-CAM"
     maps = staticmethod(_maps.ssgrad_cam)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from captum.log import log_usage
+from torch import Tensor
+
 from captum_ssgc.attr import _maps
-from captum_ssgc.attr._layer_cam import LayerCAM
+from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
+from captum_ssgc.attr._maps import SignedActivations
+from captum_ssgc.attr._masks import Mask
+from captum_ssgc.attr._method import register
 
 
-class SSGradCAMPlusPlus(LayerCAM):
+@register
+class SSGradCAMPlusPlus(LayerMethod):
     r"""Spatial Sensitive Grad-CAM++: which pixels made the detector find this object.
 
     .. math::
@@ -56,4 +66,124 @@ class SSGradCAMPlusPlus(LayerCAM):
         torch.Size([1, 1, 64, 96])
     """
 
+    name, title = "ssgrad-cam++", "SSGrad-CAM++"
     maps = staticmethod(_maps.ssgrad_cam_plus_plus)
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        attribute_to_layer_input: bool = False,
+        relu_attributions: bool = True,
+        attr_dim_summation: bool = True,
+        grad_kwargs: dict[str, Any] | None = None,
+        *,
+        mask: Mask = "region",
+        smoothing: float = 0.0,
+        signed_activations: SignedActivations = "split",
+        interpolate_mode: str | None = None,
+        fuse_layers: FuseLayers | None = None,
+    ) -> Any:
+        """Attribute one output per example, the score of one instance with the wrapper.
+
+        Args:
+            inputs: ``(N, 3, H, W)``.
+            target: index of the detection, or one per example; for another ``forward_func`` what
+                Captum takes.
+            additional_forward_args: passed on to ``forward_func``; the wrapper's ``image_index``
+                where it has several reference images.
+            attribute_to_layer_input: use what the layer takes instead of what it gives.
+            relu_attributions: keep the positive part (the method); otherwise both signs.
+            attr_dim_summation: sum over the channels; otherwise every channel's contribution.
+            grad_kwargs: passed on to ``torch.autograd.grad``.
+            mask: ``"region"``: what the score was computed from (proposal or anchor); ``"box"``:
+                the predicted box; a tensor, non-zero inside, ``(1|N, 1|C, H, W)`` in image pixels
+                or ``(1|N, 1|C, h, w)`` on the layer's grid, where ``N`` counts the instances;
+                ``None``: everywhere. ``"region"`` and ``"box"`` need
+                :class:`captum_ssgc.InstanceScoreWrapper`.
+            smoothing: standard deviation, in cells, of a Gaussian applied to the magnitude of the
+                gradient before the space map is normalised; 0 for none.
+            signed_activations: ``"split"``: the layer as its positive and its negative part, which
+                are both >= 0; ``"as_is"``: the formula literally. The same for a layer after a
+                ReLU.
+            interpolate_mode: as in :meth:`LayerMethod.attribute`.
+            fuse_layers: as in :meth:`LayerMethod.attribute`.
+
+        Returns:
+            As :meth:`LayerMethod.attribute`: ``(N, 1, h, w)``, ``(N, 1, H, W)`` with
+            ``interpolate_mode``; a tuple of them for a list of layers.
+
+        Raises:
+            IndexError, TypeError, ValueError: as :meth:`LayerMethod.attribute`.
+        """
+        return super().attribute(
+            inputs,
+            target,
+            additional_forward_args,
+            attribute_to_layer_input,
+            relu_attributions,
+            attr_dim_summation,
+            grad_kwargs,
+            mask=mask,
+            smoothing=smoothing,
+            signed_activations=signed_activations,
+            interpolate_mode=interpolate_mode,
+            fuse_layers=fuse_layers,
+        )
+
+    def attribute_instances(  # type: ignore[override]
+        self,
+        inputs: Tensor,
+        targets: Sequence[int] | None = None,
+        *,
+        attribute_to_layer_input: bool = False,
+        relu_attributions: bool = True,
+        attr_dim_summation: bool = True,
+        mask: Mask = "region",
+        smoothing: float = 0.0,
+        signed_activations: SignedActivations = "split",
+        interpolate_mode: str | None = None,
+        fuse_layers: FuseLayers | None = None,
+    ) -> Any:
+        """Attribute many instances of one image, from one call of the vendor's forward.
+
+        Args:
+            inputs: ``(1, 3, H, W)``, the reference image.
+            targets: indices of the detections; ``None`` for all.
+            attribute_to_layer_input: use what the layer takes instead of what it gives.
+            relu_attributions: keep the positive part (the method); otherwise both signs.
+            attr_dim_summation: sum over the channels; otherwise every channel's contribution.
+            mask: ``"region"``: what the score was computed from (proposal or anchor); ``"box"``:
+                the predicted box; a tensor, non-zero inside, ``(1|N, 1|C, H, W)`` in image pixels
+                or ``(1|N, 1|C, h, w)`` on the layer's grid, where ``N`` counts the instances;
+                ``None``: everywhere. ``"region"`` and ``"box"`` need
+                :class:`captum_ssgc.InstanceScoreWrapper`.
+            smoothing: standard deviation, in cells, of a Gaussian applied to the magnitude of the
+                gradient before the space map is normalised; 0 for none.
+            signed_activations: ``"split"``: the layer as its positive and its negative part, which
+                are both >= 0; ``"as_is"``: the formula literally. The same for a layer after a
+                ReLU.
+            interpolate_mode: as in :meth:`LayerMethod.attribute`.
+            fuse_layers: as in :meth:`LayerMethod.attribute`.
+
+        Returns:
+            As :meth:`LayerMethod.attribute_instances`: ``(K, 1, h, w)``, ``(K, 1, H, W)`` with
+            ``interpolate_mode``; a tuple of them for a list of layers.
+
+        Raises:
+            IndexError, TypeError, ValueError: as :meth:`LayerMethod.attribute`.
+        """
+        return super().attribute_instances(
+            inputs,
+            targets,
+            attribute_to_layer_input=attribute_to_layer_input,
+            relu_attributions=relu_attributions,
+            attr_dim_summation=attr_dim_summation,
+            mask=mask,
+            smoothing=smoothing,
+            signed_activations=signed_activations,
+            interpolate_mode=interpolate_mode,
+            fuse_layers=fuse_layers,
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,13 +9,12 @@ from typing import Any
 
 import torch
 
-from captum_ssgc.attr import DRISE, METHODS, Method, method_named
-from captum_ssgc.attr._masks import check_mask
-from captum_ssgc.attr._options import option_names
+from captum_ssgc.attr import METHODS, LayerMethod, Method, check_mask, method_named
 from captum_ssgc.benchmark.checks import grid_of_cells, text, whole_number
 from captum_ssgc.detector import check_output
 
 MOST_MASKS = 10**7
+_OF_THE_RUN = ("generator", "perturbations_per_eval")
 
 
 @dataclass(frozen=True)
@@ -43,18 +41,18 @@ class MethodRow:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        entry = method_named(self.method)
+        known = method_named(self.method)
         if not isinstance(self.options, Mapping):
             kind = type(self.options).__name__
             raise TypeError(f"options of {self.method}: expected a mapping, got {kind}.")
-        taken = options_of(entry)
+        taken = options_of(known)
         for name in self.options:
             if name not in taken:
                 takes = f"some of {', '.join(taken)}" if taken else "none"
                 raise ValueError(f"options of {self.method}: expected {takes}, got {name!r}.")
         try:
             values = {name: _checked(name, value) for name, value in sorted(self.options.items())}
-            _try(entry, values)
+            _try(known, values)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"options of {self.method}: {error}") from None
         object.__setattr__(self, "options", values)
@@ -80,14 +78,10 @@ class MethodRow:
 Methods = str | MethodRow | Iterable[str | MethodRow | tuple[str, Mapping[str, Any]]]
 
 
-def options_of(entry: Method) -> tuple[str, ...]:
+def options_of(method: type[Method]) -> tuple[str, ...]:
     """Names of the options that a row of this method may have."""
-    if entry.maps is not None:
-        return ("output", *option_names(entry.maps))
-    keywords = inspect.signature(DRISE.attribute).parameters.values()
-    return tuple(
-        one.name for one in keywords if one.kind is one.KEYWORD_ONLY and one.name != "generator"
-    )
+    own = [name for name in method.option_names() if name not in _OF_THE_RUN]
+    return ("output", *own) if method.gradient_based else tuple(own)
 
 
 def rows_named(methods: Any) -> tuple[MethodRow, ...]:
@@ -131,7 +125,7 @@ def _checked(name: str, value: Any) -> Any:
     if name == "output":
         check_output(text(name, value))
     elif name == "mask" and value is not None:
-        check_mask(text(name, value), has_detections=True)
+        check_mask(text(name, value))
     elif name == "n_masks":
         whole_number(name, value, 1, MOST_MASKS)
     elif name == "grid":
@@ -143,11 +137,11 @@ def _checked(name: str, value: Any) -> Any:
     return value
 
 
-def _try(entry: Method, options: Mapping[str, Any]) -> None:
+def _try(method: type[Method], options: Mapping[str, Any]) -> None:
     """Let a map function look at its options, on a layer of one cell."""
     own = {name: value for name, value in options.items() if name not in ("output", "mask")}
-    if entry.gradient_based and own:
-        entry.bound(**own)(torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
+    if issubclass(method, LayerMethod) and own:
+        method.maps(torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), **own)
 
 
 def _text(value: Any) -> str:

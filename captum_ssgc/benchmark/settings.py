@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from captum_ssgc.attr import method_named
-from captum_ssgc.attr._masks import check_mask
+from captum_ssgc.attr import check_mask, method_named
 from captum_ssgc.benchmark.checks import grid_of_cells, share, text, texts, whole_number
 from captum_ssgc.benchmark.columns import TABLE_METRICS, metrics_named
 from captum_ssgc.benchmark.rows import MOST_MASKS, MethodRow, Methods, options_of, rows_named
@@ -91,7 +90,7 @@ class BenchmarkSettings:
         preset_named(text("preset", self.preset))
         check_output(text("output", self.output))
         if self.mask is not None:
-            check_mask(text("mask", self.mask), has_detections=True)
+            check_mask(text("mask", self.mask))
         if self.layer is not None:
             self._set("layer", texts("layer", self.layer))
         for name in ("score_above", "iou_above"):

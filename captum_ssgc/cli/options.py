@@ -152,7 +152,7 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         CommandError: for an unknown method or output.
     """
-    from captum_ssgc.attr._registry import methods_named
+    from captum_ssgc.attr import methods_named
     from captum_ssgc.detector import check_output
 
     names = _names(args.method) or []

@@ -1,4 +1,4 @@
-"""Images in the precision that a model computes in."""
+"""Images in the precision that a model computes in, and what it gives in one that maps need."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ def cast_like(images: Tensor, model: nn.Module) -> Tensor:
     """``images`` in the floating-point type of the model's parameters."""
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     return images.to(dtype)
+
+
+def at_least_single(tensor: Tensor) -> Tensor:
+    """``tensor`` in float32, or in float64 where it is: probabilities round to 1 in less."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detectors._rows import ChosenRows
+from captum_ssgc.detectors._lookup import ImageCandidates
+from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.geometry import ImageGeometry
 
 
@@ -61,6 +64,105 @@ class QuerySelection(TorchFunctionMode):
         return result
 
 
+class ChoiceWatch(TorchFunctionMode):
+    """Watches one forward of an unknown network for choices that depend on the image.
+
+    A network that gives only the best of its tokens, or what suppression leaves, gives other
+    candidates on a changed image: row ``k`` is then no longer the same one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chosen: dict[int, int] = {}
+        self._suppresses = False
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.topk, Tensor.topk):
+            scores = args[0] if args else (kwargs or {})["input"]
+            if result.indices.shape[-1] < scores.shape[-1]:
+                self._chosen[result.indices.shape[-1]] = scores.shape[-1]
+        elif "nms" in getattr(func, "__name__", ""):
+            self._suppresses = True
+        return result
+
+    def warn_of(self, rows: int) -> None:
+        """Warn if ``rows`` candidates came from a choice."""
+        if rows in self._chosen:
+            warnings.warn(
+                f"the network chooses its {rows} candidates among {self._chosen[rows]} by their "
+                "scores: on a changed image candidate k may be another object. Pass "
+                f"queries={rows}, which keeps the tokens of detections in their places, or give "
+                "all of them.",
+                stacklevel=5,
+            )
+        elif self._suppresses:
+            warnings.warn(
+                "the network suppresses its candidates itself: on a changed image row k may be "
+                "another object. Give all candidates, as they were before suppression.",
+                stacklevel=5,
+            )
+
+
+class Queries(ImageCandidates):
+    """The queries of one image, candidates as :func:`candidates_of` says; sigmoids.
+
+    Args:
+        geometry: of the image.
+        logits: ``(Q, C)``.
+        boxes: ``(Q, 4)`` centre and size, in shares of the image.
+        tokens: ``(Q,)`` token of every query, or ``None``.
+    """
+
+    def __init__(
+        self, geometry: ImageGeometry, logits: Tensor, boxes: Tensor, tokens: Tensor | None
+    ) -> None:
+        super().__init__(geometry, logits.device)
+        self._logits, self._boxes, self._tokens = logits, boxes, tokens
+
+    def scores(self) -> Tensor:
+        return self._logits.sigmoid()
+
+    def logits(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return at_least_single(self._logits[rows, labels])
+
+    def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return boxes_of_shares(self._boxes[rows], self.geometry)
+
+    def candidates(self, rows: Tensor) -> Tensor:
+        return candidates_of(rows, self._tokens)
+
+    def rows(self, candidates: Tensor) -> Tensor:
+        return query_of(candidates, len(self._logits))
+
+
+class SoftmaxQueries(Queries):
+    """Softmax over the classes and "no object", which is the last."""
+
+    def scores(self) -> Tensor:
+        return self._logits.softmax(-1)[..., :-1]
+
+    def score(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return softmax_score(at_least_single(self._logits[rows]), labels)
+
+
+def boxes_of_shares(boxes: Tensor, geometry: ImageGeometry) -> Tensor:
+    """``(K, 4)`` centre and size in shares of the image, to xyxy in its pixels, not clipped.
+
+    Corners in the precision that they came in, pixels in float32: as the vendors do it.
+    """
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    corners = at_least_single(torch.cat([centre - half, centre + half], -1))
+    height, width = geometry.image_size
+    return corners * corners.new_tensor([width, height, width, height])
+
+
 def candidates_of(queries: Tensor, tokens: Tensor | None) -> Tensor:
     """Candidate of each query ``(K,)``: the query, with its token where tokens are chosen.
 
@@ -72,25 +174,6 @@ def candidates_of(queries: Tensor, tokens: Tensor | None) -> Tensor:
         ``(K,)``: the query, or ``token * Q + query``.
     """
     return queries if tokens is None else tokens[queries] * len(tokens) + queries
-
-
-def query_detections(
-    chosen: ChosenRows, tokens: Tensor | None, image: int, geometry: ImageGeometry
-) -> Detections:
-    """Detections whose rows are queries, which have neither regions nor levels of their own.
-
-    Args:
-        chosen: queries of one image, boxes in its pixels.
-        tokens: ``(N, Q)`` of the batch, or ``None``.
-        image: its place in the batch.
-        geometry: of the images.
-    """
-    return chosen.detections(
-        candidates=candidates_of(chosen.rows, None if tokens is None else tokens[image]),
-        regions=chosen.boxes,
-        levels=torch.zeros_like(chosen.rows),
-        image_size=geometry.image_size,
-    )
 
 
 def query_of(candidates: Tensor, queries: int) -> Tensor:

@@ -3,79 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from captum_ssgc.detections import Detections
+from captum_ssgc.detectors._precision import at_least_single
 
 ROUNDINGS = 64
+ROUNDINGS_OF_HALF = 2  # of a precision in which one of them is a visible distance
 MOST_CANDIDATES = 10_000
-
-
-@dataclass(frozen=True)
-class ChosenRows:
-    """Some candidates of one image, each with one of its labels.
-
-    Args:
-        rows: ``(K,)`` int64, which of the candidates.
-        labels: ``(K,)`` int64.
-        scores: ``(K,)``, of the label.
-        boxes: ``(K, 4)`` xyxy.
-        class_scores: ``(K, C)``.
-    """
-
-    rows: Tensor
-    labels: Tensor
-    scores: Tensor
-    boxes: Tensor
-    class_scores: Tensor
-
-    @classmethod
-    def reported(
-        cls,
-        scores: Tensor,
-        reported: dict[str, Tensor],
-        boxes_of: Callable[[Tensor], Tensor],
-        vendor: str,
-    ) -> ChosenRows:
-        """The rows of a vendor's report, with the arguments of :func:`reported_rows`."""
-        rows = reported_rows(scores, reported, boxes_of, vendor)
-        return cls(rows, reported["labels"], reported["scores"], reported["boxes"], scores[rows])
-
-    @classmethod
-    def above(
-        cls,
-        scores: Tensor,
-        score_threshold: float,
-        boxes_of: Callable[[Tensor], Tensor],
-        first_label: int = 0,
-    ) -> ChosenRows:
-        """What :func:`rows_above` finds, where every row has one box, ``boxes_of(rows)``."""
-        rows, labels = rows_above(scores, score_threshold, first_label)
-        return cls(rows, labels, scores[rows, labels], boxes_of(rows), scores[rows])
-
-    def detections(
-        self, candidates: Tensor, regions: Tensor, levels: Tensor, image_size: tuple[int, int]
-    ) -> Detections:
-        """These, with what else :class:`Detections` says, where boxes are in image pixels."""
-        return Detections(
-            boxes=self.boxes,
-            labels=self.labels,
-            scores=self.scores,
-            candidates=candidates,
-            regions=regions,
-            levels=levels,
-            class_scores=self.class_scores,
-            image_size=image_size,
-        )
+_COMPARED_AT_ONCE = 1 << 23
 
 
 def reported_rows(
     scores: Tensor,
     reported: dict[str, Tensor],
-    boxes_of: Callable[[Tensor], Tensor],
+    boxes_of: Callable[[Tensor, Tensor], Tensor],
     vendor: str,
 ) -> Tensor:
     """First row with the reported score at the reported label, and the reported box.
@@ -86,7 +29,7 @@ def reported_rows(
     Args:
         scores: ``(R, C)`` of all candidates.
         reported: ``boxes`` ``(K, 4)``, ``labels`` ``(K,)`` and ``scores`` ``(K,)``.
-        boxes_of: rows ``(M,)`` to their boxes ``(M, 4)``, in the units of the reported ones.
+        boxes_of: rows and labels ``(M,)`` to boxes ``(M, 4)``, in the units of the reported ones.
         vendor: whose post-processing this follows, for the error message.
 
     Returns:
@@ -95,36 +38,57 @@ def reported_rows(
     Raises:
         ValueError: if a detection is not among the candidates.
     """
-    labels = reported["labels"].tolist()
-    columns = {label: scores[:, label].contiguous() for label in set(labels)}
-    matches = [
-        (columns[label] == score).nonzero()[:, 0]
-        for label, score in zip(labels, reported["scores"], strict=True)
-    ]
-    boxes = reported["boxes"]
-    counts = [len(rows) for rows in matches]
-    found = torch.zeros(len(labels), dtype=torch.int64, device=scores.device)
-    missing = counts.count(0)
-    if sum(counts):
-        rows = torch.cat(matches)
-        wanted = boxes.repeat_interleave(torch.tensor(counts, device=boxes.device), 0)
-        distances = (boxes_of(rows) - wanted).abs().amax(-1)
-        size = float(boxes.abs().amax().clamp(min=1.0))
-        tolerance = ROUNDINGS * torch.finfo(boxes.dtype).eps * size
-        for index, (mine, away) in enumerate(
-            zip(rows.split(counts), distances.split(counts), strict=True)
-        ):
-            if len(mine):
-                nearest = int(away.argmin())
-                missing += int(not away[nearest] <= tolerance)
-                found[index] = mine[nearest]
+    labels, wanted, boxes = reported["labels"], reported["scores"], reported["boxes"]
+    count = len(labels)
+    if not count:
+        return labels.new_zeros(0)
+    known = bool(((labels >= 0) & (labels < scores.shape[1])).all())
+    if not known or not len(scores):
+        raise ValueError(_not_found(count, count, vendor, "no candidate has such a label"))
+    detections, rows = _same_scores(scores, labels, wanted)
+    away = at_least_single(boxes_of(rows, labels[detections]) - boxes[detections]).abs().amax(-1)
+    nearest = away.new_full((count,), float("inf")).scatter_reduce(0, detections, away, "amin")
+    chosen = away == nearest[detections]
+    found = rows.new_full((count,), len(scores)).scatter_reduce(
+        0, detections[chosen], rows[chosen], "amin"
+    )
+    elsewhere = ~(nearest <= rounding_of(boxes))
+    missing = int(elsewhere.sum())
     if missing:
-        raise ValueError(
-            f"{missing} of {len(labels)} detections were not found among the candidates: this "
-            f"model does not post-process as {vendor} does; wrap it as your own detector "
-            "(captum_ssgc.detectors.CandidateDetector)."
-        )
+        distance = float(nearest[elsewhere].min())
+        reason = "no candidate has these scores"
+        if distance < float("inf"):
+            reason = f"the candidates with these scores have boxes {distance:.4g} pixels away"
+        raise ValueError(_not_found(missing, count, vendor, reason))
     return found
+
+
+def rounding_of(boxes: Tensor) -> Tensor:
+    """How far two ways to compute boxes ``(K, 4)`` may lead in the precision that they are in."""
+    half = boxes.dtype in (torch.float16, torch.bfloat16)
+    roundings = ROUNDINGS_OF_HALF if half else ROUNDINGS
+    size = boxes.abs().amax().clamp(min=1.0)
+    return roundings * torch.finfo(boxes.dtype).eps * at_least_single(size)
+
+
+def _same_scores(scores: Tensor, labels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Every pair of a detection and a row with its score, ``(M,)`` each."""
+    step = max(_COMPARED_AT_ONCE // len(scores), 1)
+    pairs = []
+    for start in range(0, len(labels), step):
+        part = slice(start, start + step)
+        rows, detections = (scores[:, labels[part]] == wanted[part]).nonzero(as_tuple=True)
+        pairs.append((detections + start, rows))
+    detections, rows = (torch.cat(entries) for entries in zip(*pairs, strict=True))
+    return detections, rows
+
+
+def _not_found(missing: int, count: int, vendor: str, reason: str) -> str:
+    return (
+        f"{missing} of {count} detections were not found among the candidates ({reason}): this "
+        f"model does not post-process as {vendor} does; wrap it as your own detector "
+        "(captum_ssgc.detectors.CandidateDetector)."
+    )
 
 
 def rows_above(

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torch.fx import GraphModule
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSDFeatureExtractorVGG
 from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
+from captum_ssgc.detectors._last_module import last_module_of
 from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.label_names import COCO
+
+COCO_CLASSES = 91
+_EXTRA_NAMES = ("pool", "p6", "p7")  # what torchvision calls the levels above its blocks
+
+
+def coco_names(classes: int | None) -> str | None:
+    """What own names a model of torchvision with this many classes has: COCO's, or none."""
+    return COCO if classes == COCO_CLASSES else None
 
 
 class CanvasGeometries:
@@ -52,16 +64,24 @@ def feature_layers(backbone: nn.Module) -> list[nn.Module]:
     return list(pyramid_layers(backbone).values())
 
 
-def pyramid_layers(backbone: nn.Module) -> dict[str, nn.Module]:
+def pyramid_layers(backbone: nn.Module, pooled: Sequence[str] = ()) -> dict[str, nn.Module]:
     """The modules behind a feature pyramid's outputs, by the names of these, finest first.
 
     Empty where there is no pyramid, or one with levels of somebody's own.
+
+    Args:
+        backbone: a network with its pyramid.
+        pooled: the names that regions are pooled from, in the order of the levels; where the
+            network does not name its stages, as many names as blocks are theirs.
     """
     pyramid = getattr(backbone, "fpn", None)
     if not isinstance(pyramid, FeaturePyramidNetwork):
         return {}
     blocks, extra = list(pyramid.layer_blocks), pyramid.extra_blocks
-    names = _stage_names(getattr(backbone, "body", None)) or [str(n) for n in range(len(blocks))]
+    names = _stage_names(getattr(backbone, "body", None))
+    if not names:
+        of_stages = [name for name in pooled if name not in _EXTRA_NAMES]
+        names = of_stages if len(of_stages) == len(blocks) else list(map(str, range(len(blocks))))
     if len(names) != len(blocks):
         return {}
     layers = dict(zip(names, blocks, strict=True))
@@ -75,11 +95,15 @@ def pyramid_layers(backbone: nn.Module) -> dict[str, nn.Module]:
 def _stage_names(body: Any) -> list[str]:
     """What the stages' outputs are called, in the order in which they come."""
     names = getattr(body, "return_layers", None)
-    if not isinstance(names, dict):
-        return []
-    return [str(names[child]) for child, _ in body.named_children() if child in names]
+    if isinstance(names, dict):
+        return [str(names[child]) for child, _ in body.named_children() if child in names]
+    if isinstance(body, GraphModule):  # of create_feature_extractor
+        [outputs] = next(node.args for node in body.graph.nodes if node.op == "output")
+        return list(map(str, outputs)) if isinstance(outputs, dict) else []
+    return []
 
 
 def last_stage(backbone: nn.Module) -> list[nn.Module]:
-    """The last stage of the network below a feature pyramid, if there is one."""
-    return list(getattr(backbone, "body", nn.Identity()).children())[-1:]
+    """The last stage of the network below a feature pyramid, if it is one module that runs."""
+    body = getattr(backbone, "body", None)
+    return [] if body is None else last_module_of(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,19 +11,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from captum_ssgc.detectors._last_module import last_module_of
+
 
 def recommended_layers(model: nn.Module) -> list[nn.Module]:
-    """The last stage of the backbone and the output of the encoder, where there are such."""
+    """The last stage of the backbone and the output of the encoder, where there are such.
+
+    RT-DETR and its descendants have the best layer of their encoder first, as measured.
+    """
     body: Any = getattr(getattr(model, "detr", model), "model", None)
     if body is None:
         return _vit_layers(model)
     layers = []
     for name in ("backbone", "conv_encoder"):
-        encoder = getattr(body, name, None)
-        convolutions = getattr(encoder, "conv_encoder", encoder)
+        backbone = getattr(body, name, None)
+        convolutions = getattr(backbone, "conv_encoder", backbone)
         layers += _last_stage(getattr(convolutions, "model", None))
-        layers += _projector(getattr(encoder, "projector", None))
-    return layers + _encoder_output(getattr(body, "encoder", None))
+        layers += _projector(getattr(backbone, "projector", None))
+    encoder: Any = getattr(body, "encoder", None)
+    if hasattr(encoder, "pan_blocks"):
+        coarser = [*encoder.pan_blocks[:1], encoder.fpn_blocks[-1], *encoder.pan_blocks[1:]]
+        return coarser + layers
+    return layers + _encoder_output(encoder)
 
 
 def _vit_layers(model: nn.Module) -> list[nn.Module]:
@@ -32,11 +42,14 @@ def _vit_layers(model: nn.Module) -> list[nn.Module]:
 
 
 def _last_stage(trunk: Any) -> list[nn.Module]:
+    """The stage that the last map of a backbone comes from; later ones lead nowhere."""
     stages = getattr(getattr(trunk, "encoder", None), "stages", None)
     if stages is not None:
-        return [stages[-1]]
+        names = getattr(trunk, "out_features", None) or [f"stage{len(stages)}"]
+        number = names[-1].removeprefix("stage")
+        return [stages[int(number) - 1]] if number.isdecimal() else [stages[-1]]
     if trunk is not None and type(trunk).__module__.startswith("timm."):
-        return list(trunk.children())[-1:]
+        return last_module_of(trunk)
     return []
 
 
@@ -47,8 +60,6 @@ def _projector(projector: Any) -> list[nn.Module]:
 
 
 def _encoder_output(encoder: Any) -> list[nn.Module]:
-    if hasattr(encoder, "pan_blocks"):
-        return [encoder.fpn_blocks[-1], *encoder.pan_blocks]
     if hasattr(encoder, "layernorm"):
         return [encoder.layernorm]
     layers = getattr(encoder, "layers", None)
@@ -104,10 +115,15 @@ class TokenGrid:
             if grid[0] * grid[1] == count:
                 return [grid]
         else:
-            for levels in self.levels:
-                for power in range(9):
-                    strides = [2 ** (power + level) for level in range(levels)]
-                    grids = [(math.ceil(height / s), math.ceil(width / s)) for s in strides]
+            # Powers of two first; other strides, such as patches of 14, explain what they do not.
+            strides = [2**power for power in range(9)]
+            strides += [one for one in range(3, max(height, width) + 1) if one not in strides]
+            for levels, stride in itertools.product(self.levels, strides):
+                for rounded in (math.ceil, math.floor):
+                    grids = [
+                        (rounded(height / scaled), rounded(width / scaled))
+                        for scaled in (stride * 2**level for level in range(levels))
+                    ]
                     if sum(rows * columns for rows, columns in grids) == count:
                         return grids
         raise ValueError(

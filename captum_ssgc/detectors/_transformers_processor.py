@@ -50,12 +50,13 @@ class ProcessorCanvas:
         )
         pixels, mask = batch["pixel_values"], batch.get("pixel_mask")
         canvas = (pixels.shape[-2], pixels.shape[-1])
-        content = canvas
+        content, offset = canvas, (0, 0)
         if mask is not None:
-            content = (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
+            rows, columns = (mask[0].any(axis).nonzero()[:, 0] for axis in (1, 0))
+            content, offset = (len(rows), len(columns)), (int(rows[0]), int(columns[0]))
         size = (images.shape[-2], images.shape[-1])
         scale = (content[0] / size[0], content[1] / size[1])
-        return pixels, mask, ImageGeometry(size, canvas, scale, binary_strides=True)
+        return pixels, mask, ImageGeometry(size, canvas, scale, offset, binary_strides=True)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         """How an image of ``(H, W)`` lies on the canvas."""

@@ -115,14 +115,6 @@ def stride_of(model: Any) -> int:
     return max(int(model.stride.max()), 32)
 
 
-def label_names_of(model: Any) -> list[str] | None:
-    """Class names, indexed by label."""
-    names = getattr(model, "names", None)
-    if isinstance(names, dict):
-        return [str(names.get(label, label)) for label in range(max(names, default=-1) + 1)]
-    return None if names is None else [str(name) for name in names]
-
-
 def input_layers(model: Any) -> list[nn.Module]:
     """The modules that feed the head, one per level."""
     head = model.model[-1]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import os
 from typing import Any
+
+from torch import jit, nn
 
 from captum_ssgc.detector import Detector
 
@@ -25,12 +29,13 @@ _ADAPTERS = {
     "ultralytics.nn.tasks.BaseModel": (f"{_HERE}.ultralytics_yolo", "ultralytics_detector"),
 }
 
-# Around a model, for speed; hooks and names of layers need the model itself.
-_SHELLS = {
-    "torch.nn.parallel.data_parallel.DataParallel": "module",
-    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
-    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
-}
+# Where a model is kept by what is around it for speed or averages, and is used as it is.
+_ALIKE = ("module", "_orig_mod", "ema", "base_model")
+# Where it is kept by what else a framework has made; something of yours may change its output.
+_HELD = (*_ALIKE, "model", "ema_model", "detector", "net")
+_FRAMEWORKS = ("transformers", "ultralytics", "peft", "lightning", "pytorch_lightning", "timm")
+_FRAMEWORK_CLASSES = ("LightningModule", "PeftModel")
+_DEEPEST = 4
 
 
 def wrap_detector(model: Any, **options: Any) -> Detector:
@@ -41,9 +46,11 @@ def wrap_detector(model: Any, **options: Any) -> Detector:
 
             * torchvision's detection models: Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD
               and SSDlite;
-            * a model that ``transformers.AutoModelForObjectDetection`` loads;
+            * a model that ``transformers.AutoModelForObjectDetection`` loads, or a pipeline of it,
+              whose processor is then used;
             * a ``YOLO`` or ``RTDETR`` object of Ultralytics, or its ``model``;
-            * any of these inside ``DataParallel`` or ``torch.compile``, which are left out;
+            * any of these inside something else, which is left out: ``DataParallel``,
+              ``torch.compile``, a PEFT adapter, averaged weights, a Lightning module's ``model``;
             * your own function or module, images ``(N, 3, H, W)`` to ``(boxes, class_scores)``;
             * a :class:`captum_ssgc.Detector`, returned as it is.
         **options: of the adapter, such as ``label_names``; ``processor`` for transformers; for
@@ -65,19 +72,87 @@ def wrap_detector(model: Any, **options: Any) -> Detector:
     """
     if isinstance(model, Detector):
         return model
-    ancestors = [f"{base.__module__}.{base.__name__}" for base in type(model).__mro__]
-    for ancestor, inside in _SHELLS.items():
-        if ancestor in ancestors:
-            return wrap_detector(getattr(model, inside), **options)
-    for ancestor, (module, name) in _ADAPTERS.items():
-        if ancestor in ancestors:
-            adapter = getattr(importlib.import_module(module), name)
-            detector: Detector = adapter(model, **options)
-            return detector
-    if not callable(model):
-        raise TypeError(
-            f"model: expected a detection model or a function, got {type(model).__name__}."
-        )
+    known = None if "decode" in options else _known_inside(model, _DEEPEST)
+    if known is not None:
+        processor = getattr(model, "image_processor", None)
+        if processor is not None:  # of a pipeline
+            options = {"processor": processor, **options}
+        module, name = _ADAPTERS[_family(known)]
+        detector: Detector = getattr(importlib.import_module(module), name)(known, **options)
+        return detector
+    _refuse(model)
     from captum_ssgc.detectors.candidates import CandidateDetector
 
     return CandidateDetector(model, **options)
+
+
+def _family(model: Any) -> str:
+    """The key of :data:`_ADAPTERS` for a model, empty for others."""
+    ancestors = [f"{base.__module__}.{base.__name__}" for base in type(model).__mro__]
+    return next((name for name in _ADAPTERS if name in ancestors), "")
+
+
+def _known_inside(thing: Any, depth: int) -> Any:
+    """The vendor's model that ``thing`` is, or is around; ``None`` where there is none."""
+    if _family(thing):
+        return thing
+    if not depth or isinstance(thing, type) or not hasattr(thing, "__dict__"):
+        return None
+    held = {**vars(thing), **vars(thing).get("_modules", {})}
+    for name in _HELD if _is_frame(thing) else _ALIKE:
+        known = _known_inside(held[name], depth - 1) if name in held else None
+        if known is not None:
+            return known
+    return None
+
+
+def _is_frame(thing: Any) -> bool:
+    """Whether ``thing`` is around a model without being a detector of its own."""
+    classes = type(thing).__mro__
+    return not callable(thing) or any(
+        base.__module__.partition(".")[0] in _FRAMEWORKS or base.__name__ in _FRAMEWORK_CLASSES
+        for base in classes
+    )
+
+
+def _refuse(model: Any) -> None:
+    """Raise ``TypeError`` for what is no detector, nor a function that could be one."""
+    kind = type(model).__name__
+    expected = "model: expected a detection model or a function, got"
+    if isinstance(model, (str, os.PathLike)):
+        raise TypeError(
+            f"{expected} {kind} {str(model)[:80]!r}: load the model first, with YOLO(path), "
+            "AutoModelForObjectDetection.from_pretrained(path), torchvision.models.get_model(name, "
+            "weights=...) or captum_ssgc.detectors.yolox(path)."
+        )
+    if isinstance(model, type):
+        raise TypeError(f"{expected} the class {model.__name__}: make an object of it first.")
+    if isinstance(model, (jit.ScriptModule, jit.ScriptFunction)):
+        raise TypeError(
+            f"{expected} a scripted {kind}, whose layers cannot be read: pass the Python model "
+            "that it was made from."
+        )
+    inside = [name for name in _HELD if isinstance(getattr(model, name, None), nn.Module)]
+    if not callable(model) or kind.endswith("Predictor"):
+        advice = ""
+        if inside:
+            network = type(getattr(model, inside[0])).__name__
+            advice = (
+                f"; its .{inside[0]} is a {network}: wrap that, with decode=... that makes "
+                "captum_ssgc.detectors.Candidates from its output"
+            )
+        raise TypeError(f"{expected} {kind}{advice}.")
+    if inspect.isfunction(model) and not _takes_images(model):
+        raise TypeError(
+            f"{expected} {model.__name__}, which takes no images: if it builds a model, call it "
+            f"and pass what it returns ({model.__name__}(...).eval())."
+        )
+
+
+def _takes_images(function: Any) -> bool:
+    """Whether the first argument may be given by place, and must be, as images are."""
+    parameters = list(inspect.signature(function).parameters.values())
+    return any(one.kind is one.VAR_POSITIONAL for one in parameters) or any(
+        one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        for one in parameters
+    )

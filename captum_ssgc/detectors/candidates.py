@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,61 +12,44 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import EDGES, Detector, Output, logit_of_probability
-from captum_ssgc.detectors._rows import ChosenRows, rows_above
+from captum_ssgc.detector import logit_of_probability, refuse_training
+from captum_ssgc.detectors._candidates import (
+    Candidates,
+    candidates_from,
+    check_boxes,
+    check_candidates,
+)
+from captum_ssgc.detectors._lookup import ImageCandidates, RowDetector, with_cells
+from captum_ssgc.detectors._modules_behind import modules_behind
+from captum_ssgc.detectors._precision import at_least_single
+from captum_ssgc.detectors._query_selection import (
+    ChoiceWatch,
+    QuerySelection,
+    candidates_of,
+    query_of,
+)
 from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.label_names import LabelNames
 
-
-@dataclass(frozen=True)
-class Candidates:
-    """All candidates of a batch, before non-maximum suppression.
-
-    Args:
-        boxes: ``(N, R, 4)`` xyxy in pixels of the canvas (the network's input).
-        class_scores: ``(N, R, C)`` in [0, 1]; column ``c`` is label ``c``.
-        class_logits: ``(N, R, C)`` before softmax or sigmoid, where the model has them.
-        regions: ``(R, 4)`` or ``(N, R, 4)`` xyxy on the canvas, the anchors; ``None`` where there
-            are none, then a candidate's region is its box.
-        levels: ``(R,)`` int64 pyramid level of each candidate; ``None`` for a single level.
-    """
-
-    boxes: Tensor
-    class_scores: Tensor
-    class_logits: Tensor | None = None
-    regions: Tensor | None = None
-    levels: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        boxes, scores = self.boxes, self.class_scores
-        if boxes.dim() != 3 or boxes.shape[-1] != 4:
-            raise ValueError(f"boxes: expected shape (N, R, 4), got {tuple(boxes.shape)}.")
-        if scores.dim() != 3 or scores.shape[:2] != boxes.shape[:2]:
-            expected = (*boxes.shape[:2], "C")
-            raise ValueError(f"class_scores: expected shape {expected}, got {tuple(scores.shape)}.")
-        if self.class_logits is not None and self.class_logits.shape != scores.shape:
-            raise ValueError(
-                f"class_logits: expected shape {tuple(scores.shape)}, as class_scores, "
-                f"got {tuple(self.class_logits.shape)}."
-            )
-        if self.regions is not None and self.regions.shape[-2:] != boxes.shape[1:]:
-            raise ValueError(
-                f"regions: expected ({boxes.shape[1]}, 4), got {tuple(self.regions.shape)}."
-            )
-        if self.levels is not None and self.levels.shape != boxes.shape[1:2]:
-            raise ValueError(
-                f"levels: expected ({boxes.shape[1]},), got {tuple(self.levels.shape)}."
-            )
+__all__ = ["CandidateDetector", "CandidateOutput", "Candidates"]
 
 
 @dataclass(frozen=True)
 class CandidateOutput:
-    """One forward of a :class:`CandidateDetector`."""
+    """One forward of a :class:`CandidateDetector`.
+
+    Args:
+        candidates: of the batch.
+        geometry: of its images.
+        tokens: ``(N, R)`` from which token each row was made; ``None`` where none are chosen.
+    """
 
     candidates: Candidates
     geometry: ImageGeometry
+    tokens: Tensor | None = None
 
 
-class CandidateDetector(Detector):
+class CandidateDetector(RowDetector):
     """A detector made of a network and a few functions of yours.
 
     Args:
@@ -74,7 +58,8 @@ class CandidateDetector(Detector):
             ``(boxes, class_scores)``); ``None`` where it already returns one of these.
         preprocess: RGB images ``(N, 3, H, W)`` in [0, 1] to ``(canvas, ImageGeometry)``, such as
             :class:`captum_ssgc.detectors.Letterbox`; differentiable. ``None``: the image as it is.
-        model: the module that holds the layers, where ``network`` is a function around it.
+        model: the module that holds the layers, where ``network`` is a function around it;
+            ``None``: the module that the function refers to.
         score_threshold: candidates below it are not reported.
         iou_threshold: of the class-wise non-maximum suppression.
         max_detections: the most detections reported for an image.
@@ -82,7 +67,12 @@ class CandidateDetector(Detector):
         level_layers: one layer (module or name) per pyramid level, in the order of ``levels``; a
             single one where the detector has no levels.
         target_layers: further layers (names) to recommend.
-        label_names: class names, indexed by label.
+        reshape_transform: brings the output of these layers to ``(N, C, h, w)``, where they give
+            tokens or ``(N, h, w, C)``.
+        queries: how many rows the network makes from the best-scored tokens of the image, which it
+            chooses with ``topk`` (DINO, RF-DETR, two-stage Deformable DETR); the tokens of
+            detections stay in their places when a changed image is scored.
+        label_names: class names, indexed by label: a list, a dictionary or a file.
 
     Raises:
         ValueError: for a layer name that the model does not have.
@@ -113,93 +103,75 @@ class CandidateDetector(Detector):
         multi_label: bool = False,
         level_layers: Sequence[nn.Module | str] = (),
         target_layers: Sequence[str] = (),
-        label_names: Sequence[str] | None = None,
+        reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        queries: int | None = None,
+        label_names: LabelNames | None = None,
     ) -> None:
         if not callable(network):
             raise TypeError(
                 f"network: expected a module or function, got {type(network).__name__}."
             )
-        if model is None:
-            model = network if isinstance(network, nn.Module) else nn.Module().eval()
-        super().__init__(model, label_names)
+        self._behind = modules_behind(network)
+        super().__init__(_holder(self._behind) if model is None else model, label_names)
         self.network, self.decode, self.preprocess = network, decode, preprocess
         self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
         self.max_detections, self.multi_label = max_detections, multi_label
+        self.reshape_transform, self.queries = reshape_transform, queries
         self._levels = [self.module_named(layer) for layer in level_layers]
         self._further = [self.module_named(layer) for layer in target_layers]
+        self._choice = None if queries else ChoiceWatch()
+
+    def check_ready(self) -> None:
+        super().check_ready()
+        for module in self._behind:
+            refuse_training(module)
 
     def run(
         self, images: Tensor, detections: Sequence[Detections] | None = None
     ) -> CandidateOutput:
         self.check_ready()
         canvas, geometry = self._canvas(images)
-        output = self.network(canvas)
-        if self.decode is not None:
-            output = self.decode(output)
-        if not isinstance(output, Candidates):
-            if not (isinstance(output, tuple) and len(output) == 2):
-                raise TypeError(
-                    "the detector must give Candidates or a tuple (boxes (N, R, 4), class_scores "
-                    f"(N, R, C)), got {type(output).__name__}: pass decode=... that makes them "
-                    "from the network's output."
-                )
-            output = Candidates(*output)
-        if output.boxes.shape[0] != images.shape[0]:
+        output, tokens = self._network(canvas, detections)
+        candidates = candidates_from(output if self.decode is None else self.decode(output))
+        count, rows = candidates.boxes.shape[:2]
+        if count != images.shape[0]:
             raise ValueError(
-                f"the detector returned {output.boxes.shape[0]} rows of candidates for "
-                f"{images.shape[0]} images."
+                f"the detector returned {count} rows of candidates for {images.shape[0]} images."
             )
-        return CandidateOutput(output, geometry)
+        if tokens is not None and tokens.shape[1] != rows:
+            raise ValueError(
+                f"queries: the network chose {tokens.shape[1]}, but gives {rows} rows."
+            )
+        if candidates.levels is None and len(self._levels) > 1:
+            raise ValueError(
+                f"level_layers names {len(self._levels)} layers, but the candidates have no levels:"
+                " give Candidates(..., levels=...), the level of each row, or a single layer."
+            )
+        if self._choice is not None:
+            self._choice.warn_of(rows)
+            self._choice = None
+        return CandidateOutput(candidates, geometry, tokens)
 
     def run_from(
         self, raw: CandidateOutput, images: Tensor, detections: Sequence[Detections]
     ) -> CandidateOutput:
-        return raw
+        return raw if raw.tokens is None else self.run(images, detections)
 
     @torch.no_grad()
     def select(self, raw: CandidateOutput) -> list[Detections]:
-        _check_scores(raw.candidates.class_scores)
+        check_candidates(raw.candidates, len(self._levels))
+        self.fit_names(raw.candidates.class_scores.shape[-1])
         found = []
-        for image, scores in enumerate(raw.candidates.class_scores):
-            boxes = self._boxes(raw, image)
-            if self.multi_label:
-                rows, labels = torch.where(scores >= self.score_threshold)
-            else:
-                rows = torch.where(scores.amax(-1) >= self.score_threshold)[0]
-                labels = scores[rows].argmax(-1)
-            kept = batched_nms(
-                boxes[rows].float(), scores[rows, labels].float(), labels, self.iou_threshold
-            )[: self.max_detections]
-            found.append(self._detections(raw, image, boxes, rows[kept], labels[kept]))
+        for image, candidates in enumerate(self.image_candidates(raw)):
+            rows, labels = self._suppressed(raw.candidates, image)
+            boxes = candidates.reported_boxes(rows, labels)
+            chosen = candidates.detections(candidates.scores(), rows, labels, boxes)
+            check_boxes(raw.candidates.boxes[image, rows], raw.geometry.canvas_size, chosen)
+            found.append(chosen)
         return found
 
-    @torch.no_grad()
-    def candidates_above(self, raw: CandidateOutput, score_threshold: float) -> list[Detections]:
-        return [
-            self._detections(
-                raw, image, self._boxes(raw, image), *rows_above(scores, score_threshold)
-            )
-            for image, scores in enumerate(raw.candidates.class_scores)
-        ]
-
-    def values(
-        self, raw: CandidateOutput, detections: Sequence[Detections], output: Output
-    ) -> list[Tensor]:
-        candidates = raw.candidates
-        values = []
-        for image, chosen in enumerate(detections):
-            rows = chosen.candidates.to(candidates.boxes.device)
-            labels = chosen.labels.to(rows.device)
-            if output == "score":
-                values.append(candidates.class_scores[image, rows, labels])
-            elif output == "logit" and candidates.class_logits is not None:
-                values.append(candidates.class_logits[image, rows, labels])
-            elif output == "logit":
-                values.append(logit_of_probability(candidates.class_scores[image, rows, labels]))
-            else:
-                boxes = raw.geometry.boxes_to_image(candidates.boxes[image, rows])
-                values.append(boxes[:, EDGES.index(output)])
-        return values
+    def image_candidates(self, raw: CandidateOutput) -> list[ImageCandidates]:
+        return [_Rows(raw, image) for image in range(len(raw.candidates.boxes))]
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self._canvas(torch.zeros(1, 3, *image_size))[1]
@@ -210,48 +182,106 @@ class CandidateDetector(Detector):
     def level_layers(self) -> list[nn.Module]:
         return list(self._levels)
 
+    def reshape_transform_for(
+        self, layer: nn.Module, image_size: tuple[int, int]
+    ) -> Callable[[Tensor], Tensor] | None:
+        return self.reshape_transform or super().reshape_transform_for(layer, image_size)
+
     def _canvas(self, images: Tensor) -> tuple[Tensor, ImageGeometry]:
         if self.preprocess is None:
             return images, ImageGeometry.identity((images.shape[-2], images.shape[-1]))
         return self.preprocess(images)
 
-    @staticmethod
-    def _boxes(raw: CandidateOutput, image: int) -> Tensor:
-        """``(R, 4)`` in pixels of the image, clipped to it."""
-        boxes = raw.geometry.boxes_to_image(raw.candidates.boxes[image])
-        return clip_boxes_to_image(boxes, raw.geometry.image_size)
+    def _network(
+        self, canvas: Tensor, detections: Sequence[Detections] | None
+    ) -> tuple[Any, Tensor | None]:
+        """What the network gives, and the tokens of its rows."""
+        if self.queries is None:
+            with self._choice or nullcontext():
+                return self.network(canvas), None
+        with QuerySelection(self.queries, detections) as selection:
+            output = self.network(canvas)
+        if selection.tokens is None:
+            raise ValueError(
+                f"queries={self.queries}: the network did not choose as many of its tokens with "
+                "topk; leave queries out, or pass the number that it chooses."
+            )
+        return output, selection.tokens
 
-    def _detections(
-        self, raw: CandidateOutput, image: int, boxes: Tensor, rows: Tensor, labels: Tensor
-    ) -> Detections:
-        scores = raw.candidates.class_scores[image]
-        chosen = ChosenRows(rows, labels, scores[rows, labels], boxes[rows], scores[rows])
-        return chosen.detections(
-            candidates=rows,
-            regions=self._regions(raw, image, rows),
-            levels=self._levels_of(raw, rows),
-            image_size=raw.geometry.image_size,
-        )
-
-    def _regions(self, raw: CandidateOutput, image: int, rows: Tensor) -> Tensor:
-        regions = raw.candidates.regions
-        if regions is None:
-            regions = raw.candidates.boxes
-        regions = regions[image] if regions.dim() == 3 else regions
-        return raw.geometry.boxes_to_image(regions[rows])
-
-    def _levels_of(self, raw: CandidateOutput, rows: Tensor) -> Tensor:
-        if raw.candidates.levels is None:
-            return torch.zeros_like(rows)
-        return raw.candidates.levels[rows]
+    def _suppressed(self, candidates: Candidates, image: int) -> tuple[Tensor, Tensor]:
+        """Rows and labels that are reported: suppressed on the canvas, before boxes are clipped."""
+        scores = candidates.class_scores[image]
+        if self.multi_label:
+            rows, labels = torch.where(scores >= self.score_threshold)
+        else:
+            rows = torch.where(scores.amax(-1) >= self.score_threshold)[0]
+            labels = scores[rows].argmax(-1)
+        kept = batched_nms(
+            candidates.boxes[image, rows].float(),
+            scores[rows, labels].float(),
+            labels,
+            self.iou_threshold,
+        )[: self.max_detections]
+        return rows[kept], labels[kept]
 
 
-def _check_scores(scores: Tensor) -> None:
-    if not scores.numel():
-        return
-    low, high = (float(value) for value in torch.aminmax(scores))
-    if not (low >= 0.0 and high <= 1.0):
-        raise ValueError(
-            f"class_scores: expected probabilities in [0, 1], got values from {low:.4g} to "
-            f"{high:.4g}; apply sigmoid or softmax in decode, and pass class_logits beside them."
-        )
+class _Rows(ImageCandidates):
+    """The candidates of one image of yours."""
+
+    def __init__(self, raw: CandidateOutput, image: int) -> None:
+        super().__init__(raw.geometry, raw.candidates.boxes.device)
+        self._all, self._image = raw.candidates, image
+        self._tokens = None if raw.tokens is None else raw.tokens[image]
+
+    def scores(self) -> Tensor:
+        return self._all.class_scores[self._image]
+
+    def logits(self, rows: Tensor, labels: Tensor) -> Tensor:
+        if self._all.class_logits is None:
+            return logit_of_probability(self.score(rows, labels))
+        return at_least_single(self._all.class_logits[self._image, rows, labels])
+
+    def score(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return at_least_single(self._all.class_scores[self._image, rows, labels])
+
+    def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return self._in_image(self._all.boxes[self._image, rows])
+
+    def reported_boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return clip_boxes_to_image(self.boxes(rows, labels), self.geometry.image_size)
+
+    def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
+        regions, cells = self._all.regions, self._all.cells
+        chosen = self._all.boxes[self._image] if regions is None else regions
+        chosen = (chosen[self._image] if chosen.dim() == 3 else chosen)[rows]
+        return self._in_image(chosen if cells is None else with_cells(chosen, cells[rows]))
+
+    def levels(self, rows: Tensor) -> Tensor:
+        return torch.zeros_like(rows) if self._all.levels is None else self._all.levels[rows]
+
+    def candidates(self, rows: Tensor) -> Tensor:
+        return candidates_of(rows, self._tokens)
+
+    def rows(self, candidates: Tensor) -> Tensor:
+        count = self._all.boxes.shape[1]
+        if self._tokens is not None:
+            return query_of(candidates, count)
+        if candidates.numel() and not 0 <= int(candidates.min()) <= int(candidates.max()) < count:
+            raise ValueError(
+                f"the detector gives {count} rows of candidates for this image, and a detection "
+                f"came from row {int(candidates.max())}: return all candidates of every image, "
+                "before suppression and thresholds, so that row k is always the same one."
+            )
+        return candidates
+
+    def _in_image(self, boxes: Tensor) -> Tensor:
+        return self.geometry.boxes_to_image(at_least_single(boxes))
+
+
+def _holder(modules: list[nn.Module]) -> nn.Module:
+    """A module that holds these; the only one itself."""
+    if len(modules) == 1:
+        return modules[0]
+    holder = nn.ModuleList(modules)
+    holder.training = False  # not eval(), which would change those of the user
+    return holder

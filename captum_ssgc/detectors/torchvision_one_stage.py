@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,18 +17,20 @@ from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks
-from captum_ssgc._probability import sigmoid_score, softmax_score
+from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import EDGES, Detector, Output
-from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._rows import ChosenRows, levels_of
+from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
+from captum_ssgc.detectors._precision import at_least_single, cast_like
+from captum_ssgc.detectors._rows import levels_of
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
     canvas_geometry,
+    coco_names,
     feature_layers,
     last_stage,
 )
 from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.label_names import LabelNames
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class OneStageOutput:
     reported: list[dict[str, Tensor]] | None = None
 
 
-class OneStageDetector(Detector):
+class OneStageDetector(LookupDetector):
     """Adapter for torchvision's RetinaNet, FCOS, SSD and SSDlite.
 
     A candidate is an anchor (FCOS: a point) of a level; the score is the number that the model
@@ -62,7 +63,8 @@ class OneStageDetector(Detector):
 
     Args:
         model: a RetinaNet, FCOS or SSD in evaluation mode.
-        label_names: class names, indexed by label (index 0 is the background).
+        label_names: class names, with or without the background's at index 0: a list, a dictionary
+            or a file; ``None``: COCO's, where there are 91.
         level_layers: one layer (module or name) for each level of the pyramid, where the backbone
             is not one of torchvision's.
 
@@ -84,10 +86,12 @@ class OneStageDetector(Detector):
         5
     """
 
+    vendor = "torchvision"
+
     def __init__(
         self,
         model: nn.Module,
-        label_names: Sequence[str] | None = None,
+        label_names: LabelNames | None = None,
         *,
         level_layers: Sequence[nn.Module | str] = (),
     ) -> None:
@@ -95,7 +99,11 @@ class OneStageDetector(Detector):
             raise TypeError(
                 f"model: expected a RetinaNet, FCOS or SSD, got {type(model).__name__}."
             )
-        super().__init__(model, label_names)
+        head: Any = model.head.classification_head
+        classes: int | None = getattr(head, "num_classes", getattr(head, "num_columns", None))
+        super().__init__(
+            model, label_names, classes=classes, background=True, own_names=coco_names(classes)
+        )
         self._geometries = CanvasGeometries()
         self._given_levels = [self.module_named(layer) for layer in level_layers]
         if len(level_layers) not in (0, self._level_count()):
@@ -134,58 +142,15 @@ class OneStageDetector(Detector):
             reported=reported,
         )
 
-    def run_from(
-        self, raw: OneStageOutput, images: Tensor, detections: Sequence[Detections]
-    ) -> OneStageOutput:
-        return raw
-
-    @torch.no_grad()
-    def select(self, raw: OneStageOutput) -> list[Detections]:
+    def reported(self, raw: OneStageOutput) -> list[dict[str, Tensor]]:
         if raw.reported is None:
             raise ValueError("select needs a run without detections.")
-        found = []
-        for image, reported in enumerate(raw.reported):
-            scores = self._class_scores(raw, image)
-            boxes_of = partial(self._reported_boxes, raw, image)
-            chosen = ChosenRows.reported(scores, reported, boxes_of, "torchvision")
-            found.append(self._detections(raw, image, chosen))
-        return found
+        return raw.reported
 
-    @torch.no_grad()
-    def candidates_above(self, raw: OneStageOutput, score_threshold: float) -> list[Detections]:
-        background = isinstance(self.model, SSD)  # the others have no softmax, and no such class
-        found = []
-        for image in range(len(raw.head["cls_logits"])):
-            scores = self._class_scores(raw, image)
-            boxes_of = partial(self._reported_boxes, raw, image)
-            chosen = ChosenRows.above(scores, score_threshold, boxes_of, int(background))
-            found.append(self._detections(raw, image, chosen))
-        return found
-
-    def values(
-        self, raw: OneStageOutput, detections: Sequence[Detections], output: Output
-    ) -> list[Tensor]:
-        values = []
-        for image, chosen in enumerate(detections):
-            rows, labels = (
-                index.to(raw.anchors.device) for index in (chosen.candidates, chosen.labels)
-            )
-            row = torch.arange(len(rows), device=rows.device)
-            if output in EDGES:
-                boxes = raw.geometry.boxes_to_image(self._boxes(raw, image, rows))
-                values.append(boxes[:, EDGES.index(output)])
-                continue
-            logits = raw.head["cls_logits"][image, rows]
-            if output == "logit":
-                values.append(logits[row, labels])
-            elif isinstance(self.model, SSD):
-                values.append(softmax_score(logits, labels))
-            elif isinstance(self.model, FCOS):
-                centerness = raw.head["bbox_ctrness"][image, rows, 0].sigmoid()
-                values.append((sigmoid_score(logits[row, labels]) * centerness).sqrt())
-            else:
-                values.append(sigmoid_score(logits[row, labels]))
-        return values
+    def image_candidates(self, raw: OneStageOutput) -> list[ImageCandidates]:
+        kind = next(kind for family, kind in _KINDS.items() if isinstance(self.model, family))
+        coder = self.model.box_coder
+        return [kind(raw, image, coder) for image in range(len(raw.head["cls_logits"]))]
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         generator: Any = self.model.anchor_generator
@@ -218,42 +183,82 @@ class OneStageDetector(Detector):
         per_cell = generator.num_anchors_per_location()
         return [count * anchors for count, anchors in zip(cells, per_cell, strict=True)]
 
-    def _detections(self, raw: OneStageOutput, image: int, chosen: ChosenRows) -> Detections:
-        return chosen.detections(
-            candidates=chosen.rows,
-            regions=raw.geometry.boxes_to_image(self._regions(raw, image, chosen.rows)),
-            levels=levels_of(chosen.rows, raw.level_sizes),
-            image_size=raw.geometry.image_size,
-        )
 
-    def _class_scores(self, raw: OneStageOutput, image: int) -> Tensor:
-        """``(R, C)``, by the vendor's operations on tensors of the vendor's shapes."""
-        logits = raw.head["cls_logits"]
-        if isinstance(self.model, SSD):
-            return logits[image].softmax(-1)
-        levels = [level[image] for level in logits.split(raw.level_sizes, 1)]
-        if isinstance(self.model, RetinaNet):
-            return torch.cat([torch.sigmoid(level) for level in levels])
-        centerness = raw.head["bbox_ctrness"].split(raw.level_sizes, 1)
+class _Anchors(ImageCandidates):
+    """The anchors of RetinaNet: sigmoids.
+
+    Args:
+        raw: one forward.
+        image: which of its images.
+        coder: the model's ``box_coder``.
+    """
+
+    def __init__(self, raw: OneStageOutput, image: int, coder: Any) -> None:
+        super().__init__(raw.geometry, raw.anchors.device)
+        self._raw, self._coder = raw, coder
+        self._head = {name: tensor[image] for name, tensor in raw.head.items()}
+
+    def scores(self) -> Tensor:
+        return torch.cat([torch.sigmoid(level) for level in self._levels_of("cls_logits")])
+
+    def logits(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return at_least_single(self._head["cls_logits"][rows, labels])
+
+    def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return self.geometry.boxes_to_image(self._on_canvas(rows))
+
+    def reported_boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        size = self._raw.content_size
+        clipped = clip_boxes_to_image(self._on_canvas(rows), size)
+        return resize_boxes(clipped, list(size), list(self.geometry.image_size))
+
+    def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return self.geometry.boxes_to_image(self._raw.anchors[rows])
+
+    def levels(self, rows: Tensor) -> Tensor:
+        return levels_of(rows, self._raw.level_sizes)
+
+    def _levels_of(self, name: str) -> tuple[Tensor, ...]:
+        """What the head gave, level by level: the vendor's operations on the vendor's shapes."""
+        return self._head[name].split(self._raw.level_sizes)
+
+    def _on_canvas(self, rows: Tensor) -> Tensor:
+        """``(K, 4)`` xyxy, not clipped."""
+        decode = getattr(self._coder, "decode_single", None) or self._coder.decode
+        boxes: Tensor = decode(self._head["bbox_regression"][rows], self._raw.anchors[rows])
+        return boxes
+
+
+class _Points(_Anchors):
+    """The points of FCOS: roots of class times centerness; the box is the region of a point."""
+
+    def scores(self) -> Tensor:
+        pairs = zip(self._levels_of("cls_logits"), self._levels_of("bbox_ctrness"), strict=True)
         return torch.cat(
             [
-                torch.sqrt(torch.sigmoid(level) * torch.sigmoid(centred[image]))
-                for level, centred in zip(levels, centerness, strict=True)
+                torch.sqrt(torch.sigmoid(level) * torch.sigmoid(centerness))
+                for level, centerness in pairs
             ]
         )
 
-    def _boxes(self, raw: OneStageOutput, image: int, rows: Tensor) -> Tensor:
-        """``(K, 4)`` xyxy on the canvas, not clipped."""
-        coder: Any = self.model.box_coder
-        decode = coder.decode if isinstance(self.model, FCOS) else coder.decode_single
-        boxes: Tensor = decode(raw.head["bbox_regression"][image, rows], raw.anchors[rows])
-        return boxes
+    def score(self, rows: Tensor, labels: Tensor) -> Tensor:
+        centerness = at_least_single(self._head["bbox_ctrness"][rows, 0]).sigmoid()
+        return (super().score(rows, labels) * centerness).sqrt()
 
-    def _reported_boxes(self, raw: OneStageOutput, image: int, rows: Tensor) -> Tensor:
-        boxes = clip_boxes_to_image(self._boxes(raw, image, rows), raw.content_size)
-        return resize_boxes(boxes, list(raw.content_size), list(raw.geometry.image_size))
+    def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return self.boxes(rows, labels)
 
-    def _regions(self, raw: OneStageOutput, image: int, rows: Tensor) -> Tensor:
-        if isinstance(self.model, FCOS):
-            return self._boxes(raw, image, rows)
-        return raw.anchors[rows]
+
+class _DefaultBoxes(_Anchors):
+    """The default boxes of SSD: softmax with the background."""
+
+    first_label = 1
+
+    def scores(self) -> Tensor:
+        return self._head["cls_logits"].softmax(-1)
+
+    def score(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return softmax_score(at_least_single(self._head["cls_logits"][rows]), labels)
+
+
+_KINDS = {RetinaNet: _Anchors, FCOS: _Points, SSD: _DefaultBoxes}

@@ -18,16 +18,17 @@ from torchvision.ops.boxes import clip_boxes_to_image
 from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import EDGES, Detector, Output
-from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._rows import ChosenRows, rows_above
+from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
+from captum_ssgc.detectors._precision import at_least_single, cast_like
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
     canvas_geometry,
+    coco_names,
     last_stage,
     pyramid_layers,
 )
 from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.label_names import LabelNames
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,10 @@ class TwoStageOutput:
     proposals: list[Tensor]
     class_logits: Tensor | None = None
     box_regression: Tensor | None = None
-    on_canvas: list[dict[str, Tensor]] | None = None
     reported: list[dict[str, Tensor]] | None = None
 
 
-class TwoStageDetector(Detector):
+class TwoStageDetector(LookupDetector):
     """Adapter for :class:`torchvision.models.detection.generalized_rcnn.GeneralizedRCNN`.
 
     A candidate is a region proposal; its score is the softmax of the RoI head at that proposal.
@@ -53,7 +53,8 @@ class TwoStageDetector(Detector):
 
     Args:
         model: a Faster, Mask or Keypoint R-CNN in evaluation mode.
-        label_names: class names, indexed by label (index 0 is the background).
+        label_names: class names, with or without the background's at index 0: a list, a dictionary
+            or a file; ``None``: COCO's, where there are 91.
         level_layers: one layer (module or name) for each feature map that regions are pooled from,
             where the backbone is not one of torchvision's.
 
@@ -71,17 +72,23 @@ class TwoStageDetector(Detector):
         91
     """
 
+    vendor = "torchvision"
+
     def __init__(
         self,
         model: nn.Module,
-        label_names: Sequence[str] | None = None,
+        label_names: LabelNames | None = None,
         *,
         level_layers: Sequence[nn.Module | str] = (),
     ) -> None:
         if not isinstance(model, GeneralizedRCNN):
             raise TypeError(f"model: expected a GeneralizedRCNN, got {type(model).__name__}.")
-        super().__init__(model, label_names)
         self._heads: Any = model.roi_heads
+        class_layer = getattr(self._heads.box_predictor, "cls_score", None)
+        classes: int | None = getattr(class_layer, "out_features", None)
+        super().__init__(
+            model, label_names, classes=classes, background=True, own_names=coco_names(classes)
+        )
         self._given_levels = [self.module_named(layer) for layer in level_layers]
         self._geometries = CanvasGeometries()
 
@@ -105,10 +112,7 @@ class TwoStageDetector(Detector):
         def after_predictor(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             read["class_logits"], read["box_regression"] = output
 
-        def after_heads(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            read["on_canvas"] = [dict(result) for result in output[0]]
-
-        after = {heads.box_predictor: after_predictor, heads: after_heads}
+        after = {heads.box_predictor: after_predictor}
         before = {model.rpn: before_rpn, heads: before_heads}
         with forward_hooks(after, before), suppress(StopForward):
             read["reported"] = model(list(images.unbind(0)))
@@ -124,53 +128,27 @@ class TwoStageDetector(Detector):
         proposals = self._proposals_of(detections, raw.geometry, images.device)
         return TwoStageOutput(raw.features, raw.geometry, raw.image_sizes, proposals)
 
-    @torch.no_grad()
-    def select(self, raw: TwoStageOutput) -> list[Detections]:
-        if raw.reported is None or raw.on_canvas is None:
-            raise ValueError("select needs a run without detections.")
-        found = []
-        for image, (scores, boxes) in enumerate(self._head_output(raw)):
-            rows = _proposal_rows(scores, boxes, raw.on_canvas[image])
-            names = ("labels", "scores", "boxes")
-            labels, values, on_image = (raw.reported[image][name].detach() for name in names)
-            chosen = ChosenRows(rows, labels, values, on_image, scores[rows])
-            found.append(self._detections(raw, image, chosen))
-        return found
-
-    @torch.no_grad()
-    def candidates_above(self, raw: TwoStageOutput, score_threshold: float) -> list[Detections]:
-        found = []
-        for image, (scores, boxes) in enumerate(self._head_output(raw)):
-            rows, labels = rows_above(scores, score_threshold, first_label=1)
-            sizes = list(raw.image_sizes[image]), list(raw.geometry.image_size)
-            on_image = resize_boxes(boxes[rows, labels], *sizes)
-            chosen = ChosenRows(rows, labels, scores[rows, labels], on_image, scores[rows])
-            found.append(self._detections(raw, image, chosen))
-        return found
-
-    def values(
-        self, raw: TwoStageOutput, detections: Sequence[Detections], output: Output
-    ) -> list[Tensor]:
-        heads = self._heads
+    def reported(self, raw: TwoStageOutput) -> list[dict[str, Tensor]]:
         if raw.reported is None:
-            proposals = raw.proposals
-        else:
-            proposals = [
-                rows[chosen.candidates]
-                for rows, chosen in zip(raw.proposals, detections, strict=True)
-            ]
-        labels = torch.cat([chosen.labels for chosen in detections]).to(proposals[0].device)
+            raise ValueError("select needs a run without detections.")
+        return raw.reported
+
+    def image_candidates(self, raw: TwoStageOutput) -> list[ImageCandidates]:
+        if raw.class_logits is None or raw.box_regression is None:
+            raise ValueError("candidates need a run without detections.")
+        return self._of_head(raw, raw.proposals, raw.class_logits, raw.box_regression)
+
+    def scored_candidates(
+        self, raw: TwoStageOutput, detections: Sequence[Detections]
+    ) -> list[ImageCandidates]:
+        heads = self._heads
+        proposals = raw.proposals
+        if raw.reported is not None:
+            pairs = zip(proposals, detections, strict=True)
+            proposals = [rows[chosen.candidates.to(rows.device)] for rows, chosen in pairs]
         pooled = heads.box_roi_pool(raw.features, proposals, raw.image_sizes)
-        class_logits, box_regression = heads.box_predictor(heads.box_head(pooled))
-        row = torch.arange(len(labels), device=labels.device)
-        if output == "score":
-            values = softmax_score(class_logits, labels)
-        elif output == "logit":
-            values = class_logits[row, labels]
-        else:
-            boxes = heads.box_coder.decode(box_regression, proposals)[row, labels]
-            values = raw.geometry.boxes_to_image(boxes)[:, EDGES.index(output)]
-        return list(values.split([len(chosen) for chosen in detections]))
+        logits, regression = heads.box_predictor(heads.box_head(pooled))
+        return self._of_head(raw, proposals, logits, regression, in_order=True)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self._geometries(self.model.transform, image_size)
@@ -186,29 +164,25 @@ class TwoStageDetector(Detector):
             return list(self._given_levels)
         backbone: Any = self.model.backbone
         names = getattr(self._heads.box_roi_pool, "featmap_names", [])
-        return [layer for name, layer in pyramid_layers(backbone).items() if name in names]
+        layers = pyramid_layers(backbone, names)
+        return [layer for name, layer in layers.items() if name in names]
 
     def covers_image(self, layer: nn.Module) -> bool:
         return layer not in set(self._heads.modules())
 
-    def _head_output(self, raw: TwoStageOutput) -> list[tuple[Tensor, Tensor]]:
-        """Of each image the scores ``(R, C)`` and the boxes ``(R, C, 4)`` on its canvas."""
-        if raw.class_logits is None:
-            raise ValueError("candidates need a run without detections.")
-        counts = [len(proposals) for proposals in raw.proposals]
-        scores = raw.class_logits.softmax(-1).split(counts)
-        boxes = self._heads.box_coder.decode(raw.box_regression, raw.proposals).split(counts)
-        clipped = map(clip_boxes_to_image, boxes, raw.image_sizes)
-        return list(zip(scores, clipped, strict=True))
-
-    def _detections(self, raw: TwoStageOutput, image: int, chosen: ChosenRows) -> Detections:
-        proposals = raw.proposals[image][chosen.rows]
-        return chosen.detections(
-            candidates=chosen.rows,
-            regions=raw.geometry.boxes_to_image(proposals),
-            levels=self._levels(proposals),
-            image_size=raw.geometry.image_size,
+    def _of_head(
+        self,
+        raw: TwoStageOutput,
+        proposals: list[Tensor],
+        logits: Tensor,
+        regression: Tensor,
+        in_order: bool = False,
+    ) -> list[ImageCandidates]:
+        counts = [len(some) for some in proposals]
+        parts = zip(
+            proposals, logits.split(counts), regression.split(counts), raw.image_sizes, strict=True
         )
+        return [_Proposals(self._heads, raw.geometry, *part, in_order) for part in parts]
 
     @staticmethod
     def _proposals_of(
@@ -216,28 +190,74 @@ class TwoStageDetector(Detector):
     ) -> list[Tensor]:
         return [geometry.boxes_to_canvas(chosen.regions.to(device)) for chosen in detections]
 
-    def _levels(self, proposals: Tensor) -> Tensor:
+
+class _Proposals(ImageCandidates):
+    """The region proposals of one image, with what the head made of them.
+
+    Args:
+        heads: the model's ``roi_heads``.
+        geometry: of the image.
+        proposals: ``(R, 4)`` on the canvas.
+        class_logits: ``(R, C)``.
+        box_regression: ``(R, 4 C)``.
+        content_size: ``(H, W)`` of the image on the canvas, without padding.
+        in_order: these are the wanted candidates, in their order, and no others.
+    """
+
+    first_label = 1
+
+    def __init__(
+        self,
+        heads: Any,
+        geometry: ImageGeometry,
+        proposals: Tensor,
+        class_logits: Tensor,
+        box_regression: Tensor,
+        content_size: tuple[int, int],
+        in_order: bool,
+    ) -> None:
+        super().__init__(geometry, proposals.device)
+        self._heads, self._proposals, self._content_size = heads, proposals, content_size
+        self._logits, self._regression, self._in_order = class_logits, box_regression, in_order
+
+    def rows(self, candidates: Tensor) -> Tensor:
+        if not self._in_order:
+            return candidates
+        return torch.arange(len(candidates), device=candidates.device)
+
+    def scores(self) -> Tensor:
+        return self._logits.softmax(-1)
+
+    def logits(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return at_least_single(self._logits[rows, labels])
+
+    def score(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return softmax_score(at_least_single(self._logits[rows]), labels)
+
+    def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return self.geometry.boxes_to_image(self._on_canvas(rows, labels))
+
+    def reported_boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        clipped = clip_boxes_to_image(self._on_canvas(rows, labels), self._content_size)
+        return resize_boxes(clipped, list(self._content_size), list(self.geometry.image_size))
+
+    def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return self.geometry.boxes_to_image(self._proposals[rows])
+
+    def levels(self, rows: Tensor) -> Tensor:
         pool = self._heads.box_roi_pool
-        if not isinstance(pool, MultiScaleRoIAlign) or len(pool.featmap_names) == 1:
-            return torch.zeros(len(proposals), dtype=torch.int64, device=proposals.device)
-        return pool.map_levels([proposals])
+        if not len(rows) or not isinstance(pool, MultiScaleRoIAlign) or len(pool.featmap_names) < 2:
+            return torch.zeros_like(rows)
+        levels: Tensor = pool.map_levels([self._proposals[rows]])
+        return levels
+
+    def _on_canvas(self, rows: Tensor, labels: Tensor) -> Tensor:
+        if not len(rows):
+            return self._proposals[rows]
+        decoded = self._heads.box_coder.decode(self._regression[rows], [self._proposals[rows]])
+        boxes: Tensor = decoded[torch.arange(len(rows), device=rows.device), labels]
+        return boxes
 
 
 def _detached(features: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: feature.detach() for name, feature in features.items()}
-
-
-def _proposal_rows(scores: Tensor, boxes: Tensor, reported: dict[str, Tensor]) -> Tensor:
-    """First row with exactly the reported score and box at the reported label."""
-    labels = reported["labels"]
-    same = (scores[:, labels] == reported["scores"]) & (
-        boxes[:, labels] == reported["boxes"][None]
-    ).all(-1)
-    if not bool(same.any(0).all()):
-        missing = int((~same.any(0)).sum())
-        raise ValueError(
-            f"{missing} of {len(labels)} detections were not found among the candidates: this "
-            "model's roi_heads do not post-process as torchvision's do; wrap it as your own "
-            "detector (captum_ssgc.detectors.CandidateDetector)."
-        )
-    return same.to(torch.uint8).argmax(0)

@@ -6,22 +6,18 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import EDGES, Detector, Output
+from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
 from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._query_selection import QuerySelection, query_detections, query_of
-from captum_ssgc.detectors._rows import ChosenRows
+from captum_ssgc.detectors._query_selection import Queries, QuerySelection, SoftmaxQueries
 from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.label_names import LabelNames
 
 try:
-    from transformers.image_transforms import center_to_corners_format
     from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
 
     from captum_ssgc.detectors._transformers_layers import TokenGrid, recommended_layers
@@ -46,7 +42,7 @@ class QueryOutput:
     tokens: Tensor | None = None
 
 
-class TransformersDetector(Detector):
+class TransformersDetector(LookupDetector):
     """Adapter for the models that ``transformers.AutoModelForObjectDetection`` loads.
 
     A candidate is a query. Its score is, as the model's image processor reports it, the softmax
@@ -59,7 +55,8 @@ class TransformersDetector(Detector):
         processor: its image processor; ``None``: the one saved with the model, else the default
             one of its family.
         score_threshold: detections at or below it are not reported.
-        label_names: class names, indexed by label; ``None``: those of the model's configuration.
+        label_names: class names, indexed by label: a list, a dictionary or a file; ``None``: those
+            of the model's configuration.
 
     Raises:
         TypeError: if the model or the processor is of another kind.
@@ -92,7 +89,7 @@ class TransformersDetector(Detector):
         processor: Any = None,
         *,
         score_threshold: float = 0.5,
-        label_names: Sequence[str] | None = None,
+        label_names: LabelNames | None = None,
     ) -> None:
         known = {*MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES.values(), *SEGMENTERS}
         if not known.intersection(base.__name__ for base in type(model).__mro__):
@@ -102,16 +99,14 @@ class TransformersDetector(Detector):
                 "(captum_ssgc.detectors.CandidateDetector)."
             )
         config: Any = model.config
-        if label_names is None and config.id2label:
-            names = {int(label): name for label, name in config.id2label.items()}
-            label_names = [names.get(label, str(label)) for label in range(max(names) + 1)]
-        super().__init__(model, label_names)
+        super().__init__(model, label_names, classes=config.num_labels, own_names=config.id2label)
         self.preprocess = ProcessorCanvas(processor_for(model) if processor is None else processor)
         if not hasattr(self.processor, "post_process_object_detection"):
             raise TypeError(
                 "processor: expected one with post_process_object_detection, got "
                 f"{type(self.processor).__name__}."
             )
+        self.vendor = type(self.processor).__name__
         self.score_threshold = score_threshold
         self._takes_mask = "pixel_mask" in inspect.signature(model.forward).parameters
 
@@ -160,51 +155,19 @@ class TransformersDetector(Detector):
     ) -> QueryOutput:
         return raw if raw.tokens is None else self.run(images, detections)
 
-    @torch.no_grad()
-    def select(self, raw: QueryOutput) -> list[Detections]:
-        class_scores = self._class_scores(raw.vendor.logits)
-        sizes = [raw.geometry.image_size] * len(class_scores)
-        found = []
-        for image, reported in enumerate(
-            self.processor.post_process_object_detection(
-                raw.vendor, threshold=self.score_threshold, target_sizes=sizes
-            )
-        ):
-            scores = class_scores[image]
-            boxes_of = partial(self._boxes, raw, image)
-            vendor = type(self.processor).__name__
-            chosen = ChosenRows.reported(scores, reported, boxes_of, vendor)
-            found.append(query_detections(chosen, raw.tokens, image, raw.geometry))
-        return found
+    def reported(self, raw: QueryOutput) -> list[dict[str, Tensor]]:
+        sizes = [raw.geometry.image_size] * len(raw.vendor.logits)
+        reported: list[dict[str, Tensor]] = self.processor.post_process_object_detection(
+            raw.vendor, threshold=self.score_threshold, target_sizes=sizes
+        )
+        return reported
 
-    @torch.no_grad()
-    def candidates_above(self, raw: QueryOutput, score_threshold: float) -> list[Detections]:
-        found = []
-        for image, scores in enumerate(self._class_scores(raw.vendor.logits)):
-            chosen = ChosenRows.above(scores, score_threshold, partial(self._boxes, raw, image))
-            found.append(query_detections(chosen, raw.tokens, image, raw.geometry))
-        return found
-
-    def values(
-        self, raw: QueryOutput, detections: Sequence[Detections], output: Output
-    ) -> list[Tensor]:
-        values = []
-        queries = raw.vendor.logits.shape[1]
-        for image, chosen in enumerate(detections):
-            rows = query_of(chosen.candidates.to(raw.vendor.logits.device), queries)
-            if output in EDGES:
-                values.append(self._boxes(raw, image, rows)[:, EDGES.index(output)])
-                continue
-            logits = raw.vendor.logits[image, rows]
-            labels = chosen.labels.to(logits.device)
-            of_class = logits.gather(1, labels[:, None])[:, 0]
-            if output == "logit":
-                values.append(of_class)
-            elif self._has_no_object(logits):
-                values.append(softmax_score(logits, labels))
-            else:
-                values.append(sigmoid_score(of_class))
-        return values
+    def image_candidates(self, raw: QueryOutput) -> list[ImageCandidates]:
+        logits, boxes = raw.vendor.logits, raw.vendor.pred_boxes
+        config: Any = self.model.config
+        kind = SoftmaxQueries if logits.shape[-1] == config.num_labels + 1 else Queries
+        tokens = [None] * len(logits) if raw.tokens is None else raw.tokens
+        return [kind(raw.geometry, *image) for image in zip(logits, boxes, tokens, strict=True)]
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self.preprocess.geometry(image_size)
@@ -225,26 +188,10 @@ class TransformersDetector(Detector):
             patch = config.patch_size
             patch = (patch, patch) if isinstance(patch, int) else tuple(patch)
             return TokenGrid(canvas, patch=patch, before=1, after=config.num_detection_tokens)
-        return None
+        return super().reshape_transform_for(layer, image_size)
 
     def _queries(self) -> int | None:
         config: Any = self.model.config
         two_stage = getattr(config, "two_stage", False)
         name = "two_stage_num_proposals" if two_stage else "num_queries"
         return getattr(config, name, None)
-
-    def _class_scores(self, logits: Tensor) -> Tensor:
-        """``(..., C)``, without the "no object" of models that have such a class."""
-        if self._has_no_object(logits):
-            return nn.functional.softmax(logits, -1)[..., :-1]
-        return logits.sigmoid()
-
-    def _has_no_object(self, logits: Tensor) -> bool:
-        config: Any = self.model.config
-        return bool(logits.shape[-1] == config.num_labels + 1)
-
-    def _boxes(self, raw: QueryOutput, image: int, rows: Tensor) -> Tensor:
-        """``(K, 4)`` in image pixels, as the processors scale them."""
-        boxes = center_to_corners_format(raw.vendor.pred_boxes[image, rows])
-        height, width = raw.geometry.image_size
-        return boxes * boxes.new_tensor([width, height, width, height])

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from captum_ssgc._probability import sigmoid_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import EDGES, Detector, Output
 from captum_ssgc.detectors import _ultralytics as shared
+from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
 from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._query_selection import QuerySelection, query_detections, query_of
-from captum_ssgc.detectors._rows import ChosenRows
+from captum_ssgc.detectors._query_selection import Queries, QuerySelection, boxes_of_shares
 from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.label_names import LabelNames
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class RTDETROutput:
     vendor: Tensor
 
 
-class UltralyticsRTDETR(Detector):
+class UltralyticsRTDETR(LookupDetector):
     """Adapter for RT-DETR as Ultralytics builds it.
 
     A candidate is a query with the token of the image that it was made from,
@@ -43,7 +40,8 @@ class UltralyticsRTDETR(Detector):
         image_size: as for :class:`captum_ssgc.detectors.YoloDetector`; the image is stretched.
         score_threshold: detections at or below it are not reported.
         max_detections: the most detections reported for an image.
-        label_names: class names, indexed by label; ``None``: the model's own.
+        label_names: class names, indexed by label: a list, a dictionary or a file; ``None``: the
+            model's own.
 
     Notes:
         As with the RT-DETR of transformers, the choice of the queries is read from the vendor's
@@ -55,6 +53,8 @@ class UltralyticsRTDETR(Detector):
         >>> detector = ssgc.wrap_detector(RTDETR("rtdetr-l.pt"))  # doctest: +SKIP
     """
 
+    vendor = "Ultralytics"
+
     def __init__(
         self,
         model: Any,
@@ -62,10 +62,15 @@ class UltralyticsRTDETR(Detector):
         image_size: int | Sequence[int] | None = None,
         score_threshold: float = 0.25,
         max_detections: int = 300,
-        label_names: Sequence[str] | None = None,
+        label_names: LabelNames | None = None,
     ) -> None:
         network, overrides = shared.network_of(model)
-        super().__init__(network, label_names or shared.label_names_of(network))
+        super().__init__(
+            network,
+            label_names,
+            classes=network.model[-1].nc,
+            own_names=getattr(network, "names", None),
+        )
         self.preprocess = shared.PredictCanvas(
             shared.canvas_size(network, image_size, overrides),
             shared.stride_of(network),
@@ -85,56 +90,30 @@ class UltralyticsRTDETR(Detector):
             boxes.squeeze(0), logits.squeeze(0), selection.tokens, geometry, reported
         )
 
-    @torch.no_grad()
-    def select(self, raw: RTDETROutput) -> list[Detections]:
-        class_scores = raw.logits.sigmoid()
+    def run_from(
+        self, raw: RTDETROutput, images: Tensor, detections: Sequence[Detections]
+    ) -> RTDETROutput:
+        return self.run(images, detections)
+
+    def reported(self, raw: RTDETROutput) -> list[dict[str, Tensor]]:
         found = []
-        for image, kept in enumerate(raw.vendor.detach()):
+        for kept in raw.vendor.detach():
             kept = kept[kept[:, 4] > self.score_threshold][: self.max_detections]
-            reported = {
-                "boxes": self._on_image(shared.vendor().ops.xywh2xyxy(kept[:, :4]), raw.geometry),
-                "scores": kept[:, 4],
-                "labels": kept[:, 5].long(),
-            }
-            chosen = ChosenRows.reported(
-                class_scores[image], reported, partial(self._boxes, raw, image), "Ultralytics"
-            )
-            found.append(query_detections(chosen, raw.tokens, image, raw.geometry))
+            boxes = boxes_of_shares(kept[:, :4], raw.geometry)
+            found.append({"boxes": boxes, "scores": kept[:, 4], "labels": kept[:, 5].long()})
         return found
 
-    @torch.no_grad()
-    def candidates_above(self, raw: RTDETROutput, score_threshold: float) -> list[Detections]:
-        found = []
-        for image, scores in enumerate(raw.logits.sigmoid()):
-            chosen = ChosenRows.above(scores, score_threshold, partial(self._boxes, raw, image))
-            found.append(query_detections(chosen, raw.tokens, image, raw.geometry))
-        return found
-
-    def values(
-        self, raw: RTDETROutput, detections: Sequence[Detections], output: Output
-    ) -> list[Tensor]:
-        values = []
-        for image, chosen in enumerate(detections):
-            rows = query_of(chosen.candidates.to(raw.logits.device), raw.logits.shape[1])
-            if output in EDGES:
-                values.append(self._boxes(raw, image, rows)[:, EDGES.index(output)])
-                continue
-            logits = raw.logits[image, rows, chosen.labels.to(raw.logits.device)]
-            values.append(logits if output == "logit" else sigmoid_score(logits))
-        return values
+    def image_candidates(self, raw: RTDETROutput) -> list[ImageCandidates]:
+        tokens = [None] * len(raw.logits) if raw.tokens is None else raw.tokens
+        images = zip(raw.logits, raw.boxes, tokens, strict=True)
+        return [Queries(raw.geometry, *image) for image in images]
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self.preprocess.geometry(image_size)
 
     def target_layers(self) -> dict[str, nn.Module]:
-        layers = [*shared.last_backbone_stage(self.model), *shared.input_layers(self.model)]
+        inputs = shared.input_layers(self.model)
+        best = inputs[len(inputs) // 2 :][:1]  # as measured, see choosing_a_layer
+        others = [layer for layer in inputs if layer not in best]
+        layers = [*best, *others, *shared.last_backbone_stage(self.model)]
         return {self.layer_name(layer): layer for layer in layers}
-
-    def _boxes(self, raw: RTDETROutput, image: int, rows: Tensor) -> Tensor:
-        """``(K, 4)`` xyxy in image pixels, not clipped."""
-        return self._on_image(shared.vendor().ops.xywh2xyxy(raw.boxes[image, rows]), raw.geometry)
-
-    @staticmethod
-    def _on_image(boxes: Tensor, geometry: ImageGeometry) -> Tensor:
-        height, width = geometry.image_size
-        return boxes * boxes.new_tensor([width, height, width, height])

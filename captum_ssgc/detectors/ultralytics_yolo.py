@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import EDGES, Detector, Output
+from captum_ssgc.detector import Detector
 from captum_ssgc.detectors import _ultralytics as shared
-from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._rows import ChosenRows, levels_of
+from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector, with_cells
+from captum_ssgc.detectors._precision import at_least_single, cast_like
+from captum_ssgc.detectors._rows import levels_of
 from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.label_names import LabelNames
 
 NO_TIME_LIMIT = 1e9  # seconds; the vendor gives up suppressing after a while and returns less
 
@@ -27,6 +28,7 @@ class YoloOutput:
     Args:
         decoded: ``(N, 4 + C + ..., R)``, boxes first, then class scores, as the vendor decodes it.
         logits: ``(N, C, R)``.
+        cells: ``(R, 4)`` xyxy on the canvas: the cell of each point.
         level_sizes: how many of the ``R`` points belong to each level.
         geometry: of the images.
         vendor: what the vendor suppresses or thresholds.
@@ -35,13 +37,14 @@ class YoloOutput:
 
     decoded: Tensor
     logits: Tensor
+    cells: Tensor
     level_sizes: list[int]
     geometry: ImageGeometry
     vendor: Tensor
     prototypes: Tensor | None = None
 
 
-class YoloDetector(Detector):
+class YoloDetector(LookupDetector):
     """Adapter for the YOLO models of Ultralytics, v3 to v12 and 26.
 
     A candidate is a grid point of a level; its score is the class sigmoid. Detections are what
@@ -56,7 +59,8 @@ class YoloDetector(Detector):
         iou_threshold: of the non-maximum suppression.
         max_detections: the most detections reported for an image.
         agnostic: suppress across classes; without effect on a one-to-one head.
-        label_names: class names, indexed by label; ``None``: the model's own.
+        label_names: class names, indexed by label: a list, a dictionary or a file; ``None``: the
+            model's own.
 
     Raises:
         TypeError: if the model gives no upright boxes.
@@ -67,13 +71,16 @@ class YoloDetector(Detector):
         * A model with a one-to-many and a one-to-one head (v10, 26) is used as it is set:
           ``predict`` takes the one-to-many head unless told otherwise, and so does a fresh model.
           For the one-to-one head, which needs no suppression, set ``model.end2end = True``.
-        * ``regions`` are the predicted boxes, as grid points have no anchors.
+        * ``regions`` are the predicted boxes, as grid points have no anchors, extended to the cell
+          of the grid point where that lies beside the box.
 
     Example:
         >>> import captum_ssgc as ssgc
         >>> from ultralytics import YOLO  # doctest: +SKIP
         >>> detector = ssgc.wrap_detector(YOLO("yolo11n.pt"))  # doctest: +SKIP
     """
+
+    vendor = "Ultralytics"
 
     def __init__(
         self,
@@ -84,7 +91,7 @@ class YoloDetector(Detector):
         iou_threshold: float = 0.7,
         max_detections: int = 300,
         agnostic: bool = False,
-        label_names: Sequence[str] | None = None,
+        label_names: LabelNames | None = None,
     ) -> None:
         network, overrides = shared.network_of(model)
         head: Any = network.model[-1]
@@ -94,7 +101,12 @@ class YoloDetector(Detector):
                 "model: expected a YOLO model for detection, segmentation or pose, got one with "
                 f"the head {type(head).__name__}, which gives no upright boxes."
             )
-        super().__init__(network, label_names or shared.label_names_of(network))
+        super().__init__(
+            network,
+            label_names,
+            classes=network.model[-1].nc,
+            own_names=getattr(network, "names", None),
+        )
         self.preprocess = shared.PredictCanvas(
             shared.canvas_size(network, image_size, overrides), shared.stride_of(network)
         )
@@ -121,22 +133,19 @@ class YoloDetector(Detector):
             reported, prototypes = reported
         if "one2one" in predictions:
             predictions = predictions["one2one" if head.end2end else "one2many"]
+        decoded = head._inference(predictions)
+        points = at_least_single(head.anchors.T)
         return YoloOutput(
-            decoded=head._inference(predictions),
+            decoded=decoded,
             logits=predictions["scores"],
+            cells=torch.cat([points - 0.5, points + 0.5], 1) * head.strides.T,
             level_sizes=[level.shape[-2] * level.shape[-1] for level in predictions["feats"]],
             geometry=geometry,
             vendor=reported,
             prototypes=prototypes,
         )
 
-    def run_from(
-        self, raw: YoloOutput, images: Tensor, detections: Sequence[Detections]
-    ) -> YoloOutput:
-        return raw
-
-    @torch.no_grad()
-    def select(self, raw: YoloOutput) -> list[Detections]:
+    def reported(self, raw: YoloOutput) -> list[dict[str, Tensor]]:
         suppressed = shared.vendor().nms.non_max_suppression(
             raw.vendor.detach(),
             self.score_threshold,
@@ -150,37 +159,13 @@ class YoloDetector(Detector):
         found = []
         for image, kept in enumerate(suppressed):
             kept = self._with_mask(raw, image, kept)
-            reported = {"boxes": kept[:, :4], "scores": kept[:, 4], "labels": kept[:, 5].long()}
-            scores, boxes_of = self._class_scores(raw, image), partial(self._boxes, raw, image)
-            chosen = ChosenRows.reported(scores, reported, boxes_of, "Ultralytics")
-            found.append(self._detections(raw, image, chosen))
+            boxes = _clipped_to_image(kept[:, :4], raw.geometry)
+            found.append({"boxes": boxes, "scores": kept[:, 4], "labels": kept[:, 5].long()})
         return found
 
-    @torch.no_grad()
-    def candidates_above(self, raw: YoloOutput, score_threshold: float) -> list[Detections]:
-        found = []
-        for image in range(len(raw.decoded)):
-            scores, boxes_of = self._class_scores(raw, image), partial(self._boxes, raw, image)
-            chosen = ChosenRows.above(scores, score_threshold, boxes_of)
-            found.append(self._detections(raw, image, chosen))
-        return found
-
-    def values(
-        self, raw: YoloOutput, detections: Sequence[Detections], output: Output
-    ) -> list[Tensor]:
-        values = []
-        for image, chosen in enumerate(detections):
-            rows, labels = (
-                index.to(raw.logits.device) for index in (chosen.candidates, chosen.labels)
-            )
-            if output in EDGES:
-                boxes = raw.geometry.boxes_to_image(self._boxes(raw, image, rows))
-                values.append(boxes[:, EDGES.index(output)])
-            elif output == "logit":
-                values.append(raw.logits[image, labels, rows])
-            else:
-                values.append(raw.decoded[image, 4 + labels, rows])
-        return values
+    def image_candidates(self, raw: YoloOutput) -> list[ImageCandidates]:
+        corners = bool(self._head.end2end or self._head.xyxy)
+        return [_GridPoints(raw, image, corners) for image in range(len(raw.decoded))]
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self.preprocess.geometry(image_size)
@@ -197,16 +182,6 @@ class YoloDetector(Detector):
         network: Any = self.model
         return network.model[-1]
 
-    def _detections(self, raw: YoloOutput, image: int, chosen: ChosenRows) -> Detections:
-        canvas, image_size = raw.geometry.canvas_size, raw.geometry.image_size
-        on_image = shared.vendor().ops.scale_boxes(canvas, chosen.boxes.clone(), image_size)
-        return replace(chosen, boxes=on_image).detections(
-            candidates=chosen.rows,
-            regions=raw.geometry.boxes_to_image(self._boxes(raw, image, chosen.rows)),
-            levels=levels_of(chosen.rows, raw.level_sizes),
-            image_size=image_size,
-        )
-
     @staticmethod
     def _with_mask(raw: YoloOutput, image: int, kept: Tensor) -> Tensor:
         """The rows of the vendor's report whose segmentation mask is not empty."""
@@ -217,16 +192,56 @@ class YoloDetector(Detector):
         )
         return kept[masks.amax((-2, -1)) > 0]
 
-    @staticmethod
-    def _class_scores(raw: YoloOutput, image: int) -> Tensor:
-        """``(R, C)``."""
-        return raw.decoded[image, 4 : 4 + raw.logits.shape[1]].T
 
-    def _boxes(self, raw: YoloOutput, image: int, rows: Tensor) -> Tensor:
+class _GridPoints(ImageCandidates):
+    """The grid points of one image.
+
+    Args:
+        raw: one forward.
+        image: which of its images.
+        corners: decoded boxes are xyxy, not centre and size.
+    """
+
+    def __init__(self, raw: YoloOutput, image: int, corners: bool) -> None:
+        super().__init__(raw.geometry, raw.logits.device)
+        self._raw, self._corners = raw, corners
+        self._decoded, self._logits = raw.decoded[image], raw.logits[image]
+
+    def scores(self) -> Tensor:
+        return self._decoded[4 : 4 + len(self._logits)].T
+
+    def logits(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return at_least_single(self._logits[labels, rows])
+
+    def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return self.geometry.boxes_to_image(at_least_single(self._on_canvas(rows)))
+
+    def reported_boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return _clipped_to_image(self._on_canvas(rows), self.geometry)
+
+    def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """The predicted boxes, and the cell that predicts each, which may lie beside it."""
+        on_canvas = at_least_single(self._on_canvas(rows))
+        return self.geometry.boxes_to_image(with_cells(on_canvas, self._raw.cells[rows]))
+
+    def levels(self, rows: Tensor) -> Tensor:
+        return levels_of(rows, self._raw.level_sizes)
+
+    def _on_canvas(self, rows: Tensor) -> Tensor:
         """``(K, 4)`` xyxy on the canvas."""
-        boxes = raw.decoded[image, :4, rows].T
-        corners = self._head.end2end or self._head.xyxy
-        return boxes if corners else shared.vendor().ops.xywh2xyxy(boxes)
+        boxes = self._decoded[:4, rows].T
+        if self._corners:
+            return boxes
+        corners: Tensor = shared.vendor().ops.xywh2xyxy(boxes)
+        return corners
+
+
+def _clipped_to_image(boxes: Tensor, geometry: ImageGeometry) -> Tensor:
+    """Boxes ``(K, 4)`` on the canvas to image pixels, by the vendor's own operations."""
+    scaled: Tensor = shared.vendor().ops.scale_boxes(
+        geometry.canvas_size, boxes.clone(), geometry.image_size
+    )
+    return scaled
 
 
 def ultralytics_detector(model: Any, **options: Any) -> Detector:

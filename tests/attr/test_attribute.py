@@ -7,20 +7,10 @@ import torch
 from captum.attr import GradientAttribution, LayerAttribution, LayerGradCam
 
 import captum_ssgc as ssgc
-from captum_ssgc.attr import _maps
-from captum_ssgc.attr._layer_cam import LayerCAM
+from captum_ssgc.attr import METHODS, LayerMethod
 
-CAMS = {
-    "Grad-CAM++": ssgc.GradCAMPlusPlus,
-    "ODAM": ssgc.ODAM,
-    "SSGrad-CAM": ssgc.SSGradCAM,
-    "SSGrad-CAM++": ssgc.SSGradCAMPlusPlus,
-}
+CAMS = {method.title: method for method in METHODS.values() if issubclass(method, LayerMethod)}
 each_cam = pytest.mark.parametrize("method", CAMS.values(), ids=CAMS.keys())
-
-
-class GradCAM(LayerCAM):
-    maps = staticmethod(_maps.grad_cam)
 
 
 def on_level(detections, level):
@@ -223,7 +213,7 @@ def test_grad_cam_is_captums(real):
     wrapper, pixels = real
     layer = wrapper.detector.layer_for(wrapper.detections[0], 0)
     captums = LayerGradCam(wrapper, layer).attribute(pixels, target=0, relu_attributions=True)
-    ours = GradCAM(wrapper, layer).attribute(pixels, target=0)
+    ours = ssgc.GradCAM(wrapper, layer).attribute(pixels, target=0)
     assert ours.max() > 0
     torch.testing.assert_close(ours / ours.max(), captums / captums.max(), rtol=0, atol=1e-6)
 
@@ -234,7 +224,7 @@ def test_grad_cam_is_captums(real):
 def test_grad_cam_is_captums_on_a_classifier(classifier, options):
     images = torch.rand(3, 3, 12, 10)
     captums = LayerGradCam(classifier, classifier[1]).attribute(images, target=[0, 4, 2], **options)
-    ours = GradCAM(classifier, classifier[1]).attribute(
+    ours = ssgc.GradCAM(classifier, classifier[1]).attribute(
         images, target=[0, 4, 2], **{"relu_attributions": False, **options}
     )
     assert captums.abs().max() > 1e-4

@@ -196,7 +196,7 @@ def test_masks_of_detections_need_the_wrapper(classifier, options):
 def test_an_option_that_the_method_does_not_have(method, wrapper, image):
     cam = method(wrapper, wrapper.model.fine)
     for call in (cam.attribute, cam.attribute_instances):
-        with pytest.raises(TypeError, match=r"unexpected keyword argument 'mask'; it "):
+        with pytest.raises(TypeError, match=r"unexpected keyword argument 'mask'"):
             call(image, 0 if call == cam.attribute else [0], mask=None)
 
 
@@ -264,11 +264,28 @@ def test_an_empty_map_of_a_saturated_score_names_the_cause(make_detector, image,
     assert ssgc.SSGradCAMPlusPlus(logit, wrapper.model.fine).attribute(image, target).max() > 0
 
 
-def test_an_empty_map_without_saturation_names_another_layer(wrapper, image):
-    blocked = ssgc.SSGradCAMPlusPlus(wrapper, wrapper.model.fine)
+@pytest.mark.parametrize("call", ["attribute", "attribute_instances"])
+def test_an_empty_map_without_saturation_names_another_layer(make_detector, image, call):
+    """Weights that only lower the score."""
+    detector = make_detector()
+    with torch.no_grad():
+        detector.model.head.weight.copy_(-detector.model.head.weight.abs())
+    found = detector.detect(image)[0]
+    cam = ssgc.LayerCAM(ssgc.InstanceScoreWrapper(detector, found), detector.level_layers())
+    with pytest.warns(UserWarning, match=r"1 all-zero map.*try another layer") as log:
+        getattr(cam, call)(image, 0 if call == "attribute" else [0])
+    assert log[0].filename == __file__
+
+
+@pytest.mark.parametrize("call", ["attribute", "attribute_instances"])
+@pytest.mark.parametrize("cells", [(slice(0, 0), slice(0, 0)), (0, 0)], ids=["empty", "elsewhere"])
+def test_a_mask_beside_the_gradient_is_named_as_the_cause(wrapper, image, call, cells):
+    """The best detection is the bottom right quarter."""
     outside = torch.zeros(1, 1, 4, 4)
-    with pytest.warns(UserWarning, match=r"1 all-zero map.*try another layer"):
-        blocked.attribute(image, target=0, mask=outside)
+    outside[0, 0][cells] = 1.0
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, wrapper.model.fine)
+    with pytest.warns(UserWarning, match=r"1 all-zero map.*mask and the gradient have no cell in"):
+        getattr(cam, call)(image, 0 if call == "attribute" else [0], mask=outside)
 
 
 def test_an_empty_union_warns_at_the_call(make_detector, image):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import references
@@ -9,7 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captum_ssgc.attr import _maps
+from captum_ssgc.attr import METHODS, _maps
+from captum_ssgc.attr._formula import Formula
+from captum_ssgc.attr._windows import WindowGradient, nonzero_windows
 
 GRIDS = [(1, 1), (1, 5), (4, 4), (5, 3)]
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -28,6 +32,81 @@ def random_mask(seed, shape):
     mask = torch.rand(shape, generator=generator) < 0.5
     mask[..., 0, 0] = True
     return mask
+
+
+LAYER_METHODS = [name for name, method in METHODS.items() if method.gradient_based]
+LITERAL = {  # what a method does by default with a signed layer
+    "grad_cam_plus_plus": partial(references.grad_cam_plus_plus, clamp=True),
+    "ssgrad_cam_plus_plus": references.ssgrad_cam_plus_plus_split,
+}
+
+
+def literal(method):
+    """The slow version of a method's formula, by the name of its map function."""
+    name = method.maps.__name__
+    return LITERAL.get(name) or getattr(references, name)
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["relu", "signed"])
+@pytest.mark.parametrize("grid", [(1, 1), (1, 5), (5, 3), (7, 6)], ids=str)
+@pytest.mark.parametrize("name", LAYER_METHODS)
+def test_every_registered_method_is_its_literal_formula(name, grid, signed):
+    """Also where the gradient is zero but for a window, which is all that the formula is given."""
+    method = METHODS[name]
+    activations, gradients = random_layer(11, signed, grid, images=1)
+    for top, bottom, left, right in [(0, 1, 0, 1), (0, *grid[:1], 0, grid[1]), (1, 4, 1, 3)]:
+        inside = torch.zeros(grid, dtype=torch.bool)
+        inside[top:bottom, left:right] = True
+        slopes = gradients * inside
+        expected = literal(method)(activations[0].numpy(), slopes[0].numpy())
+        assert_equal(method.maps(activations, slopes), [expected])
+        made = on_window(method, activations, slopes, None, {})
+        np.testing.assert_allclose(made, expected, **EXACT)
+
+
+def on_window(method, activations, gradients, mask, options):
+    """The heat map as the engine makes it."""
+    [window] = nonzero_windows([gradients])
+    formula = Formula(method.maps, options)
+    place, values = formula.contributions(
+        activations,
+        WindowGradient(window, window.of(gradients)),
+        mask,
+        _maps.WholeGrid(activations, mask),
+        summed=True,
+    )
+    whole = activations.new_zeros(1, 1, *activations.shape[-2:])
+    place.of(whole).copy_(values)
+    return whole[0, 0].clamp(min=0.0).numpy()
+
+
+@given(
+    name=st.sampled_from(LAYER_METHODS),
+    seed=st.integers(0, 10**6),
+    corner=st.tuples(st.integers(0, 7), st.integers(0, 5)),
+    size=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+    smoothing=st.sampled_from([0.0, 0.3, 1.0, 4.0]),
+    signs=st.sampled_from(["split", "as_is"]),
+    masked=st.booleans(),
+)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_a_window_gives_what_the_whole_grid_gives(
+    name, seed, corner, size, smoothing, signs, masked
+):
+    """For every option, wherever the window lies, also where it is empty."""
+    method = METHODS[name]
+    activations, gradients = random_layer(seed, True, (8, 6), images=1)
+    inside = torch.zeros(8, 6, dtype=torch.bool)
+    inside[corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]] = True
+    slopes = gradients * inside
+    every = {"smoothing": smoothing, "signed_activations": signs}
+    options = {key: value for key, value in every.items() if key in method.option_names()}
+    mask = random_mask(seed, (1, 1, 8, 6)) if masked and "mask" in method.option_names() else None
+    given_mask = {} if mask is None else {"mask": mask}
+    expected = heat_map(method.maps(activations, slopes, **given_mask, **options))[0]
+    np.testing.assert_allclose(
+        on_window(method, activations, slopes, mask, options), expected, **EXACT
+    )
 
 
 def heat_map(contributions):

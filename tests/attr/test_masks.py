@@ -88,7 +88,8 @@ def test_a_tensor_serves_any_forward_function(classifier):
 
 def test_resolving_none_is_none(wrapper):
     geometry = wrapper.detector.geometry((8, 8))
-    assert resolve_mask(None, torch.zeros(1, 2, 4, 4), geometry, None) is None
+    layer = torch.zeros(1, 2, 4, 4)
+    assert resolve_mask(None, layer, 1, geometry, geometry.cells((4, 4)), None) is None
 
 
 @pytest.mark.filterwarnings("ignore:.*all-zero map")  # random masks, random features

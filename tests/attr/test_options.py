@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import captum_ssgc as ssgc
-from captum_ssgc.attr._layer_cam import LayerCAM
+from captum_ssgc.attr import LayerMethod
 
 CAPTUM = [
     "inputs",
@@ -21,7 +21,9 @@ CAPTUM = [
 ]
 SHARED = ["interpolate_mode", "fuse_layers"]
 OWN = {
+    ssgc.GradCAM: {},
     ssgc.GradCAMPlusPlus: {},
+    ssgc.LayerCAM: {},
     ssgc.ODAM: {"smoothing": 0.0},
     ssgc.SSGradCAM: {"smoothing": 0.0},
     ssgc.SSGradCAMPlusPlus: {
@@ -33,10 +35,15 @@ OWN = {
 each_cam = pytest.mark.parametrize("method", OWN, ids=lambda method: method.__name__)
 
 
+def rest_of(method):
+    """Where nothing is written out, a subclass may bring its own."""
+    return [] if OWN[method] else ["options"]
+
+
 @each_cam
 def test_signature_of_attribute(method):
     parameters = inspect.signature(method.attribute).parameters
-    assert list(parameters) == ["self", *CAPTUM, *OWN[method], *SHARED]
+    assert list(parameters) == ["self", *CAPTUM, *OWN[method], *SHARED, *rest_of(method)]
     for name, default in OWN[method].items():
         assert parameters[name].default == default
         assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
@@ -46,7 +53,8 @@ def test_signature_of_attribute(method):
 def test_signature_of_attribute_instances(method):
     parameters = inspect.signature(method.attribute_instances).parameters
     first = ["self", "inputs", "targets"]
-    assert list(parameters) == [*first, *CAPTUM[3:6], *OWN[method], *SHARED]
+    assert list(parameters) == [*first, *CAPTUM[3:6], *OWN[method], *SHARED, *rest_of(method)]
+    assert method.option_names() == list(OWN[method])
 
 
 @each_cam
@@ -58,21 +66,32 @@ def test_the_docstring_describes_every_argument_once(method, call):
             assert function.__doc__.count(f"            {name}: ") == 1, name
     assert "**" not in function.__doc__.replace("``", "")
     assert max(map(len, function.__doc__.splitlines())) <= 100
-    assert function.__qualname__ == f"{method.__name__}.{call}"
-    assert function.__module__ == method.__module__
 
 
-def test_a_subclass_with_its_own_maps_gets_their_keywords():
-    """What the registry's docstring promises to someone who adds a method."""
+def test_a_subclass_with_its_own_maps_gets_their_keywords(wrapper, image):
+    """Also one whose name means nothing to anybody else, and one of a method with other options."""
 
-    class Squared(LayerCAM):
+    class Squared(LayerMethod):
+        title = "Squared"
+
         @staticmethod
-        def maps(activations, gradients, smoothing=2.0):
-            return activations**2 * gradients
+        def maps(activations, gradients, factor=2.0):
+            return factor * activations**2 * gradients
 
-    parameters = inspect.signature(Squared.attribute).parameters
-    assert parameters["smoothing"].default == 2.0
-    assert "mask" not in parameters
+    class Plain(ssgc.SSGradCAMPlusPlus):
+        @staticmethod
+        def maps(activations, gradients):
+            return 4.0 * activations**2 * gradients
+
+    assert Squared.option_names() == ["factor"]
+    fine = wrapper.model.fine
+    once, twice = (
+        Squared(wrapper, fine).attribute(image, target=0, factor=factor) for factor in (1.0, 2.0)
+    )
+    torch.testing.assert_close(twice, 2 * once)
+    torch.testing.assert_close(Plain(wrapper, fine).attribute(image, target=0), 4 * once)
+    with pytest.raises(TypeError, match="'smoothing'; it has no options of its own"):
+        Plain(wrapper, fine).attribute(image, target=0, smoothing=1.0)
 
 
 def test_a_subclass_keeps_what_it_overrides(wrapper, image):

@@ -8,15 +8,25 @@ import torch
 from captum.attr import LayerGradCam
 
 import captum_ssgc as ssgc
-from captum_ssgc.attr import METHODS, method_named, methods_named
+from captum_ssgc.attr import (
+    METHODS,
+    LayerMethod,
+    PerturbationMethod,
+    method_named,
+    methods_named,
+    register,
+)
+from captum_ssgc.benchmark import BenchmarkSettings
+from captum_ssgc.benchmark.heat_maps import MapMaker
 
 PAPER_ORDER = ["grad-cam", "grad-cam++", "d-rise", "odam", "ssgrad-cam", "ssgrad-cam++"]
+ALL = [*PAPER_ORDER, "layer-cam"]
 QUICK = {"d-rise": {"n_masks": 20, "grid": (4, 4)}}
 
 
 def test_the_order_is_the_papers():
-    assert list(METHODS) == PAPER_ORDER
-    assert [METHODS[name].name for name in METHODS] == PAPER_ORDER
+    assert list(METHODS) == ALL
+    assert [METHODS[name].name for name in METHODS] == ALL
     assert [METHODS[name].title for name in ("d-rise", "ssgrad-cam++")] == [
         "D-RISE",
         "SSGrad-CAM++",
@@ -25,7 +35,8 @@ def test_the_order_is_the_papers():
 
 def test_which_are_made_of_gradients_and_which_use_the_mask():
     assert [name for name in METHODS if not METHODS[name].gradient_based] == ["d-rise"]
-    assert [name for name in METHODS if METHODS[name].uses_mask] == ["ssgrad-cam++"]
+    masked = [name for name in METHODS if "mask" in METHODS[name].option_names()]
+    assert masked == ["ssgrad-cam++"]
 
 
 def test_names():
@@ -33,26 +44,99 @@ def test_names():
     assert methods_named("all") == list(METHODS.values())
     assert methods_named("odam") == [METHODS["odam"]]
     assert methods_named(["odam", "d-rise", "odam"]) == [METHODS["odam"], METHODS["d-rise"]]
-    with pytest.raises(ValueError, match=r"one of grad-cam, grad-cam\+\+, .*, got 'gradcam'"):
+    with pytest.raises(
+        ValueError, match=r"one of grad-cam, .*, got 'gradcam'; did you mean 'grad-"
+    ):
         method_named("gradcam")
+    for wrong in (7, None, [7], {"odam": 1}.items()):
+        with pytest.raises(TypeError, match="method: expected a name or several, got "):
+            methods_named(wrong)
     with pytest.raises(ValueError, match=r"at least one of grad-cam, .*, got none"):
         methods_named([])
 
 
-def test_a_method_without_gradients_has_no_map_function():
-    with pytest.raises(TypeError, match="D-RISE is no function of activations and gradients"):
-        METHODS["d-rise"].bound()
+@pytest.fixture
+def registered():
+    """Registers for one test."""
+    before = dict(METHODS)
+    yield register
+    METHODS.clear()
+    METHODS.update(before)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].gradient_based])
-def test_every_method_has_a_class_and_a_slow_version(name):
-    """Grad-CAM's class is Captum's own."""
-    function = METHODS[name].maps
-    assert callable(getattr(references, function.__name__))
-    public = [getattr(ssgc.attr, entry) for entry in ssgc.attr.__all__]
-    classes = [entry for entry in public if isinstance(entry, type)]
-    own = [entry for entry in classes if getattr(entry, "maps", None) is function]
-    assert len(own) == (0 if name == "grad-cam" else 1)
+def test_a_second_perturbation_method_registers_like_any_other(registered, detector, image):
+    @registered
+    class Occlusion(PerturbationMethod):
+        name, title = "occlusion", "Occlusion"
+
+        def attribute_instances(
+            self, inputs, targets=None, perturbations_per_eval=1, show_progress=False, *, fill=0.0
+        ):
+            count = len(self.forward_func.detections[0])
+            return torch.full((count, 1, *inputs.shape[-2:]), 1.0 + fill)
+
+    assert METHODS["occlusion"].option_names() == ["perturbations_per_eval", "fill"]
+    options = {"occlusion": {"fill": 2.0}}
+    found = ssgc.explain(detector, image, ["occlusion", "odam"], top_k=1, method_options=options)
+    assert [(one.method, one.layer) for one in found] == [("occlusion", ""), ("odam", "fine")]
+    assert (found[0].heat_map == 3.0).all()
+    settings = BenchmarkSettings(methods=["occlusion", "odam"], floors=())
+    assert settings.methods == ("occlusion", "odam")
+    maps, seconds = MapMaker(detector, settings).maps(
+        settings.methods, image, detector.detect(image)[0], 0
+    )
+    assert (maps["occlusion"] == 1.0).all()
+    assert seconds["occlusion"] >= 0.0
+
+
+def test_a_method_of_ones_own_with_any_keyword(registered, detector, image, wrapper):
+    @registered
+    class Power(LayerMethod):
+        """Any keyword of a map function is an option everywhere."""
+
+        name, title = "power", "Power"
+
+        @staticmethod
+        def maps(activations, gradients, power=1.0, mask=None):
+            return (activations * gradients).clamp(min=0.0) ** power
+
+    cam = Power(wrapper, wrapper.model.fine)
+    once, squared = (cam.attribute(image, target=0, power=power) for power in (1.0, 2.0))
+    assert not torch.allclose(once, squared)
+    torch.testing.assert_close(cam.attribute_instances(image, [0], power=2.0), squared)
+    [found] = ssgc.explain(
+        detector, image, "power", top_k=1, method_options={"power": {"power": 2.0, "mask": None}}
+    )
+    expected = cam.attribute(image, target=0, power=2.0, interpolate_mode="bilinear")
+    torch.testing.assert_close(found.heat_map, expected[0, 0])
+    with pytest.raises(TypeError, match=r"Power.attribute .* 'pwr'; it takes power, mask"):
+        cam.attribute(image, target=0, pwr=2.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda a, g: a, "expected a subclass of Method, got <function"),
+        (type("Nameless", (LayerMethod,), {}), "Nameless.name has to be a string"),
+        (type("Untitled", (LayerMethod,), {"name": "x"}), "Untitled.title has to be a string"),
+    ],
+    ids=["function", "no name", "no title"],
+)
+def test_what_is_no_method_is_not_registered(wrong, message):
+    with pytest.raises(TypeError, match=message):
+        register(wrong)
+    assert list(METHODS) == ALL
+
+
+LAYER_METHODS = [name for name in METHODS if METHODS[name].gradient_based]
+
+
+@pytest.mark.parametrize("name", LAYER_METHODS)
+def test_every_method_has_a_public_class_and_a_slow_version(name):
+    method = METHODS[name]
+    assert callable(getattr(references, method.maps.__name__))
+    assert getattr(ssgc.attr, method.__name__) is method
+    assert getattr(ssgc, method.__name__) is method
 
 
 def by_method(explained):
@@ -71,8 +155,8 @@ def all_methods(detector, image):
 def test_all_methods_for_every_detection(all_methods, detections):
     count = int((detections.scores >= 0.25).sum())
     assert count == 4
-    assert [entry.method for entry in all_methods] == PAPER_ORDER * count
-    assert [entry.index for entry in all_methods] == [k for k in range(count) for _ in PAPER_ORDER]
+    assert [entry.method for entry in all_methods] == ALL * count
+    assert [entry.index for entry in all_methods] == [k for k in range(count) for _ in ALL]
     assert {tuple(entry.heat_map.shape) for entry in all_methods} == {(8, 8)}
     for entry in all_methods:
         assert entry.layer == ("" if entry.method == "d-rise" else entry.layer)
@@ -80,16 +164,9 @@ def test_all_methods_for_every_detection(all_methods, detections):
     assert {entry.layer for entry in all_methods} == {*own, ""}
 
 
-@pytest.mark.parametrize(
-    ("name", "method"),
-    [
-        ("grad-cam++", ssgc.GradCAMPlusPlus),
-        ("odam", ssgc.ODAM),
-        ("ssgrad-cam", ssgc.SSGradCAM),
-        ("ssgrad-cam++", ssgc.SSGradCAMPlusPlus),
-    ],
-)
-def test_explain_gives_what_the_classes_give(name, method, all_methods, wrapper, image, detections):
+@pytest.mark.parametrize("name", LAYER_METHODS)
+def test_explain_gives_what_the_classes_give(name, all_methods, wrapper, image, detections):
+    method = METHODS[name]
     for entry in by_method(all_methods)[name]:
         layer = wrapper.detector.layer_for(detections, entry.index)
         alone = method(wrapper, layer).attribute(
@@ -180,13 +257,30 @@ def test_options_of_single_methods(detector, image, wrapper):
             TypeError,
             r"unexpected keyword argument 'sigma'; it takes smoo",
         ),
-        ({"odam": {"mask": None}}, TypeError, r"pass mask=\.\.\. to explain itself"),
+        ({"odam": {"mask": None}}, TypeError, r"argument 'mask'; it takes smoothing"),
+        ({"odam": {"output": "probability"}}, ValueError, "output: expected one of score, logit"),
     ],
-    ids=["another method", "unknown", "mask"],
+    ids=["another method", "unknown", "mask", "output"],
 )
 def test_wrong_options_of_single_methods(detector, image, options, error, message):
     with pytest.raises(error, match=message):
         ssgc.explain(detector, image, "odam", method_options=options)
+
+
+def test_output_and_mask_may_be_chosen_per_method(detector, image, detections):
+    options = {"ssgrad-cam++": {"output": "logit", "mask": None}, "odam": {"output": "left"}}
+    found = ssgc.explain(detector, image, ["ssgrad-cam++", "odam"], top_k=1, method_options=options)
+    for one, method, output, own in zip(
+        found,
+        (ssgc.SSGradCAMPlusPlus, ssgc.ODAM),
+        ("logit", "left"),
+        ({"mask": None}, {}),
+        strict=True,
+    ):
+        wrapper = ssgc.InstanceScoreWrapper(detector, detections, output=output)
+        cam = method(wrapper, detector.model.fine)
+        expected = cam.attribute(image, target=0, interpolate_mode="bilinear", **own)
+        torch.testing.assert_close(one.heat_map, expected[0, 0])
 
 
 def test_explain_takes_an_instance_mask(detector, image, wrapper):

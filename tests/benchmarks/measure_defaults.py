@@ -21,7 +21,7 @@ from torchvision.ops import box_iou
 import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc.attr import _maps
-from captum_ssgc.attr._gradients import capturing, gradients_of
+from captum_ssgc.attr._capture import capturing
 from captum_ssgc.data import draw_scene
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
@@ -121,17 +121,19 @@ def measure(detector: Detector, case: Case, layers: list[torch.nn.Module], rows:
             for k, value in enumerate(values):
                 place = int(case.detections.levels[k]) if len(layers) > 1 else 0
                 activations = tensors[place].detach()
-                (gradient,) = gradients_of(value, [tensors[place]], {"retain_graph": True})
-                grid = (activations.shape[-2], activations.shape[-1])
-                mask = geometry.boxes_to_grid(case.detections.regions[k : k + 1], grid)
+                (gradient,) = torch.autograd.grad(value, tensors[place], retain_graph=True)
+                grid, size = activations.shape[-2:], case.image.shape[-2:]
+                cells = detector.cell_grid(layers[place], tuple(size), tuple(grid))
+                mask = geometry.boxes_to_grid(case.detections.regions[k : k + 1], cells)
                 for signs in SIGNS:
                     row = rows.setdefault((output, signs), Row())
-                    record(row, case, k, geometry, activations, gradient, mask, signs)
+                    record(row, case, k, geometry, cells, activations, gradient, mask, signs)
 
 
-def record(row, case, k, geometry, activations, gradient, mask, signs) -> None:
+def record(row, case, k, geometry, cells, activations, gradient, mask, signs) -> None:
     one = _maps.ssgrad_cam_plus_plus(activations, gradient, mask, signed_activations=signs)
-    heat_map = geometry.grid_to_image(one.sum(1, keepdim=True).clamp(min=0))[0]
+    one = one.sum(1, keepdim=True).clamp(min=0)
+    heat_map = geometry.grid_to_image(one, cells=cells)[0]
     row.add("P(b)", pointing_game(heat_map, boxes=case.boxes[k : k + 1]).mean())
     row.add("P(m)", pointing_game(heat_map, masks=case.masks[k : k + 1]).mean())
     row.add("eP(b)", energy_pointing_game(heat_map, boxes=case.boxes[k : k + 1]).mean())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from captum_ssgc.detectors._rows import ChosenRows, levels_of, reported_rows, rows_above
+from captum_ssgc.detectors._rows import levels_of, reported_rows, rows_above
 
 SCORES = torch.tensor([[0.9, 0.2], [0.5, 0.9], [0.5, 0.1], [0.9, 0.3], [0.5, 0.1]])
 BOXES = torch.tensor(
@@ -19,7 +19,7 @@ def rows_of(labels, scores, boxes):
         "scores": torch.tensor(scores),
         "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
     }
-    return reported_rows(SCORES, reported, BOXES.__getitem__, "Vendor").tolist()
+    return reported_rows(SCORES, reported, lambda rows, labels: BOXES[rows], "Vendor").tolist()
 
 
 def test_score_label_and_box_decide():
@@ -72,12 +72,3 @@ def test_rows_above_are_ten_thousand_at_most():
     rows, labels = rows_above(scores, 0.0)
     assert len(rows) == 10_000
     assert torch.equal(scores[rows, labels], scores.flatten().flip(0)[:10_000])
-
-
-def test_what_is_known_of_the_rows_above():
-    found = ChosenRows.above(SCORES, 0.5, BOXES.__getitem__)
-    assert found.rows.tolist() == [0, 1, 3]
-    assert torch.equal(found.boxes, BOXES[found.rows])
-    assert found.labels.tolist() == [0, 1, 0]
-    assert found.scores.tolist() == pytest.approx([0.9] * 3)
-    assert torch.equal(found.class_scores, SCORES[found.rows])

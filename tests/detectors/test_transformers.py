@@ -250,7 +250,7 @@ def test_a_missing_extra_says_what_to_install(monkeypatch):
     for name in list(sys.modules):
         if name.startswith("captum_ssgc.detectors.") and "transformers" in name:
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "transformers.image_transforms", None)
+    monkeypatch.setitem(sys.modules, "transformers.models.auto.modeling_auto", None)
     with pytest.raises(ImportError, match=r"pip install 'captum-ssgc\[transformers\]'"):
         importlib.import_module("captum_ssgc.detectors.transformers_queries")
 

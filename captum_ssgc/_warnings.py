@@ -1,0 +1,20 @@
+"""Warnings that point at the user's own line."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+_OURS = ("captum_ssgc", "captum")
+
+
+def warn_user(message: str) -> None:
+    """Warn at the first caller outside this package and Captum."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, stacklevel=depth)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in (*_OURS, "contextlib")

@@ -1,0 +1,128 @@
+"""The outputs of layers during one forward, as the leaves of its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from captum_ssgc._hooks import forward_hooks
+from captum_ssgc._norm_gradients import sound_norm_gradients
+
+
+class LayerCapture:
+    """The tensors that layers give (or take) during one forward, ready to be differentiated."""
+
+    def __init__(self, layers: Sequence[nn.Module], of_input: bool = False) -> None:
+        self.layers = list(layers)
+        self.of_input = of_input
+        self._calls: dict[nn.Module, list[Any]] = {layer: [] for layer in layers}
+
+    def before(self, layer: nn.Module, args: tuple[Any, ...]) -> Any:
+        if not args:
+            self._calls[layer].append(None)
+            return None
+        return (self._keep(layer, args[0]), *args[1:])
+
+    def after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        return self._keep(layer, output)
+
+    def _keep(self, layer: nn.Module, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            self._calls[layer].append(value)
+            return value
+        if not value.requires_grad:
+            value = value.detach().requires_grad_()
+        self._calls[layer].append(value)
+        return value.clone()  # what follows may change it in place
+
+    def tensors(self, name_of: Callable[[nn.Module], str], advice: str) -> list[Tensor]:
+        """One tensor per layer.
+
+        Raises:
+            ValueError: if a layer did not run, ran more than once, or gave no tensor.
+        """
+        return [self._tensor(layer, name_of(layer), advice) for layer in self.layers]
+
+    def _tensor(self, layer: nn.Module, name: str, advice: str) -> Tensor:
+        calls = self._calls[layer]
+        if len(calls) == 1 and isinstance(calls[0], Tensor):
+            return calls[0]
+        if not calls:
+            raise ValueError(
+                f"layer {name!r} did not run in the forward pass, so it is not on the path to "
+                f"the score; {advice}"
+            )
+        if len(calls) > 1:
+            raise ValueError(
+                f"layer {name!r} ran {len(calls)} times in one forward pass (a head shared by "
+                f"the levels of a pyramid, say), so it has no single activation map; {advice}"
+            )
+        raise ValueError(
+            f"layer {name!r}: expected a tensor, got {type(calls[0]).__name__}; for a feature "
+            "pyramid pass a list of its level layers, or name them when the model is wrapped "
+            f"(level_layers=...); {advice}"
+        )
+
+
+class ConstantParameters(TorchFunctionMode):
+    """In this thread, parameters enter every operation as constants.
+
+    A graph then holds nothing that does not depend on the captured layers. The parameters
+    themselves are left alone, so that other threads may train them meanwhile.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if any(type(value) is not Tensor and _has_parameter(value) for value in args):
+            args = tuple(_constant(value) for value in args)
+        if kwargs and any(_has_parameter(value) for value in kwargs.values()):
+            kwargs = {name: _constant(value) for name, value in kwargs.items()}
+        return func(*args, **kwargs)
+
+
+def _has_parameter(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_parameter, value))
+    return isinstance(value, nn.Parameter)
+
+
+def _constant(value: Any) -> Any:
+    if type(value) in (list, tuple):
+        return type(value)(map(_constant, value))
+    return value.detach() if isinstance(value, nn.Parameter) else value
+
+
+@contextmanager
+def capturing(
+    model: nn.Module | None, layers: Sequence[nn.Module], of_input: bool = False
+) -> Iterator[LayerCapture]:
+    """Record ``layers`` during the body, with gradients on.
+
+    The graph starts at the layers, as nothing below them requires a gradient.
+
+    Args:
+        model: that runs in the body, where it is known.
+        layers: to record.
+        of_input: record what they take instead of what they give.
+    """
+    capture = LayerCapture(layers, of_input)
+    hooks = (
+        forward_hooks(before=dict.fromkeys(capture.layers, capture.before))
+        if of_input
+        else forward_hooks(after=dict.fromkeys(capture.layers, capture.after), first=True)
+    )
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        sound_norm_gradients(model),
+        hooks,
+        ConstantParameters(),
+    ):
+        yield capture

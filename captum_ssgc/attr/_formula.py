@@ -1,0 +1,128 @@
+"""A method's formula with its options, and how it is applied to a window of a layer's grid."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_ssgc._autocast import own_precision
+from captum_ssgc.attr._maps import CHANNEL_WEIGHTS, IS_LOCAL, Maps, WholeGrid, smoothing_radius
+from captum_ssgc.attr._masks import Mask
+from captum_ssgc.attr._windows import Window, WindowGradient
+
+WHOLE = "whole"
+
+
+def keywords(function: Maps) -> list[str]:
+    """What a map function takes after activations and gradients."""
+    return list(inspect.signature(function).parameters)[2:]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """From activations and gradients to a map.
+
+    Args:
+        maps: activations and gradients ``(N, C, h, w)`` to contributions of that shape.
+        options: keywords of ``maps``.
+    """
+
+    maps: Maps
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def channel_weights(self) -> Maps | None:
+        """See :func:`captum_ssgc.attr._maps.weighted_by`."""
+        return getattr(self.maps, CHANNEL_WEIGHTS, None)
+
+    @property
+    def is_local(self) -> bool:
+        """See :func:`captum_ssgc.attr._maps.local`."""
+        return getattr(self.maps, IS_LOCAL, False)
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it looks at the mask of the instance."""
+        return "mask" in keywords(self.maps)
+
+    def contributions(
+        self,
+        activations: Tensor,
+        gradient: WindowGradient,
+        mask: Tensor | None,
+        whole: WholeGrid,
+        summed: bool,
+    ) -> tuple[Window, Tensor]:
+        """The window of the grid that holds them, and they, ``(N, C, *window)``.
+
+        Args:
+            activations: ``(N, C, h, w)``.
+            gradient: of the value, on its window.
+            mask: ``(1|N, 1|C, h, w)``, or ``None`` for all cells.
+            whole: of these activations and this mask.
+            summed: over the channels, ``(N, 1, *window)``.
+        """
+        with own_precision(activations.device):
+            return self._contributions(activations, gradient, mask, whole, summed)
+
+    def _contributions(
+        self,
+        activations: Tensor,
+        gradient: WindowGradient,
+        mask: Tensor | None,
+        whole: WholeGrid,
+        summed: bool,
+    ) -> tuple[Window, Tensor]:
+        grid = (activations.shape[-2], activations.shape[-1])
+        everything = Window.whole(grid)
+        if self.channel_weights is not None:
+            weights = self.channel_weights(activations, gradient.values, whole=whole)
+            if not summed:
+                return everything, weights * activations
+            total = torch.bmm(weights.flatten(1)[:, None], activations.flatten(2))
+            return everything, total.unflatten(-1, grid)
+        window = everything
+        if self.is_local:
+            window = gradient.window.grown(smoothing_radius(self.options.get("smoothing", 0)), grid)
+        if window.is_empty:
+            count, channels = activations.shape[:2]
+            return window, activations.new_zeros(count, 1 if summed else channels, *window.size)
+        further = dict(self.options)
+        if self.takes_mask:
+            further["mask"] = None if mask is None else window.of(mask)
+        if WHOLE in keywords(self.maps):
+            further[WHOLE] = whole
+        slope = gradient.window.padded(gradient.values, window)
+        each = self.maps(window.of(activations), slope, **further)
+        return window, each.sum(1, keepdim=True) if summed else each
+
+
+@dataclass(frozen=True)
+class MapRequest:
+    """One map per detection: what to make.
+
+    Args:
+        title: of the method, for messages.
+        formula: with its options.
+        mask: of a formula that takes one.
+        output: of the wrapper: what is differentiated.
+        relu_attributions: keep the positive part.
+        attr_dim_summation: sum over the channels.
+    """
+
+    title: str
+    formula: Formula
+    mask: Mask = None
+    output: Any = "score"
+    relu_attributions: bool = True
+    attr_dim_summation: bool = True
+
+    @property
+    def mask_used(self) -> Mask:
+        """The mask, ``None`` for a formula that takes none."""
+        return self.mask if self.formula.takes_mask else None

@@ -1,0 +1,272 @@
+"""The base of all layer methods: what they take, and what they give."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from captum.attr import GradientAttribution, LayerAttribution
+from captum.log import log_usage
+from torch import Tensor, nn
+
+from captum_ssgc.attr._captum import as_tuple, call_forward
+from captum_ssgc.attr._capture import capturing
+from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
+from captum_ssgc.attr._layer_grid import Reshape
+from captum_ssgc.attr._layers import Layers
+from captum_ssgc.attr._maps import Maps
+from captum_ssgc.attr._masks import Mask, check_mask
+from captum_ssgc.attr._method import Method
+from captum_ssgc.attr._recording import Recording, recording
+from captum_ssgc.attr._request_maps import RequestMaps
+from captum_ssgc.attr._targets import single_image_targets, targeted_instances
+from captum_ssgc.detections import Detections
+from captum_ssgc.detector import Output
+from captum_ssgc.instance_score import InstanceScoreWrapper
+
+FuseLayers = Literal["max", "mean"]
+
+
+class LayerMethod(Method, LayerAttribution, GradientAttribution):
+    """Base of the methods that are a function of one layer's activations and gradients.
+
+    A method is a subclass with a ``name``, a ``title`` and a map function,
+    ``maps = staticmethod(...)``: activations and gradients ``(N, C, h, w)`` to contributions of the
+    same shape. The further keywords of that function are options of :meth:`attribute`,
+    :meth:`attribute_instances` and ``explain``; :func:`captum_ssgc.attr.register` offers the class
+    by its name.
+
+    Args:
+        forward_func: :class:`captum_ssgc.InstanceScoreWrapper`, or any module or function that
+            Captum takes.
+        layer: the module to attribute, or a list of them (the levels of a feature pyramid).
+        reshape_transform: for layers whose output is not ``(N, C, h, w)``, such as the tokens of a
+            transformer ``(N, T, C)``: a function that brings output and gradient into that shape.
+            ``None``: the detector's own for this layer, where it has one.
+
+    Raises:
+        ValueError: if ``layer`` is no module of the model.
+    """
+
+    gradient_based = True
+    maps: ClassVar[Maps]
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        layer: nn.Module | Sequence[nn.Module],
+        reshape_transform: Reshape | None = None,
+    ) -> None:
+        self._layers = Layers.of_forward(forward_func, layer)
+        self._wrapper = forward_func if isinstance(forward_func, InstanceScoreWrapper) else None
+        self._reshape_transform = reshape_transform
+        LayerAttribution.__init__(self, forward_func, layer)
+        GradientAttribution.__init__(self, forward_func)
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """The keywords of the map function."""
+        return [name for name in keywords(cls.maps) if name != WHOLE]
+
+    @classmethod
+    def request(
+        cls,
+        options: Mapping[str, Any],
+        output: Output = "score",
+        *,
+        relu_attributions: bool = True,
+        attr_dim_summation: bool = True,
+        has_detections: bool = True,
+        caller: str | None = None,
+    ) -> MapRequest:
+        """This method with its options as one value.
+
+        Args:
+            options: keywords of the map function, ``mask`` among them.
+            output: of the wrapper.
+            relu_attributions: keep the positive part.
+            attr_dim_summation: sum over the channels.
+            has_detections: whether the instances are known, for the default mask.
+            caller: to name in an error.
+
+        Raises:
+            TypeError: for an option that the method does not have.
+            ValueError: for a wrong mask.
+        """
+        cls.check_options(options, caller or f"{cls.__name__}.attribute")
+        bound = dict(options)
+        mask: Mask = None
+        if "mask" in cls.option_names():
+            mask = bound.pop("mask", "region")
+            check_mask(mask, has_detections)
+        formula = Formula(cls.maps, bound)
+        return MapRequest(cls.title, formula, mask, output, relu_attributions, attr_dim_summation)
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        attribute_to_layer_input: bool = False,
+        relu_attributions: bool = True,
+        attr_dim_summation: bool = True,
+        grad_kwargs: dict[str, Any] | None = None,
+        *,
+        interpolate_mode: str | None = None,
+        fuse_layers: FuseLayers | None = None,
+        **options: Any,
+    ) -> Any:
+        """Attribute one output per example, the score of one instance with the wrapper.
+
+        Args:
+            inputs: ``(N, 3, H, W)``.
+            target: index of the detection, or one per example; for another ``forward_func`` what
+                Captum takes.
+            additional_forward_args: passed on to ``forward_func``; the wrapper's ``image_index``
+                where it has several reference images.
+            attribute_to_layer_input: use what the layer takes instead of what it gives.
+            relu_attributions: keep the positive part (the method); otherwise both signs.
+            attr_dim_summation: sum over the channels; otherwise every channel's contribution.
+            grad_kwargs: passed on to ``torch.autograd.grad``.
+            interpolate_mode: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``: bring the map to image
+                pixels through the detector's own resize and padding; ``None``: leave it on the
+                layer's grid.
+            fuse_layers: ``"max"`` or ``"mean"``: for a list of layers, join their maps in image
+                pixels.
+            options: keywords of the map function of your own subclass.
+
+        Returns:
+            ``(N, 1, h, w)``, or ``(N, 1, H, W)`` with ``interpolate_mode``, values >= 0 and not
+            normalised; a tuple of them for a list of layers, zero at levels that do not own the
+            detection. Inputs in a tuple give a tuple, as everywhere in Captum, whose
+            ``sensitivity_max`` relies on it.
+
+        Raises:
+            IndexError: if ``target`` is out of range.
+            TypeError: for an option that the method does not have.
+            ValueError: if the layer is not on the path to the score, runs several times, or feeds
+                another pyramid level than this detection's; for a wrong mask or option.
+        """
+        _check_fusion(fuse_layers)
+        request = self._request(options, relu_attributions, attr_dim_summation)
+        images = as_tuple(inputs)
+        instances = None
+        if self._wrapper is not None:
+            instances, target = targeted_instances(
+                self._wrapper, images[0], target, additional_forward_args
+            )
+            self._refuse_wrong_level(instances)
+        model = self.forward_func if isinstance(self.forward_func, nn.Module) else None
+        with capturing(model, self._layers.modules, attribute_to_layer_input) as capture:
+            scores = call_forward(self.forward_func, images, target, additional_forward_args)
+            if scores.numel() not in (1, images[0].shape[0]):
+                raise ValueError(
+                    f"the forward function gives {tuple(scores.shape)} values for "
+                    f"{images[0].shape[0]} examples: pass target= to choose one for each."
+                )
+            run = Recording(
+                self._layers, capture, images[0], reshape_transform=self._reshape_transform
+            )
+            made = run.of_examples(request, scores, instances, grad_kwargs)
+        made.warn(refused=True)
+        result = self._result(made, interpolate_mode, fuse_layers)
+        return (result,) if isinstance(inputs, tuple) and isinstance(result, Tensor) else result
+
+    def attribute_instances(
+        self,
+        inputs: Tensor,
+        targets: Sequence[int] | None = None,
+        *,
+        attribute_to_layer_input: bool = False,
+        relu_attributions: bool = True,
+        attr_dim_summation: bool = True,
+        interpolate_mode: str | None = None,
+        fuse_layers: FuseLayers | None = None,
+        **options: Any,
+    ) -> Any:
+        """Attribute many instances of one image, from one call of the vendor's forward.
+
+        Args:
+            inputs: ``(1, 3, H, W)``, the reference image.
+            targets: indices of the detections; ``None`` for all.
+            attribute_to_layer_input: use what the layer takes instead of what it gives.
+            relu_attributions: keep the positive part (the method); otherwise both signs.
+            attr_dim_summation: sum over the channels; otherwise every channel's contribution.
+            interpolate_mode: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``: bring the maps to
+                image pixels; ``None``: leave them on the layer's grid.
+            fuse_layers: ``"max"`` or ``"mean"``: for a list of layers, join their maps in image
+                pixels.
+            options: keywords of the map function of your own subclass.
+
+        Returns:
+            ``(K, 1, h, w)``, or ``(K, 1, H, W)`` with ``interpolate_mode``; a tuple of them for a
+            list of layers. Row ``i`` is what :meth:`attribute` gives for ``targets[i]``.
+
+        Raises:
+            IndexError, TypeError, ValueError: as :meth:`attribute`.
+        """
+        _check_fusion(fuse_layers)
+        request = self._request(options, relu_attributions, attr_dim_summation)
+        [made] = self._of_instances([request], inputs, targets, attribute_to_layer_input)
+        made.warn(refused=True)
+        return self._result(made, interpolate_mode, fuse_layers)
+
+    def _request(
+        self, options: Mapping[str, Any], relu_attributions: bool, attr_dim_summation: bool
+    ) -> MapRequest:
+        """With what a subclass's own map function takes of the options that are written out."""
+        known = self.option_names()
+        written = inspect.signature(self.attribute).parameters
+        own = {
+            name: value
+            for name, value in options.items()
+            if name in known or name not in written or value is not written[name].default
+        }
+        return self.request(
+            own,
+            "score" if self._wrapper is None else self._wrapper.output,
+            relu_attributions=relu_attributions,
+            attr_dim_summation=attr_dim_summation,
+            has_detections=self._wrapper is not None,
+        )
+
+    def _of_instances(
+        self,
+        requests: Sequence[MapRequest],
+        inputs: Tensor,
+        targets: Sequence[int] | None,
+        of_input: bool,
+    ) -> list[RequestMaps]:
+        wrapper, chosen = single_image_targets(self._wrapper, inputs, targets)
+        with torch.inference_mode(False):  # else its indices could not be saved for the backward
+            reference = wrapper.detections_for(inputs)[0][chosen]
+        self._refuse_wrong_level(reference)
+        with recording(
+            wrapper.detector,
+            self._layers,
+            inputs,
+            reference,
+            of_input=of_input,
+            reshape_transform=self._reshape_transform,
+        ) as run:
+            return run.of_instances(requests, reference)
+
+    def _refuse_wrong_level(self, instances: Detections) -> None:
+        for problem in self._layers.wrong_level(instances).values():
+            raise ValueError(problem)
+
+    def _result(self, made: RequestMaps, mode: str | None, fused: FuseLayers | None) -> Any:
+        """What the user gets: one tensor, or a tuple for a list of layers."""
+        if mode is None and fused is None:
+            maps = made.on_grids()
+        else:
+            maps = made.in_image_pixels(mode or "bilinear", fused)
+        return tuple(maps) if self._layers.several and fused is None else maps[0]
+
+
+def _check_fusion(fuse_layers: object) -> None:
+    if fuse_layers not in (None, "max", "mean"):
+        raise ValueError(f"fuse_layers: expected 'max', 'mean' or None, got {fuse_layers!r}.")

@@ -1,0 +1,263 @@
+"""One forward, recorded: the gradients of its values at the layers, and the maps made of them.
+
+Everything that needs activations and gradients goes through here: ``attribute``,
+``attribute_instances``, ``attribute_union``, ``explain`` and the benchmark.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_ssgc.attr._captum import plain
+from captum_ssgc.attr._capture import LayerCapture, capturing
+from captum_ssgc.attr._formula import MapRequest
+from captum_ssgc.attr._layer_grid import LayerGrid, Reshape
+from captum_ssgc.attr._layers import Layers
+from captum_ssgc.attr._request_maps import RequestMaps
+from captum_ssgc.attr._windows import WindowGradient, nonzero_windows
+from captum_ssgc.detections import Detections
+from captum_ssgc.detector import Detector, Output
+from captum_ssgc.geometry import CellGrid, ImageGeometry
+
+GRADIENTS_AT_ONCE = 8
+
+
+class Recording:
+    """What passed through the layers in one forward of ``images``.
+
+    Args:
+        layers: that were captured.
+        capture: their tensors.
+        images: ``(N, 3, H, W)``.
+        raw: of :meth:`captum_ssgc.Detector.run`, where a detector ran on one image.
+        reshape_transform: the user's; ``None`` for the detector's own.
+
+    Raises:
+        ValueError: if a layer did not run once, or gave no grid.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        capture: LayerCapture,
+        images: Tensor,
+        raw: Any = None,
+        reshape_transform: Reshape | None = None,
+    ) -> None:
+        self.layers, self.images, self.raw = layers, images, raw
+        self._reshape, self._of_input = reshape_transform, capture.of_input
+        tensors = capture.tensors(layers.names.__getitem__, layers.advice())
+        pairs = zip(layers.modules, tensors, strict=True)
+        self._grids = [self._grid(module, tensor) for module, tensor in pairs]
+
+    def of_examples(
+        self,
+        request: MapRequest,
+        scores: Tensor,
+        instances: Detections | None,
+        grad_kwargs: dict[str, Any] | None = None,
+    ) -> RequestMaps:
+        """Maps of one value per image.
+
+        Args:
+            request: what to make.
+            scores: ``(N,)`` or one value, with graph.
+            instances: ``N`` detections that the values belong to, where they are known.
+            grad_kwargs: of ``torch.autograd.grad``.
+
+        Raises:
+            ValueError: if no layer is on the path to the values.
+        """
+        count = self.images.shape[0]
+        made = RequestMaps(request, self.layers, self._grids, [None] * count, instances)
+        gradients = self._gradients(scores.sum(), self._grids, request.output, grad_kwargs)
+        made.values = scores.detach().reshape(-1)
+        for place, gradient in enumerate(gradients):
+            masks = self._grids[place].masks(request.mask_used, count, instances)
+            mask, whole = masks.of_examples()
+            made.add(place, None, gradient, mask, whole)
+            alive = gradient.values.flatten(1).ne(0).any(1).tolist()
+            for row in (row for row, any_left in enumerate(alive) if any_left):
+                made.note_window(row, gradient.window, masks.window(row))
+        return made
+
+    def of_instances(
+        self,
+        requests: Sequence[MapRequest],
+        instances: Detections,
+        clock: Callable[[], float] | None = None,
+    ) -> list[RequestMaps]:
+        """Maps of many detections of the one image, from shared gradients.
+
+        Args:
+            requests: what to make of each detection.
+            instances: ``K`` detections, among the candidates of the recorded run.
+            clock: seconds; ``None`` for no timing of single requests.
+
+        Raises:
+            ValueError: if no layer is on the path to a value.
+        """
+        levels: list[int | None] = list(instances.levels.tolist())
+        clock = clock or time.perf_counter
+        made = [
+            RequestMaps(request, self.layers, self._grids, levels, instances)
+            for request in requests
+        ]
+        for output in dict.fromkeys(request.output for request in requests):
+            group = [one for one in made if one.request.output == output]
+            masks = [
+                [grid.masks(one.request.mask_used, len(levels), instances) for grid in self._grids]
+                for one in group
+            ]
+            detector = self._detector
+            values = detector.values(self.raw, [instances], output)[0]
+            for one in group:
+                one.values = values.detach()
+            for row, place, gradient in self._each_gradient(values, levels, output):
+                for one, of_place in zip(group, masks, strict=True):
+                    start, own = clock(), of_place[place]
+                    one.add(place, row, gradient, own.of(row), own.whole(row))
+                    one.note_window(row, gradient.window, own.window(row))
+                    one.seconds += clock() - start
+        return made
+
+    def heat_maps(
+        self,
+        requests: Sequence[MapRequest],
+        instances: Detections,
+        clock: Callable[[], float] | None = None,
+    ) -> list[RequestMaps]:
+        """As :meth:`of_instances`, with a warning for empty maps and for layers that do not fit.
+
+        Other detections of the image may well be of the layer's level, so that it is no error.
+        """
+        made = self.of_instances(requests, instances, clock)
+        for one in made:
+            one.warn(refused=False)
+        return made
+
+    @cached_property
+    def geometry(self) -> ImageGeometry:
+        """How the images lie on the network's canvas."""
+        if self.images.dim() != 4:
+            got = tuple(self.images.shape)
+            raise ValueError(f"expected images (N, C, H, W), got inputs {got}.")
+        size, detector = self._image_size, self.layers.detector
+        return ImageGeometry.identity(size) if detector is None else detector.geometry(size)
+
+    @property
+    def _image_size(self) -> tuple[int, int]:
+        return (self.images.shape[-2], self.images.shape[-1])
+
+    @property
+    def _detector(self) -> Detector:
+        if self.layers.detector is None or self.raw is None:
+            raise ValueError("this needs the recorded run of a detector.")
+        return self.layers.detector
+
+    def _grid(self, module: nn.Module, tensor: Tensor) -> LayerGrid:
+        reshape, detector = self._reshape, self.layers.detector
+        if reshape is None and detector is not None and self.images.dim() == 4:
+            reshape = detector.reshape_transform_for(module, self._image_size)
+
+        def cells(size: tuple[int, int]) -> CellGrid:
+            if detector is None or self._of_input or self._reshape is not None:
+                return self.geometry.cells(size)
+            return detector.cell_grid(module, self._image_size, size)
+
+        name, count = self.layers.names[module], self.images.shape[0]
+        return LayerGrid(
+            tensor, count, name, self.layers.advice, reshape, lambda: self.geometry, cells
+        )
+
+    def _each_gradient(
+        self, values: Tensor, levels: Sequence[int | None], output: Output
+    ) -> Iterator[tuple[int, int, WindowGradient]]:
+        """Row, place of the layer, and gradient of each value, at the layers that serve it."""
+        for start in range(0, len(values), GRADIENTS_AT_ONCE):
+            rows = range(start, min(start + GRADIENTS_AT_ONCE, len(values)))
+            where = [(row, place) for row in rows for place in self.layers.places(levels[row])]
+            dense = []
+            for row in rows:
+                grids = [self._grids[place] for place in self.layers.places(levels[row])]
+                dense += self._dense_gradients(values[row], grids, output, {"retain_graph": True})
+            for (row, place), gradient in zip(where, _cropped(dense), strict=True):
+                yield row, place, gradient
+
+    def _gradients(
+        self,
+        value: Tensor,
+        grids: Sequence[LayerGrid],
+        output: Output,
+        grad_kwargs: dict[str, Any] | None,
+    ) -> list[WindowGradient]:
+        return _cropped(self._dense_gradients(value, grids, output, grad_kwargs))
+
+    def _dense_gradients(
+        self,
+        value: Tensor,
+        grids: Sequence[LayerGrid],
+        output: Output,
+        grad_kwargs: dict[str, Any] | None,
+    ) -> list[Tensor]:
+        tensors = [grid.tensor for grid in grids]
+        slopes: Sequence[Tensor | None] = [None] * len(tensors)
+        if value.requires_grad:
+            options = {"allow_unused": True, **(grad_kwargs or {})}
+            slopes = torch.autograd.grad(value, tensors, **options)
+        if all(slope is None for slope in slopes):
+            where = {id(grid.tensor) for grid in grids}
+            names = ", ".join(
+                repr(self.layers.names[module])
+                for module, grid in zip(self.layers.modules, self._grids, strict=True)
+                if id(grid.tensor) in where
+            )
+            raise ValueError(
+                f"layer {names} is not on the path to the {output} (no gradient); "
+                f"{self.layers.advice()}"
+            )
+        return [
+            grid.on_grid(torch.zeros_like(grid.tensor) if slope is None else slope)
+            for grid, slope in zip(grids, slopes, strict=True)
+        ]
+
+
+def _cropped(gradients: Sequence[Tensor]) -> list[WindowGradient]:
+    """Each gradient on the smallest window outside of which it is zero."""
+    windows = nonzero_windows(gradients)
+    return [
+        WindowGradient(window, window.of(gradient))
+        for window, gradient in zip(windows, gradients, strict=True)
+    ]
+
+
+@contextmanager
+def recording(
+    detector: Detector,
+    layers: Layers,
+    images: Tensor,
+    detections: Detections | None = None,
+    *,
+    of_input: bool = False,
+    reshape_transform: Reshape | None = None,
+) -> Iterator[Recording]:
+    """Run a detector on one image and record the layers.
+
+    Args:
+        detector: to run.
+        layers: of its model.
+        images: ``(1, 3, H, W)``.
+        detections: where only their candidates are wanted; ``None`` for all.
+        of_input: record what the layers take instead of what they give.
+        reshape_transform: the user's; ``None`` for the detector's own.
+    """
+    with capturing(detector.model, layers.modules, of_input) as capture:
+        raw = detector.run(plain(images), None if detections is None else [detections])
+        yield Recording(layers, capture, images, raw, reshape_transform)

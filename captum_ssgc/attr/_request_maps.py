@@ -1,0 +1,185 @@
+"""The maps that one request has led to: on the layers' grids, and in image pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from captum_ssgc._warnings import warn_user
+from captum_ssgc.attr._formula import MapRequest
+from captum_ssgc.attr._layer_grid import LayerGrid
+from captum_ssgc.attr._layers import Layers
+from captum_ssgc.attr._maps import WholeGrid
+from captum_ssgc.attr._windows import Window, WindowGradient
+from captum_ssgc.detections import Detections
+
+SATURATED = 1e-6
+CLASS_OUTPUTS = ("score", "logit")
+
+
+class RequestMaps:
+    """Maps of ``K`` rows (detections of one image, or one per example) at the layers.
+
+    Args:
+        request: what was asked for.
+        layers: that were recorded.
+        grids: what they gave.
+        levels: pyramid level of each row; ``None``: all layers serve it.
+        instances: ``K`` detections, where they are known.
+    """
+
+    def __init__(
+        self,
+        request: MapRequest,
+        layers: Layers,
+        grids: Sequence[LayerGrid],
+        levels: Sequence[int | None],
+        instances: Detections | None,
+    ) -> None:
+        self.request, self.layers, self.instances = request, layers, instances
+        self.values = torch.empty(0)
+        self.seconds = 0.0
+        self._grids, self._count = grids, len(levels)
+        self._rows: list[list[int]] = [[] for _ in grids]
+        for row, level in enumerate(levels):
+            for place in layers.places(level):
+                self._rows[place].append(row)
+        self._maps = [self._zeros(grid, rows) for grid, rows in zip(grids, self._rows)]
+        self._without_gradient, self._outside_mask = set(range(len(levels))), set[int]()
+
+    def _zeros(self, grid: LayerGrid, rows: list[int]) -> Tensor:
+        channels = 1 if self.request.attr_dim_summation else grid.activations.shape[1]
+        return grid.activations.new_zeros(len(rows), channels, *grid.size)
+
+    def add(
+        self,
+        place: int,
+        row: int | None,
+        gradient: WindowGradient,
+        mask: Tensor | None,
+        whole: WholeGrid,
+    ) -> None:
+        """Make the map of a row at one layer; of all rows, one per example, for ``None``."""
+        window, values = self.request.formula.contributions(
+            self._grids[place].activations,
+            gradient,
+            mask,
+            whole,
+            summed=self.request.attr_dim_summation,
+        )
+        if self.request.relu_attributions:
+            values = values.clamp(min=0.0)
+        maps = self._maps[place]
+        if row is not None:
+            at = self._rows[place].index(row)
+            maps = maps[at : at + 1]
+        window.of(maps).copy_(values)
+
+    def note_window(self, row: int, gradient: Window, mask: Window | None) -> None:
+        """Remember where the gradient of a row was, for what warnings say."""
+        if gradient.is_empty:
+            return
+        self._without_gradient.discard(row)
+        if mask is not None and not gradient.overlaps(mask):
+            self._outside_mask.add(row)
+
+    def on_grids(self) -> list[Tensor]:
+        """Each layer's maps ``(K, 1, h, w)`` (``(K, C, h, w)`` without summation)."""
+        return self._maps
+
+    def replace_maps(self, maps: Sequence[Tensor]) -> None:
+        """Go on with other maps of the same rows, ``(K, 1, h, w)`` for each layer."""
+        self._maps = list(maps)
+
+    def in_image_pixels(self, mode: str, joined: str | None) -> list[Tensor]:
+        """Each layer's maps ``(K, 1, H, W)``; one for all of them where they are ``joined``.
+
+        Args:
+            mode: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``.
+            joined: ``"max"`` or ``"mean"`` over the layers that serve a row; ``None`` for none.
+        """
+        found = [
+            grid.to_image(maps, mode) for grid, maps in zip(self._grids, self._maps) if len(maps)
+        ]
+        if joined is None or not found:
+            return found
+        if len(found) == len(self._grids) and all(len(one) == self._count for one in found):
+            stacked = torch.stack(found)
+            return [stacked.amax(0) if joined == "max" else stacked.mean(0)]
+        result = found[0].new_zeros(self._count, *found[0].shape[1:])
+        for rows, maps in zip(filter(None, self._rows), found, strict=True):
+            result[rows] = maps
+        return [result]
+
+    def heat_maps(self) -> Tensor:
+        """``(K, H, W)`` in image pixels, several layers joined by their maximum."""
+        if not self._count:
+            raise ValueError("there is no detection to explain.")
+        return self.in_image_pixels("bilinear", "max")[0][:, 0]
+
+    def problems(self) -> dict[int, str]:
+        """What is wrong with a single layer for a row: it feeds another pyramid level."""
+        if self.instances is None or self.layers.several or self.layers.detector is None:
+            return {}
+        found = self.layers.wrong_level(self.instances)
+        class_output = self.request.output in CLASS_OUTPUTS
+        if not self._without_gradient or not class_output or len(self._levels()) < 2:
+            return found
+        reported = self.instances.scores.tolist()
+        values = self.values.tolist() if self.request.output == "score" else reported
+        for row in sorted(self._without_gradient - set(found)):
+            known = (reported[row], values[row] if len(values) > 1 else values[0])
+            if all(SATURATED < value < 1.0 - SATURATED for value in known):
+                found[row] = self.layers.without_gradient(row, self.instances)
+        return found
+
+    def _levels(self) -> Sequence[object]:
+        return [] if self.layers.detector is None else self.layers.detector.level_layers()
+
+    def warn(self, refused: bool) -> None:
+        """Warn of maps that are all zero, with the likely cause.
+
+        Args:
+            refused: a layer that does not fit a row is an error.
+
+        Raises:
+            ValueError: for such a layer.
+        """
+        problems = self.problems()
+        if problems and refused:
+            raise ValueError(next(iter(problems.values())))
+        for problem in dict.fromkeys(problems.values()):
+            warn_user(problem)
+        empty = [row for row in self._empty_rows() if row not in problems]
+        if empty:
+            warn_user(
+                f"{len(empty)} all-zero map(s) of {self.request.title}: {self._cause(empty)}."
+            )
+
+    def _empty_rows(self) -> list[int]:
+        peaks = self._maps[0].new_zeros(self._count)
+        for rows, maps in zip(self._rows, self._maps, strict=True):
+            if rows:
+                peaks[rows] = torch.maximum(peaks[rows], maps.flatten(1).abs().amax(1))
+        return [row for row, peak in enumerate(peaks.tolist()) if peak == 0]
+
+    def _cause(self, empty: Sequence[int]) -> str:
+        values = self.values.tolist()
+        of_empty = [values[row] if len(values) > 1 else values[0] for row in empty]
+        if self.request.output == "score":
+            if any(1.0 - SATURATED <= value <= 1.0 for value in of_empty):
+                return "the score is saturated at 1, so its gradient vanishes: try output='logit'"
+            if any(value == 0.0 for value in of_empty):
+                return "the score is 0, so its gradient vanishes: try output='logit'"
+        if self._outside_mask.intersection(empty):
+            return (
+                "the mask and the gradient have no cell in common: try mask='box', a mask of your "
+                "own, or mask=None"
+            )
+        return (
+            "by this method no cell of the layer raises the score: try another layer "
+            "(detector.target_layers()), output='logit', another method, or "
+            "signed_activations='split' where it is 'as_is'"
+        )

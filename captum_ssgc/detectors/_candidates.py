@@ -1,0 +1,160 @@
+"""What your own detector gives, and what cannot be right in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_ssgc.detections import Detections
+
+_SHARES = 2.0  # boxes in shares of the image end here at the latest
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All candidates of a batch, before non-maximum suppression.
+
+    Args:
+        boxes: ``(N, R, 4)`` xyxy in pixels of the canvas (the network's input).
+        class_scores: ``(N, R, C)`` in [0, 1]; column ``c`` is label ``c``.
+        class_logits: ``(N, R, C)`` before softmax or sigmoid, where the model has them.
+        regions: ``(R, 4)`` or ``(N, R, 4)`` xyxy on the canvas, the anchors; ``None`` where there
+            are none, then a candidate's region is its box.
+        levels: ``(R,)`` int64 pyramid level of each candidate; ``None`` for a single level.
+        cells: ``(R, 4)`` xyxy on the canvas: the grid cell that predicts each candidate, which may
+            lie beside its box; regions are extended to hold it.
+
+    Raises:
+        TypeError: if one of these is no tensor.
+        ValueError: for a wrong shape.
+    """
+
+    boxes: Tensor
+    class_scores: Tensor
+    class_logits: Tensor | None = None
+    regions: Tensor | None = None
+    levels: Tensor | None = None
+    cells: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, tensor in vars(self).items():
+            if not (isinstance(tensor, Tensor) or (tensor is None and name not in _NEEDED)):
+                raise TypeError(f"{name}: expected a tensor, got {_described(tensor)}.{_ADVICE}")
+        boxes, scores = self.boxes, self.class_scores
+        if boxes.dim() != 3 or boxes.shape[-1] != 4:
+            raise ValueError(f"boxes: expected shape (N, R, 4), got {tuple(boxes.shape)}.")
+        if scores.dim() != 3 or scores.shape[:2] != boxes.shape[:2]:
+            expected = (*boxes.shape[:2], "C")
+            raise ValueError(f"class_scores: expected shape {expected}, got {tuple(scores.shape)}.")
+        if self.class_logits is not None and self.class_logits.shape != scores.shape:
+            raise ValueError(
+                f"class_logits: expected shape {tuple(scores.shape)}, as class_scores, "
+                f"got {tuple(self.class_logits.shape)}."
+            )
+        rows = boxes.shape[1]
+        if self.regions is not None and self.regions.shape[-2:] != (rows, 4):
+            raise ValueError(f"regions: expected ({rows}, 4), got {tuple(self.regions.shape)}.")
+        if self.cells is not None and self.cells.shape != (rows, 4):
+            raise ValueError(f"cells: expected ({rows}, 4), got {tuple(self.cells.shape)}.")
+        if self.levels is not None and self.levels.shape != (rows,):
+            raise ValueError(f"levels: expected ({rows},), got {tuple(self.levels.shape)}.")
+
+
+_NEEDED = ("boxes", "class_scores")
+_ADVICE = " Pass decode=..., a function that makes Candidates from the network's output."
+
+
+def candidates_from(output: Any) -> Candidates:
+    """``output`` as :class:`Candidates`: it may also be ``(boxes, class_scores)``.
+
+    Raises:
+        TypeError: if it is something else.
+    """
+    if isinstance(output, Candidates):
+        return output
+    pair = isinstance(output, (tuple, list)) and len(output) == 2
+    if pair and all(isinstance(part, Tensor) for part in output):
+        return Candidates(*output)
+    hint = ""
+    if isinstance(output, Tensor) and output.dim() == 2:
+        hint = " It looks like a classifier, which has no boxes: use captum.attr.LayerGradCam."
+    if isinstance(output, nn.Module):
+        hint = " It is a function that builds a model: call it, and pass the model."
+    raise TypeError(
+        "the detector must give Candidates or a tuple (boxes (N, R, 4), class_scores (N, R, C)), "
+        f"got {_described(output)}: pass decode=... that makes them from the network's output."
+        + hint
+    )
+
+
+def check_candidates(candidates: Candidates, level_layers: int) -> None:
+    """Check the values of candidates on a reference image.
+
+    Raises:
+        ValueError: for scores that are no probabilities, or a level without a layer.
+    """
+    scores, levels = candidates.class_scores, candidates.levels
+    if not scores.numel():
+        return
+    low, high = (float(value) for value in torch.aminmax(scores))
+    if not (low >= 0.0 and high <= 1.0):
+        raise ValueError(
+            f"class_scores: expected probabilities in [0, 1], got values from {low:.4g} to "
+            f"{high:.4g}; apply sigmoid or softmax in decode, and pass class_logits beside them."
+        )
+    if levels is not None and level_layers > 1 and not 0 <= int(levels.max()) < level_layers:
+        raise ValueError(
+            f"levels: expected 0 to {level_layers - 1}, one for each of level_layers, got "
+            f"{int(levels.max())}."
+        )
+
+
+def check_boxes(on_canvas: Tensor, canvas_size: tuple[int, int], found: Detections) -> None:
+    """Check what is reported for one image.
+
+    Args:
+        on_canvas: ``(K, 4)`` as the network gave them.
+        canvas_size: ``(H, W)`` in pixels.
+        found: the same in the image.
+
+    Raises:
+        ValueError: for boxes in another format, or regions elsewhere.
+    """
+    if not len(found):
+        return
+    for name, boxes in (("boxes", on_canvas), ("regions", found.regions)):
+        reversed_ = int(((boxes[:, 2:] < boxes[:, :2]).any(1)).sum())
+        if reversed_:
+            raise ValueError(
+                f"{name}: {reversed_} of {len(boxes)} end before they begin: expected x1, y1, x2, "
+                "y2 in pixels of the canvas; are these centres and sizes, or x, y, width and "
+                "height (torchvision.ops.box_convert)?"
+            )
+    largest = float(on_canvas.abs().max())
+    if largest <= _SHARES < max(canvas_size) / 4:
+        raise ValueError(
+            f"boxes: expected pixels of the canvas of {canvas_size[0]} x {canvas_size[1]}, got "
+            f"{largest:.4g} at most: are they shares of its width and height?"
+        )
+    low = torch.maximum(found.boxes[:, :2], found.regions[:, :2])
+    high = torch.minimum(found.boxes[:, 2:], found.regions[:, 2:])
+    apart = int((high < low).any(1).sum())
+    if 2 * apart > len(found):
+        raise ValueError(
+            f"regions: {apart} of {len(found)} do not overlap the box of their detection: expected "
+            "x1, y1, x2, y2 in pixels of the canvas, in the order of boxes."
+        )
+
+
+def _described(output: Any) -> str:
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)}"
+    if isinstance(output, (tuple, list)):
+        kinds = ", ".join(type(part).__name__ for part in output[:4])
+        return f"a {type(output).__name__} of {len(output)} ({kinds})"
+    if isinstance(output, dict):
+        return f"a dict with {', '.join(map(str, list(output)[:6]))}"
+    return type(output).__name__

@@ -1,0 +1,189 @@
+"""Every way to ask for maps goes through one recording: the same maps, warnings and errors."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+import captum_ssgc as ssgc
+from captum_ssgc.attr import METHODS
+from captum_ssgc.benchmark import BenchmarkSettings
+from captum_ssgc.benchmark.heat_maps import MapMaker
+
+
+@pytest.fixture
+def few(detector, detections):
+    """The best ones, as far as they are of the first level."""
+    count = detections.levels.tolist().index(1)
+    assert count == 2
+    return detections[:count]
+
+
+def by_attribute(detector, few, image, method, layer, options, output):
+    wrapper = ssgc.InstanceScoreWrapper(detector, few, output=output)
+    cam = method(wrapper, detector.model.get_submodule(layer))
+    mask = options.get("mask")
+    maps = []
+    for row in range(len(few)):
+        own = dict(options)
+        if isinstance(mask, torch.Tensor) and len(mask) > 1:
+            own["mask"] = mask[row : row + 1]
+        maps.append(cam.attribute(image, target=row, interpolate_mode="bilinear", **own)[0, 0])
+    return torch.stack(maps)
+
+
+def by_instances(detector, few, image, method, layer, options, output):
+    wrapper = ssgc.InstanceScoreWrapper(detector, few, output=output)
+    cam = method(wrapper, detector.model.get_submodule(layer))
+    return cam.attribute_instances(image, interpolate_mode="bilinear", **options)[:, 0]
+
+
+def by_explain(detector, few, image, method, layer, options, output):
+    found = ssgc.explain(
+        detector,
+        image,
+        method.name,
+        layer=layer,
+        output=output,
+        score_threshold=0.0,
+        top_k=len(few),
+        method_options={method.name: options},
+    )
+    return torch.stack([one.heat_map for one in found])
+
+
+def by_benchmark(detector, few, image, method, layer, options, output, monkeypatch):
+    settings = BenchmarkSettings(methods=[method.name], layer=(layer,), output=output, floors=())
+    monkeypatch.setattr(BenchmarkSettings, "options_of", lambda self, name: options)
+    maps, _ = MapMaker(detector, settings).maps([method.name], image, few, 0)
+    return maps[method.name]
+
+
+@pytest.fixture(params=["attribute", "attribute_instances", "explain", "benchmark"])
+def ask(request, detector, image, monkeypatch):
+    def call(few, method="ssgrad-cam++", layer="fine", options=None, output="score"):
+        arguments = (detector, few, image, METHODS[method], layer, options or {}, output)
+        if request.param == "benchmark":
+            return by_benchmark(*arguments, monkeypatch)
+        ways = {"attribute": by_attribute, "explain": by_explain}
+        return ways.get(request.param, by_instances)(*arguments)
+
+    call.name = request.param
+    return call
+
+
+MASKS = {
+    "region": "region",
+    "box": "box",
+    "none": None,
+    "one in pixels": torch.eye(8).flip(0)[None, None],
+    "one on the grid": torch.eye(4).flip(0)[None, None],
+    "one per detection, in pixels": torch.ones(2, 1, 8, 8).tril(),
+    "one per detection, on the grid": torch.ones(2, 1, 4, 4).tril(),
+    "one per channel": torch.ones(1, 2, 4, 4),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_masks(ask, few, detector, image, mask):
+    cam = ssgc.SSGradCAMPlusPlus(ssgc.InstanceScoreWrapper(detector, few), detector.model.fine)
+    expected = cam.attribute_instances(image, mask=mask, interpolate_mode="bilinear")[:, 0]
+    torch.testing.assert_close(ask(few, options={"mask": mask}), expected)
+
+
+OPTIONS = [
+    ("grad-cam", {}, "score"),
+    ("grad-cam++", {}, "logit"),
+    ("layer-cam", {}, "score"),
+    ("odam", {"smoothing": 0.7}, "left"),
+    ("ssgrad-cam", {"smoothing": 1.0}, "top"),
+    ("ssgrad-cam++", {"signed_activations": "as_is", "mask": None}, "score"),
+    ("ssgrad-cam++", {"smoothing": 1.0}, "logit"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")
+@pytest.mark.parametrize(("method", "options", "output"), OPTIONS, ids=str)
+def test_methods_options_and_outputs(ask, few, detector, image, method, options, output):
+    wrapper = ssgc.InstanceScoreWrapper(detector, few, output=output)
+    cam = METHODS[method](wrapper, detector.model.fine)
+    expected = cam.attribute_instances(image, interpolate_mode="bilinear", **options)[:, 0]
+    torch.testing.assert_close(ask(few, method, "fine", options, output), expected)
+
+
+ERRORS = {
+    "mask of another size": (
+        {"options": {"mask": torch.ones(1, 1, 5, 5)}},
+        ValueError,
+        "mask: expected shape",
+    ),
+    "unknown mask": ({"options": {"mask": "roi"}}, ValueError, "'region', 'box', .*got 'roi'"),
+    "mask of another type": ({"options": {"mask": 3}}, TypeError, "a tensor or None, got int"),
+    "width": ({"options": {"smoothing": -1.0}}, ValueError, "smoothing: expected a width"),
+    "signs": ({"options": {"signed_activations": "no"}}, ValueError, "'split' or 'as_is'"),
+    "not on the path": ({"layer": "unused"}, ValueError, r"'unused' did not run .* use one of"),
+    "several runs": ({"layer": "head"}, ValueError, r"'head' ran 2 times.* use one of 'fine'"),
+}
+
+
+@pytest.mark.parametrize(("how", "error", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors(ask, few, how, error, message):
+    with pytest.raises(error, match=message):
+        ask(few, **how)
+
+
+@pytest.mark.parametrize("layer", ["fine", "coarse"])
+def test_a_layer_of_another_level_has_one_wording(ask, detections, layer):
+    """An error for the detection asked for; a warning where others may well be of the level."""
+    message = rf"'{layer}' is pyramid level ., but the score of this detection is computed from"
+    if ask.name.startswith("attribute"):
+        with pytest.raises(ValueError, match=message):
+            ask(detections, layer=layer)
+        return
+    with pytest.warns(UserWarning, match=message) as log:
+        maps = ask(detections, layer=layer)
+    own = detections.levels == ("fine", "coarse").index(layer)
+    assert ((maps.flatten(1).amax(1) > 0) == own).all()
+    assert not any("by this method" in str(one.message) for one in log)
+
+
+def test_an_empty_map_has_one_wording_and_points_at_the_caller(ask, few, detector):
+    with torch.no_grad():
+        detector.model.head.weight.copy_(-detector.model.head.weight.abs())
+    with pytest.warns(UserWarning, match=r"all-zero map\(s\) of LayerCAM: by this method") as log:
+        ask(few, "layer-cam")
+    assert {one.filename for one in log} == {__file__}
+
+
+def test_training_in_another_thread_keeps_its_gradients(detector, few, image):
+    """Nothing of the model is touched while one of its detections is explained."""
+    cam = ssgc.SSGradCAMPlusPlus(ssgc.InstanceScoreWrapper(detector, few), detector.model.fine)
+    model, inside, trained = detector.model, threading.Event(), threading.Event()
+    main = threading.get_ident()
+
+    def wait(module, args, output):
+        if threading.get_ident() == main:
+            inside.set()
+            trained.wait(20)
+
+    hook = model.coarse.register_forward_hook(wait)
+    losses = []
+
+    def train():
+        inside.wait(20)
+        losses.append(model(image).class_scores.sum())
+        trained.set()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        cam.attribute(image, target=0)
+    finally:
+        hook.remove()
+        thread.join()
+    losses[0].backward()
+    assert model.head.weight.grad.abs().sum() > 0
+    assert model.stem.weight.grad.abs().sum() > 0

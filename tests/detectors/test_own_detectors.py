@@ -1,0 +1,347 @@
+"""Your own detectors: chosen queries, levels, cells, boxes in other formats, functions."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torchvision.ops import batched_nms, box_convert
+
+import captum_ssgc as ssgc
+from captum_ssgc.detectors import CandidateDetector, Candidates
+
+BOXES = torch.tensor([[4.0, 4, 20, 16], [10, 2, 30, 28], [2, 20, 12, 30]])
+
+
+def image(seed: int = 0) -> torch.Tensor:
+    return torch.rand(1, 3, 32, 40, generator=torch.Generator().manual_seed(seed))
+
+
+def network_of(boxes: torch.Tensor, **more):
+    """A detector whose scores are the brightness of three parts of the image."""
+
+    def network(images):
+        parts = torch.stack([part.mean((1, 2, 3)) for part in images.chunk(3, 3)], 1)
+        return Candidates(boxes.expand(len(images), *boxes.shape), parts[..., None], **more)
+
+    return network
+
+
+class TwoStage(nn.Module):
+    """Gives boxes for the best of its 8 x 10 tokens, as DINO and RF-DETR do.
+
+    Args:
+        queries: how many.
+        choose: how: by ``topk`` as function or method, by suppression, or not at all.
+    """
+
+    def __init__(self, queries: int = 5, choose: str = "function") -> None:
+        super().__init__()
+        self.queries, self.choose = queries, choose
+        self.tokens = nn.Conv2d(3, 6, 4, stride=4)
+
+    def forward(self, images):
+        tokens = self.tokens(images)
+        height, width = tokens.shape[-2:]
+        scores = tokens[:, :2].flatten(2).transpose(1, 2).sigmoid()
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        centres = torch.stack([x, y], -1).reshape(1, -1, 2) * 4.0 + 2
+        boxes = torch.cat([centres - 3, centres + 3], -1).expand(len(images), -1, 4)
+        best = scores.amax(-1)
+        if self.choose == "function":
+            chosen = torch.topk(best, self.queries, dim=1)[1]
+        elif self.choose == "method":
+            chosen = best.topk(self.queries, 1).indices
+        elif self.choose == "suppression":
+            [row] = boxes
+            chosen = batched_nms(row, best[0], best[0].argsort(), 0.5)[None]
+        else:
+            return boxes, scores
+        return boxes.gather(1, chosen[..., None].expand(-1, -1, 4)), scores.gather(
+            1, chosen[..., None].expand(-1, -1, 2)
+        )
+
+
+def two_stage(queries=None, **settings):
+    torch.manual_seed(1)
+    return CandidateDetector(
+        TwoStage(**settings).eval(), queries=queries, score_threshold=0.0, iou_threshold=1.0
+    )
+
+
+@pytest.mark.parametrize("choose", ["function", "method"])
+def test_queries_are_pinned(choose):
+    detector = two_stage(queries=5, choose=choose)
+    found = detector.detect(image())[0]
+    assert len(found) == 5
+    free, pinned = detector.run(image(1)), detector.run(image(1), [found])
+    assert not torch.equal(free.tokens.sort().values, pinned.tokens.sort().values)
+    for output, edge in (("left", 0), ("bottom", 3)):
+        moved = ssgc.InstanceScoreWrapper(detector, found, output)(image(1))[0]
+        # the boxes of tokens do not depend on the image
+        assert torch.equal(moved, found.regions[:, edge])
+    wrapper = ssgc.InstanceScoreWrapper(detector, found)
+    torch.testing.assert_close(wrapper(image())[0], found.scores)
+    torch.testing.assert_close(wrapper(torch.cat([image(1), image()]))[1], found.scores)
+    e = ssgc.explain(detector, image(), score_threshold=0.0, layer="tokens", method="odam")
+    assert len(e) == 5
+
+
+@pytest.mark.parametrize("choose", ["function", "method"])
+def test_candidates_that_move_are_warned_of_once(choose):
+    detector = two_stage(choose=choose)
+    with pytest.warns(UserWarning, match=r"chooses its 5 candidates among 80.*Pass queries=5"):
+        detector.detect(image())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        detector.detect(image(1))
+
+
+def test_suppression_inside_is_warned_of():
+    with pytest.warns(UserWarning, match="suppresses its candidates itself"):
+        two_stage(choose="suppression").detect(image())
+
+
+def test_candidates_that_stay_are_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = two_stage(choose="not").detect(image())[0]
+        assert len(found) == 80
+        CandidateDetector(network_of(BOXES)).detect(image())
+
+
+def test_queries_that_are_not_chosen_are_refused():
+    with pytest.raises(ValueError, match="queries=7: the network did not choose as many"):
+        two_stage(queries=7).detect(image())
+
+
+@pytest.mark.parametrize("rows", [2, -1])
+def test_rows_that_another_image_lacks_are_refused(rows):
+    detector = CandidateDetector(network_of(BOXES), score_threshold=0.0)
+    found = detector.detect(image())[0]
+    fewer = CandidateDetector(
+        lambda images: (BOXES[None, :2].expand(len(images), 2, 4), torch.ones(len(images), 2, 1))
+    )
+    found.candidates[0] = rows
+    with pytest.raises(ValueError, match=r"gives 2 rows of candidates.*before suppression"):
+        ssgc.InstanceScoreWrapper(fewer, found)(image())
+
+
+def test_boxes_are_suppressed_before_they_are_clipped():
+    """As vendors do: clipped, these two are the same."""
+    boxes = torch.tensor([[-40.0, 0, 20, 30], [0, 0, 20, 30]])
+
+    def network(images):
+        return boxes.expand(len(images), 2, 4), torch.tensor([[[0.9], [0.8]]])
+
+    found = CandidateDetector(network).detect(image())[0]
+    assert found.boxes.tolist() == [[0, 0, 20, 30], [0, 0, 20, 30]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: box_convert(b, "xyxy", "cxcywh"), "boxes: .* end before they begin"),
+        (lambda b: box_convert(b, "xyxy", "xywh"), "boxes: .* end before they begin"),
+        (lambda b: b[:, [2, 3, 0, 1]], "boxes: 3 of 3 end before they begin"),
+        (lambda b: b / 40, "boxes: expected pixels.*shares of its width"),
+    ],
+    ids=["centres", "widths", "swapped", "shares"],
+)
+def test_boxes_in_another_format_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        CandidateDetector(network_of(change(BOXES)), score_threshold=0.0).detect(image())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: box_convert(b, "xyxy", "cxcywh"), "regions: .* end before they begin"),
+        (lambda b: b / 40, "regions: 3 of 3 do not overlap"),
+        (lambda b: b + 50, "regions: 3 of 3 do not overlap"),
+    ],
+    ids=["centres", "shares", "elsewhere"],
+)
+def test_regions_in_another_format_are_refused(change, message):
+    network = network_of(BOXES, regions=change(BOXES))
+    with pytest.raises(ValueError, match=message):
+        CandidateDetector(network, score_threshold=0.0).detect(image())
+
+
+def test_regions_hold_the_cells_that_predict_them():
+    cells = torch.tensor([[0.0, 0, 8, 8], [24, 24, 32, 32], [12, 16, 20, 24]])
+    found = CandidateDetector(network_of(BOXES, cells=cells), score_threshold=0.0).detect(image())
+    regions = dict(zip(found[0].candidates.tolist(), found[0].regions.tolist(), strict=True))
+    assert regions == {0: [0, 0, 20, 16], 1: [10, 2, 32, 32], 2: [2, 16, 20, 30]}
+
+
+class Levels(nn.Module):
+    def __init__(self, levels) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(3, 3, 1) for _ in range(3))
+        self.levels = levels
+
+    def forward(self, images):
+        maps = [convolution(images).sigmoid().mean((1, 2, 3)) for convolution in self.convolutions]
+        scores = torch.stack(maps, 1)[..., None]
+        return Candidates(BOXES.expand(len(images), 3, 4), scores, levels=self.levels)
+
+
+NAMES = [f"convolutions.{level}" for level in range(3)]
+
+
+def test_every_detection_has_the_layer_of_its_level():
+    detector = CandidateDetector(
+        Levels(torch.tensor([2, 0, 1])).eval(), level_layers=NAMES, score_threshold=0.0
+    )
+    found = detector.detect(image())[0]
+    for target, row in enumerate(found.candidates.tolist()):
+        layer = detector.layer_name(detector.layer_for(found, target))
+        assert layer == NAMES[[2, 0, 1][row]]
+
+
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [
+        (None, "level_layers names 3 layers, but the candidates have no levels"),
+        (torch.tensor([0, 1, 3]), "levels: expected 0 to 2.* got 3"),
+    ],
+)
+def test_levels_without_a_layer_are_refused(levels, message):
+    detector = CandidateDetector(Levels(levels).eval(), level_layers=NAMES)
+    with pytest.raises(ValueError, match=message):
+        detector.detect(image())
+
+
+def test_tokens_are_reshaped():
+    class Patches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Linear(3 * 64, 4)
+            self.last = nn.Linear(4, 1)
+
+        def forward(self, images):
+            patches = images.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5)
+            tokens = self.patches(patches.flatten(3).flatten(1, 2))
+            scores = self.last(tokens).sigmoid().mean(1, keepdim=True)
+            return BOXES[None, :1].expand(len(images), 1, 4), scores
+
+    def to_map(tokens):
+        return tokens.transpose(1, 2).unflatten(2, (4, 5))
+
+    torch.manual_seed(0)
+    detector = CandidateDetector(
+        Patches().eval(), level_layers=["patches"], reshape_transform=to_map, score_threshold=0.0
+    )
+    [found] = ssgc.explain(detector, image(), score_threshold=0.0, method="grad-cam", mask=None)
+    assert found.heat_map.shape[-2:] == (32, 40)
+
+
+class Plain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Sequential(nn.Dropout(0.5))
+
+    def forward(self, images):
+        return network_of(BOXES)(self.dropout(images))
+
+
+class Holder:
+    def __init__(self, network) -> None:
+        self.network = network
+        self.other = nn.Dropout()  # not used, and not what a function refers to
+
+    def __call__(self, images):
+        return self.network(images)
+
+    def method(self, images):
+        return self.network(images)
+
+
+GLOBAL = Plain()
+AROUND = {
+    "closure": lambda network: lambda images: network(images),
+    "default": lambda network: lambda images, inside=network: inside(images),
+    "partial": lambda network: functools.partial(lambda inside, images: inside(images), network),
+    "method": lambda network: Holder(network).method,
+    "object": Holder,
+    "bound": lambda network: network.forward,
+    "nested": lambda network: lambda images, inner=lambda x: network(x): inner(images),
+}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+@pytest.mark.parametrize("part", ["whole", "inside"])
+def test_a_function_around_a_training_network_is_refused(around, part):
+    network = Plain().eval()
+    function = around(network)
+    detector = CandidateDetector(function, score_threshold=0.0)
+    assert detector.model is network
+    assert len(detector.detect(image())[0]) == 3
+    assert ssgc.InstanceScoreWrapper(detector, detector.detect(image())[0])(image()).shape == (1, 3)
+    (network if part == "whole" else network.dropout).train()
+    with pytest.raises(ValueError, match=r"training mode.*model\.eval\(\)"):
+        detector.detect(image())
+
+
+def test_a_function_may_refer_to_variables_of_its_file():
+    detector = CandidateDetector(lambda images: GLOBAL(images), score_threshold=0.0)
+    assert detector.model is GLOBAL
+    with pytest.raises(ValueError, match="training mode"):
+        detector.detect(image())
+
+
+def test_a_function_around_several_networks_holds_them_all():
+    first, second = Plain().eval(), nn.Conv2d(3, 3, 1).eval()
+    detector = CandidateDetector(lambda images: first(second(images)))
+    assert list(detector.model) == [first, second]
+    assert not any(part.training for part in detector.model.modules())
+    second.train()
+    with pytest.raises(ValueError, match=r"a part of the model \(1\) is in training mode"):
+        detector.detect(image())
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ([torch.zeros(1, 9, 4, 4)], r"got a list of 1 \(Tensor\): pass decode="),
+        (([torch.zeros(1, 9)], [torch.zeros(1, 4)]), r"a tuple of 2 \(list, list\): pass decode="),
+        ({"pred_logits": 0, "pred_boxes": 0}, "a dict with pred_logits, pred_boxes: pass decode"),
+        (torch.zeros(1, 1000), "looks like a classifier"),
+        (None, "got NoneType: pass decode"),
+        (nn.Identity().eval(), "a function that builds a model: call it"),
+    ],
+    ids=["list", "lists", "dict", "classifier", "nothing", "builder"],
+)
+def test_what_a_network_gives_is_named(output, message):
+    with pytest.raises(TypeError, match=message):
+        CandidateDetector(lambda images: output).detect(image())
+
+
+@pytest.mark.parametrize("name", ["boxes", "class_scores", "levels"])
+def test_candidates_are_tensors(name):
+    fields = {"boxes": BOXES[None], "class_scores": torch.zeros(1, 3, 2), "levels": None}
+    with pytest.raises(
+        TypeError, match=rf"{name}: expected a tensor, got a list of 2 \(int, int\)"
+    ):
+        Candidates(**{**fields, name: [1, 2]})
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["spot"], ("spot",)), ({1: "spot"}, ("spot",)), ({"0": "spot"}, ("spot",))],
+)
+def test_names_fit_the_columns(names, expected):
+    detector = CandidateDetector(network_of(BOXES), label_names=names)
+    detector.detect(image())
+    assert detector.label_names == expected
+
+
+@pytest.mark.parametrize("names", [["a", "b"], {0: "a", 1: "b"}, {2: "a"}])
+def test_names_that_do_not_fit_the_columns_are_refused(names):
+    detector = CandidateDetector(network_of(BOXES), label_names=names)
+    with pytest.raises(ValueError, match="label_names: expected 1 names"):
+        detector.detect(image())

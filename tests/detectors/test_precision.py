@@ -1,0 +1,97 @@
+"""Models in half precision, and float32 where it is what a map needs."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import captum_ssgc as ssgc
+from captum_ssgc.detectors import CandidateDetector
+from captum_ssgc.detectors._rows import reported_rows
+
+HALF = [torch.bfloat16, torch.float16]
+FAMILIES = ["detr", "conditional-detr", "deformable-detr", "rt-detr", "yolos"]
+
+
+@pytest.fixture(params=HALF, ids=str)
+def dtype(request):
+    return request.param
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_detections_of_a_model_in_half_precision(build_family, picture, name, dtype):
+    single = build_family("transformers", name).detector
+    model = copy.deepcopy(single.model).to(dtype)
+    detector = ssgc.wrap_detector(model, processor=single.processor, score_threshold=0.0)
+    found = detector.detect(picture)[0]
+    assert len(found) >= 5
+    assert {found.boxes.dtype, found.scores.dtype, found.class_scores.dtype} == {torch.float32}
+    wrapper = ssgc.InstanceScoreWrapper(detector, found)
+    with torch.no_grad():
+        scores = wrapper(picture)[0]
+    assert scores.dtype == torch.float32
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(scores, found.scores, atol=eps, rtol=0.0)
+
+
+@pytest.mark.parametrize("name", ["detr", "rt-detr"])
+def test_scores_are_single_under_autocast(build_family, picture, name):
+    detector = build_family("transformers", name).detector
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        found = detector.detect(picture)[0]
+        scores = ssgc.InstanceScoreWrapper(detector, found)(picture)[0]
+        logits = ssgc.InstanceScoreWrapper(detector, found, "logit")(picture)[0]
+    assert len(found) >= 5
+    assert scores.dtype == logits.dtype == found.scores.dtype == torch.float32
+    torch.testing.assert_close(scores, found.scores, atol=2**-7, rtol=0.0)
+
+
+def test_another_box_is_refused_in_half_precision(dtype):
+    boxes = torch.tensor([[0.0, 0, 100, 100], [40, 40, 90, 100]], dtype=dtype)
+    scores = torch.tensor([[0.5], [0.5]], dtype=dtype)
+    report = {"scores": scores[:1, 0], "labels": torch.tensor([0])}
+
+    def rows_of(box):
+        reported = {**report, "boxes": torch.tensor([box], dtype=dtype)}
+        return reported_rows(scores, reported, lambda rows, labels: boxes[rows], "Vendor").tolist()
+
+    assert rows_of([40.0, 40, 90, 100]) == [1]
+    with pytest.raises(ValueError, match=r"boxes 10 pixels away"):
+        rows_of([40.0, 40, 100, 100])
+
+
+def certain(name: str, build_family, picture):
+    """A copy of a trained-like model whose logits are moved to where float32 rounds to 1."""
+    detector = build_family("ultralytics", name).detector
+    model = copy.deepcopy(detector.model)
+    with torch.no_grad():
+        for branch in model.model[-1].cv3:
+            branch[-1].bias.add_(25.0)
+    return ssgc.wrap_detector(model, image_size=128, score_threshold=0.0, max_detections=25)
+
+
+def test_a_saturated_score_of_yolo_has_a_gradient(build_family, picture):
+    detector = certain("yolov8n", build_family, picture)
+    found = detector.detect(picture)[0]
+    assert (found.scores == 1.0).all()
+    pixels = picture.clone().requires_grad_()
+    scores = ssgc.InstanceScoreWrapper(detector, found)(pixels)[0]
+    torch.testing.assert_close(scores, found.scores)
+    (slope,) = torch.autograd.grad(scores[0], pixels)
+    assert slope.abs().max() > 0
+
+
+def test_own_scores_in_half_precision(dtype):
+    def network(images):
+        boxes = torch.tensor([[1.0, 1, 9, 9], [8, 8, 20, 20]], dtype=dtype)
+        means = torch.stack([images[..., :8].mean((1, 2, 3)), images[..., 8:].mean((1, 2, 3))], 1)
+        return boxes.expand(len(images), 2, 4), means[..., None].to(dtype)
+
+    image = torch.cat([torch.full((1, 3, 24, 8), 0.75), torch.full((1, 3, 24, 16), 0.5)], 3)
+    detector = CandidateDetector(network)
+    found = detector.detect(image)[0]
+    assert found.boxes.tolist() == [[1, 1, 9, 9], [8, 8, 20, 20]]
+    assert found.scores.tolist() == [0.75, 0.5]
+    assert ssgc.InstanceScoreWrapper(detector, found)(image).tolist() == [[0.75, 0.5]]
