@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc._norm_gradients import sound_norm_gradients
+from captum_ssgc._windows import WindowGradient
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.images import check_images
@@ -20,6 +23,25 @@ from captum_ssgc.map_layout import ChannelsFirst, gives_channels_last
 Output = Literal["score", "logit", "left", "top", "right", "bottom"]
 OUTPUTS: tuple[str, ...] = get_args(Output)
 EDGES = ("left", "top", "right", "bottom")
+
+_MODES = (
+    *(nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd, nn.RReLU),
+    *(nn.RNNBase, nn.MultiheadAttention, nn.Transformer),
+    *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
+)
+
+
+@dataclass(frozen=True)
+class LocalGradients:
+    """Values of detections and their gradients at the features that each was computed from.
+
+    Args:
+        values: ``(K,)``, without graph.
+        gradients: for each detection on the window of its level outside of which it is zero.
+    """
+
+    values: Tensor
+    gradients: list[WindowGradient]
 
 
 class Detector(ABC):
@@ -41,7 +63,12 @@ class Detector(ABC):
 
     Raises:
         ValueError: if the names do not fit the number of classes.
+
+    Attributes:
+        window_share: where cells lie, see :meth:`cell_grid`; may be set.
     """
+
+    window_share: float = 0.5
 
     def __init__(
         self,
@@ -73,6 +100,9 @@ class Detector(ABC):
         if self._unfitted_names is not None:
             names = fit_label_names(self._unfitted_names, classes, background=self._background)
             self.label_names, self._unfitted_names = names, None
+
+    #: Why no gradient passes through this detector; ``None`` where it does.
+    why_black_box: str | None = None
 
     @abstractmethod
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> Any:
@@ -127,6 +157,26 @@ class Detector(ABC):
         See :class:`captum_ssgc.InstanceScoreWrapper` for the meaning of ``output``.
         """
 
+    def local_gradients(
+        self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
+    ) -> LocalGradients | None:
+        """Values and their gradients at the features, without going back through the network.
+
+        An adapter overrides this where a score depends on a few cells of its level's features, so
+        that the gradient is had for much less. It has to be the gradient that autograd gives.
+
+        Args:
+            raw: of a ``run`` of one image.
+            features: what the layers of :meth:`level_layers` gave, ``(1, C, h, w)`` by level; at
+                least those of the detections' levels.
+            detections: ``K`` of them.
+            output: see :class:`captum_ssgc.InstanceScoreWrapper`.
+
+        Returns:
+            ``None`` where this detector, or this output, has no such short cut.
+        """
+        return None
+
     @abstractmethod
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         """How an image of ``(H, W)`` pixels lies on the canvas that the network sees."""
@@ -148,12 +198,44 @@ class Detector(ABC):
     ) -> CellGrid:
         """Where the cells of a layer lie on the canvas.
 
+        A stack of convolutions looks at the middle of its windows, which is not where
+        ``(i + 0.5) * stride`` is, the place that most heads read a cell for; trained networks
+        settle in between. :attr:`window_share` says how far on the way from the latter (0) to the
+        former (1), as measured for the family, see *The method* in the documentation. The first
+        call for a layer follows one forward to find strides and windows, without computing its
+        convolutions.
+
         Args:
             layer: a module of :attr:`model`.
             image_size: ``(H, W)`` of the image, in pixels.
             grid_size: ``(h, w)`` of the layer's output, after :meth:`reshape_transform_for`.
+
+        Returns:
+            The grid; that of :meth:`ImageGeometry.cells` where the layer cannot be followed, or
+            where its windows do not cover the canvas.
         """
-        return self.geometry(image_size).cells(grid_size)
+        geometry = self.geometry(image_size)
+
+        def run() -> None:
+            parameter = next(self.model.parameters(), None)
+            device = "cpu" if parameter is None else parameter.device
+            self.run(torch.zeros(1, 3, *image_size, device=device))
+
+        lines = traced_lines(
+            layer,
+            lambda: self.target_layers().values(),
+            run,
+            geometry.canvas_size,
+            lambda module: self.reshape_transform_for(module, image_size),
+        )
+        sides = zip(geometry.canvas_size, grid_size, strict=True)
+        if lines is None or any(
+            abs(side - count * step) >= 1.5 * step
+            for (side, count), (_, step) in zip(sides, lines, strict=True)
+        ):
+            return geometry.cells(grid_size)
+        y, x = (step / 2 + self.window_share * (start - step / 2) for start, step in lines)
+        return CellGrid(grid_size, (lines[0][1], lines[1][1]), (y, x))
 
     def module_named(self, layer: nn.Module | str) -> nn.Module:
         """The module of :attr:`model` that has this name; a module is given back as it is.
@@ -255,6 +337,14 @@ class Detector(ABC):
         ]
         return torch.stack(padded)
 
+    def check_differentiable(self) -> None:
+        """Raise ``ValueError`` if methods made of gradients cannot explain this detector."""
+        if self.why_black_box is not None:
+            raise ValueError(
+                f"{self.why_black_box}: methods made of gradients cannot explain this detector. "
+                "What is left: method='d-rise', and all metrics that only run it."
+            )
+
     def check_ready(self) -> None:
         """Raise ``ValueError`` if the model, or any part of it, is in training mode."""
         refuse_training(self.model)
@@ -286,16 +376,25 @@ def outside_inference_mode() -> Iterator[None]:
 
 
 def refuse_training(model: nn.Module) -> None:
-    """Raise ``ValueError`` if a module, or any part of it, is in training mode."""
-    if not any(module.training for module in model.modules()):
-        return
+    """Raise ``ValueError`` if a module, or a part of it that knows two modes, is in training mode.
+
+    Of PyTorch's own modules only some do; others may have been put in after ``eval()``.
+    """
     if model.training:
         part = "the model is"
     else:
-        names = [name for name, module in model.named_modules() if module.training]
+        training = [module for module in model.modules() if module.training and _has_modes(module)]
+        if not training:
+            return
+        names = [name for name, module in model.named_modules() if module in training]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         part = f"a part of the model ({names[0]}{more}) is"
     raise ValueError(f"{part} in training mode: detections and scores need model.eval().")
+
+
+def _has_modes(module: nn.Module) -> bool:
+    of_torch = type(module).__module__.startswith("torch.nn.modules.")
+    return not of_torch or isinstance(module, _MODES)
 
 
 def check_output(output: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from captum_ssgc._resampling import resampled, taps
 
 
 @dataclass(frozen=True)
@@ -125,15 +128,26 @@ class ImageGeometry:
         cells = self.cells(size) if cells is None else cells
         if cells.size != size:
             raise ValueError(f"cells: expected those of a grid {size}, got {cells.size}.")
-        axes = []
-        for axis in (0, 1):
-            pixels = torch.arange(self.image_size[axis], device=maps.device, dtype=torch.float64)
-            places = (pixels + 0.5) * self.scale[axis] + self.offset[axis]
-            index = (places - cells.origin[axis]) / cells.stride[axis] + 0.5
-            axes.append(2.0 * index / maps.shape[axis + 2] - 1.0)
-        grid = torch.stack(torch.meshgrid(axes[1], axes[0], indexing="xy"), dim=-1).to(maps.dtype)
-        grid = grid.expand(maps.shape[0], -1, -1, -1)
-        return F.grid_sample(maps, grid, mode=mode, padding_mode="border", align_corners=False)
+        values = maps if maps.dtype == torch.float64 else maps.float()
+        rows, columns = (
+            taps(
+                mode,
+                cells.size[axis],
+                self.image_size[axis],
+                (self.offset[axis] + 0.5 * self.scale[axis] - cells.origin[axis])
+                / cells.stride[axis],
+                self.scale[axis] / cells.stride[axis],
+                values.dtype,
+                maps.device,
+            )
+            for axis in (0, 1)
+        )
+        found = values.new_empty(*maps.shape[:2], *self.image_size)
+        for place in product(
+            *map(range, maps.shape[:2])
+        ):  # one by one: memory is what takes the time
+            found[place] = resampled(resampled(values[place], 1, columns), 0, rows)
+        return found.to(maps.dtype) if maps.is_floating_point() else found
 
     def cells(self, grid: tuple[int, int]) -> CellGrid:
         """Where cells lie by the size of their grid alone: cell ``i`` at ``(i + 0.5) * stride``.

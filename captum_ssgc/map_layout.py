@@ -73,6 +73,13 @@ def check_map_layout(shape: Sequence[int], canvas_size: tuple[int, int], layer: 
     )
 
 
+def is_map(shape: Sequence[int], canvas_size: tuple[int, int]) -> bool:
+    """Whether a shape can only be read as ``(N, C, h, w)`` on a canvas of ``(H, W)`` pixels."""
+    if len(shape) != 4 or not _fits(shape[2:], canvas_size):
+        return False
+    return not _fits(shape[1:3], canvas_size)
+
+
 def gives_channels_last(module: nn.Module) -> bool:
     """Whether there are blocks in a module that are known to give ``(N, h, w, C)``."""
     return any(type(part).__module__ in _CHANNELS_LAST for part in module.modules())

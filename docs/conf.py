@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from typing import Any
 
@@ -16,7 +15,6 @@ import captum_ssgc
 
 matplotlib.use("Agg")
 os.environ.setdefault("TQDM_DISABLE", "1")
-warnings.filterwarnings("ignore", category=UserWarning, module="onnx2torch")
 
 project = "captum_ssgc"
 author = "the captum_ssgc authors"

@@ -45,7 +45,7 @@ class AnnotatedPhoto:
 
 
 def yolox_nano(folder: Path) -> ssgc.Detector:
-    pytest.importorskip("onnx2torch", reason="needs captum-ssgc[onnx]")
+    pytest.importorskip("onnxruntime", reason="needs captum-ssgc[onnx]")
     from captum_ssgc.detectors import yolox
 
     return yolox(folder / "yolox_nano_coco.onnx", level_layers=LEVELS, score_threshold=0.4)

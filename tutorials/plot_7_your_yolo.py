@@ -71,22 +71,27 @@ detections = detector.detect(image)[0]
 wrapper = ssgc.InstanceScoreWrapper(detector, detections, output="logit")
 target = 0
 print("level", int(detections.levels[target]), "of candidate", int(detections.candidates[target]))
+image_size = tuple(image.shape[-2:])
 for layer, found in zip(levels, ssgc.SSGradCAMPlusPlus(wrapper, levels).attribute(image, target)):
-    print(detector.layer_name(layer), tuple(found.shape), geometry.strides(found.shape[-2:]))
+    cells = detector.cell_grid(layer, image_size, tuple(found.shape[-2:]))
+    print(detector.layer_name(layer), tuple(found.shape), "stride", *cells.stride)
 
 # %%
 # From a cell to pixels
 # ---------------------
-# A grid covers the padded canvas, not the image. Mark one cell, and bring it to image pixels in
-# two ways: through the geometry, as ``interpolate_mode`` does, and by resizing the grid to the
-# image, as is common. The second one is off by the padding.
+# A grid covers the padded canvas, not the image, and the detector says where each layer's cells lie
+# there. Mark one cell of the finest level, and bring it to image pixels in two ways: through the
+# geometry, as ``interpolate_mode`` does, and by resizing the grid to the image, as is common. The
+# second one is off by the padding.
 
 grid = torch.zeros(1, 1, 32, 40)
 row, column = 28, 10
 grid[..., row, column] = 1.0
-right = geometry.grid_to_image(grid, "nearest")[0, 0]
-wrong = F.interpolate(grid, tuple(image.shape[-2:]), mode="nearest")[0, 0]
-on_canvas = F.interpolate(grid, tuple(canvas.shape[-2:]), mode="nearest")[0, 0]
+cells = detector.cell_grid(levels[0], image_size, (32, 40))
+right = geometry.grid_to_image(grid, "nearest", cells)[0, 0]
+wrong = F.interpolate(grid, image_size, mode="nearest")[0, 0]
+whole_canvas = ssgc.ImageGeometry.identity(tuple(canvas.shape[-2:]))
+on_canvas = whole_canvas.grid_to_image(grid, "nearest", cells)[0, 0]
 
 _, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
 for ax, picture, cell, name in (

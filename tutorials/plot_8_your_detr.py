@@ -113,15 +113,16 @@ print(tuple(cam.attribute(image, target=0, interpolate_mode="bilinear").shape))
 # Where the tokens lie
 # --------------------
 # The sides of the canvas are no multiples of 32, the stride of the backbone: its convolutions round
-# up, and the last row and column of tokens reach beyond the canvas. The geometry takes that into
-# account. Every second token, in image pixels:
+# up, and the last row and column of tokens reach beyond the canvas. The detector says where they
+# lie, and the geometry brings them to image pixels. Every second token:
 
 board = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
-tokens = geometry.grid_to_image(board[None, None].float(), "nearest")[0, 0]
+cells = detector.cell_grid(norm, tuple(image.shape[-2:]), (rows, columns))
+tokens = geometry.grid_to_image(board[None, None].float(), "nearest", cells)[0, 0]
 plt.figure(figsize=(6.5, 5.2), layout="constrained")
 plt.imshow(image[0].permute(1, 2, 0))
 plt.imshow(tokens.numpy(), alpha=0.35, cmap="gray")
-_ = plt.title(f"{rows} x {columns} tokens, strides {geometry.strides((rows, columns))}", loc="left")
+_ = plt.title(f"{rows} x {columns} tokens, stride {cells.stride[0]:g}", loc="left")
 
 # %%
 # Descendants

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from captum_ssgc._autocast import own_precision
+from captum_ssgc._windows import Window, WindowGradient
 from captum_ssgc.attr._maps import CHANNEL_WEIGHTS, IS_LOCAL, Maps, WholeGrid, smoothing_radius
 from captum_ssgc.attr._masks import Mask
-from captum_ssgc.attr._windows import Window, WindowGradient
 
 WHOLE = "whole"
 

@@ -8,9 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from captum_ssgc._windows import Window, nonzero_windows
 from captum_ssgc.attr._maps import WholeGrid
 from captum_ssgc.attr._masks import Mask, resolve_mask
-from captum_ssgc.attr._windows import Window, nonzero_windows
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 
@@ -43,6 +43,7 @@ class LayerGrid:
         geometry: Callable[[], ImageGeometry],
         cells: Callable[[tuple[int, int]], CellGrid],
     ) -> None:
+        self.reshaped = reshape is not None
         self.tensor, self._reshape, self._geometry, self._cells = tensor, reshape, geometry, cells
         grid = self.on_grid(tensor)
         if grid.dim() != 4:

@@ -167,9 +167,8 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
                     f"the forward function gives {tuple(scores.shape)} values for "
                     f"{images[0].shape[0]} examples: pass target= to choose one for each."
                 )
-            run = Recording(
-                self._layers, capture, images[0], reshape_transform=self._reshape_transform
-            )
+        run = Recording(self._layers, capture, images[0], reshape_transform=self._reshape_transform)
+        with torch.inference_mode(False):
             made = run.of_examples(request, scores, instances, grad_kwargs)
         made.warn(refused=True)
         result = self._result(made, interpolate_mode, fuse_layers)

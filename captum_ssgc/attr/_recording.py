@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._windows import WindowGradient, nonzero_windows
 from captum_ssgc.attr._captum import plain
 from captum_ssgc.attr._capture import LayerCapture, capturing
 from captum_ssgc.attr._formula import MapRequest
 from captum_ssgc.attr._layer_grid import LayerGrid, Reshape
 from captum_ssgc.attr._layers import Layers
 from captum_ssgc.attr._request_maps import RequestMaps
-from captum_ssgc.attr._windows import WindowGradient, nonzero_windows
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import Detector, Output
+from captum_ssgc.detector import Detector, LocalGradients, Output
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 
 GRADIENTS_AT_ONCE = 8
@@ -116,11 +116,10 @@ class Recording:
                 [grid.masks(one.request.mask_used, len(levels), instances) for grid in self._grids]
                 for one in group
             ]
-            detector = self._detector
-            values = detector.values(self.raw, [instances], output)[0]
+            values, gradients = self._each_gradient(instances, levels, output)
             for one in group:
-                one.values = values.detach()
-            for row, place, gradient in self._each_gradient(values, levels, output):
+                one.values = values
+            for row, place, gradient in gradients:
                 for one, of_place in zip(group, masks, strict=True):
                     start, own = clock(), of_place[place]
                     one.add(place, row, gradient, own.of(row), own.whole(row))
@@ -178,9 +177,40 @@ class Recording:
         )
 
     def _each_gradient(
+        self, instances: Detections, levels: Sequence[int | None], output: Output
+    ) -> tuple[Tensor, Iterator[tuple[int, int, WindowGradient]]]:
+        """The values, and row, place of the layer, and gradient of each at the layers serving it.
+
+        From the few features that a value depends on, where the detector knows how; otherwise by
+        going back through the network.
+        """
+        local = self._local_gradients(instances, levels, output)
+        if local is not None:
+            places = [self.layers.places(level)[0] for level in levels]
+            rows = range(len(places))
+            return local.values, zip(rows, places, local.gradients, strict=True)
+        values = self._detector.values(self.raw, [instances], output)[0]
+        return values.detach(), self._through_network(values, levels, output)
+
+    def _local_gradients(
+        self, instances: Detections, levels: Sequence[int | None], output: Output
+    ) -> LocalGradients | None:
+        if self._of_input or any(grid.reshaped for grid in self._grids):
+            return None
+        places = {level: self.layers.places(level) for level in set(levels) if level is not None}
+        of_levels = self._detector.level_layers() or self.layers.modules
+        for level, at in places.items():
+            if (
+                len(at) != 1
+                or of_levels[min(level, len(of_levels) - 1)] is not (self.layers.modules[at[0]])
+            ):
+                return None
+        features = {level: self._grids[at[0]].tensor.detach() for level, at in places.items()}
+        return self._detector.local_gradients(self.raw, features, instances, output)
+
+    def _through_network(
         self, values: Tensor, levels: Sequence[int | None], output: Output
     ) -> Iterator[tuple[int, int, WindowGradient]]:
-        """Row, place of the layer, and gradient of each value, at the layers that serve it."""
         for start in range(0, len(values), GRADIENTS_AT_ONCE):
             rows = range(start, min(start + GRADIENTS_AT_ONCE, len(values)))
             where = [(row, place) for row in rows for place in self.layers.places(levels[row])]
@@ -260,4 +290,5 @@ def recording(
     """
     with capturing(detector.model, layers.modules, of_input) as capture:
         raw = detector.run(plain(images), None if detections is None else [detections])
+    with torch.inference_mode(False), torch.enable_grad():
         yield Recording(layers, capture, images, raw, reshape_transform)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from captum_ssgc._warnings import warn_user
+from captum_ssgc._windows import Window, WindowGradient
 from captum_ssgc.attr._formula import MapRequest
 from captum_ssgc.attr._layer_grid import LayerGrid
 from captum_ssgc.attr._layers import Layers
 from captum_ssgc.attr._maps import WholeGrid
-from captum_ssgc.attr._windows import Window, WindowGradient
 from captum_ssgc.detections import Detections
 
 SATURATED = 1e-6

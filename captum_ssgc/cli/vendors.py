@@ -32,10 +32,10 @@ def _torchvision(name: str, choice: ModelChoice) -> Detector:
 
 
 def _onnx(file: str, choice: ModelChoice) -> Detector:
-    from captum_ssgc.detectors import yolox
+    from captum_ssgc.detectors import onnx_detector
 
     choice.refuse_weights("the file holds the weights")
-    return yolox(
+    return onnx_detector(
         file,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
         label_names=choice.label_names(),

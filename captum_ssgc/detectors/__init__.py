@@ -8,10 +8,13 @@ from captum_ssgc._lazy import lazy_names
 
 if TYPE_CHECKING:
     from captum_ssgc.detectors._wrap import wrap_detector as wrap_detector
+    from captum_ssgc.detectors.black_box import BlackBoxDetector as BlackBoxDetector
     from captum_ssgc.detectors.candidates import CandidateDetector as CandidateDetector
     from captum_ssgc.detectors.candidates import Candidates as Candidates
     from captum_ssgc.detectors.letterbox import Letterbox as Letterbox
     from captum_ssgc.detectors.onnx import load_onnx as load_onnx
+    from captum_ssgc.detectors.onnx_reading import onnx_detector as onnx_detector
+    from captum_ssgc.detectors.torchscript import torchscript_detector as torchscript_detector
     from captum_ssgc.detectors.torchvision_one_stage import OneStageDetector as OneStageDetector
     from captum_ssgc.detectors.torchvision_two_stage import TwoStageDetector as TwoStageDetector
     from captum_ssgc.detectors.transformers_queries import (
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "wrap_detector": "_wrap",
+    "BlackBoxDetector": "black_box",
     "Candidates": "candidates",
     "CandidateDetector": "candidates",
     "Letterbox": "letterbox",
@@ -32,6 +36,8 @@ _HOMES = {
     "UltralyticsRTDETR": "ultralytics_rtdetr",
     "YoloDetector": "ultralytics_yolo",
     "load_onnx": "onnx",
+    "onnx_detector": "onnx_reading",
+    "torchscript_detector": "torchscript",
     "yolox": "yolox",
 }
 

@@ -81,6 +81,8 @@ def candidates_from(output: Any) -> Candidates:
     hint = ""
     if isinstance(output, Tensor) and output.dim() == 2:
         hint = " It looks like a classifier, which has no boxes: use captum.attr.LayerGradCam."
+    if isinstance(output, list) and output and isinstance(output[0], dict):
+        hint = " They look like a model's final reports: wrap the model itself, not a function."
     if isinstance(output, nn.Module):
         hint = " It is a function that builds a model: call it, and pass the model."
     raise TypeError(
@@ -125,11 +127,14 @@ def check_boxes(on_canvas: Tensor, canvas_size: tuple[int, int], found: Detectio
     """
     if not len(found):
         return
-    for name, boxes in (("boxes", on_canvas), ("regions", found.regions)):
-        reversed_ = int(((boxes[:, 2:] < boxes[:, :2]).any(1)).sum())
-        if reversed_:
+    placed = _begin_inside(on_canvas, canvas_size)
+    in_image = _begin_inside(found.regions, found.image_size)
+    both = (("boxes", on_canvas, placed), ("regions", found.regions, in_image))
+    for name, boxes, inside in both:
+        turned = int(((boxes[:, 2:] < boxes[:, :2]).any(1) & inside).sum())
+        if turned:
             raise ValueError(
-                f"{name}: {reversed_} of {len(boxes)} end before they begin: expected x1, y1, x2, "
+                f"{name}: {turned} of {len(boxes)} end before they begin: expected x1, y1, x2, "
                 "y2 in pixels of the canvas; are these centres and sizes, or x, y, width and "
                 "height (torchvision.ops.box_convert)?"
             )
@@ -141,12 +146,18 @@ def check_boxes(on_canvas: Tensor, canvas_size: tuple[int, int], found: Detectio
         )
     low = torch.maximum(found.boxes[:, :2], found.regions[:, :2])
     high = torch.minimum(found.boxes[:, 2:], found.regions[:, 2:])
-    apart = int((high < low).any(1).sum())
+    apart = int(((high < low).any(1) & placed).sum())
     if 2 * apart > len(found):
         raise ValueError(
             f"regions: {apart} of {len(found)} do not overlap the box of their detection: expected "
             "x1, y1, x2, y2 in pixels of the canvas, in the order of boxes."
         )
+
+
+def _begin_inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """``(K,)``: boxes whose first corner is on the canvas; others are wild, not misread."""
+    first = boxes[:, :2]
+    return ((first >= 0) & (first <= first.new_tensor(size[::-1]))).all(1)
 
 
 def _described(output: Any) -> str:

@@ -111,17 +111,8 @@ class RowDetector(Detector):
         return found
 
     def values(self, raw: Any, detections: Sequence[Detections], output: Output) -> list[Tensor]:
-        values = []
-        for image, chosen in zip(self.scored_candidates(raw, detections), detections, strict=True):
-            rows = image.rows(chosen.candidates.to(image.device))
-            labels = chosen.labels.to(image.device)
-            if output in EDGES:
-                edges = at_least_single(image.boxes(rows, labels))
-                values.append(edges[:, EDGES.index(output)])
-            else:
-                read = image.logits if output == "logit" else image.score
-                values.append(read(rows, labels))
-        return values
+        pairs = zip(self.scored_candidates(raw, detections), detections, strict=True)
+        return [values_of(image, chosen, output) for image, chosen in pairs]
 
 
 class LookupDetector(RowDetector):
@@ -152,6 +143,15 @@ class LookupDetector(RowDetector):
             check_geometry(image, rows, labels, boxes)
             found.append(image.detections(scores, rows, labels, boxes))
         return found
+
+
+def values_of(image: ImageCandidates, chosen: Detections, output: Output) -> Tensor:
+    """One value per detection of an image, ``(K,)``, with graph."""
+    rows = image.rows(chosen.candidates.to(image.device))
+    labels = chosen.labels.to(image.device)
+    if output in EDGES:
+        return at_least_single(image.boxes(rows, labels))[:, EDGES.index(output)]
+    return image.logits(rows, labels) if output == "logit" else image.score(rows, labels)
 
 
 def with_cells(boxes: Tensor, cells: Tensor) -> Tensor:

@@ -73,12 +73,14 @@ def rounding_of(boxes: Tensor) -> Tensor:
 
 def _same_scores(scores: Tensor, labels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Every pair of a detection and a row with its score, ``(M,)`` each."""
-    step = max(_COMPARED_AT_ONCE // len(scores), 1)
+    likely = (scores.amax(1) >= wanted.min()).nonzero()[:, 0]  # few, but for thresholds near 0
+    scores = scores[likely]
+    step = max(_COMPARED_AT_ONCE // max(len(likely), 1), 1)
     pairs = []
     for start in range(0, len(labels), step):
         part = slice(start, start + step)
         rows, detections = (scores[:, labels[part]] == wanted[part]).nonzero(as_tuple=True)
-        pairs.append((detections + start, rows))
+        pairs.append((detections + start, likely[rows]))
     detections, rows = (torch.cat(entries) for entries in zip(*pairs, strict=True))
     return detections, rows
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
 from torch.fx import GraphModule
 from torchvision.models.detection.image_list import ImageList
@@ -14,6 +13,7 @@ from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNe
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
+from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.detectors._last_module import last_module_of
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import COCO
@@ -36,8 +36,10 @@ class CanvasGeometries:
     def __call__(self, transform: Any, image_size: tuple[int, int]) -> ImageGeometry:
         key = (image_size, f"{transform!r} {sorted(map(str, vars(transform).items()))}")
         if key not in self._known:
-            canvas, _ = transform([torch.zeros(3, *image_size)])
-            self._known[key] = canvas_geometry(image_size, canvas)
+            canvas, _ = transform(list(noise(image_size, transform)))
+            geometry = canvas_geometry(image_size, canvas)
+            check_content(canvas.tensors, geometry, type(transform).__name__)
+            self._known[key] = geometry
         return self._known[key]
 
 

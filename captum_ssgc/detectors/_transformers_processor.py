@@ -6,12 +6,12 @@ import copy
 import warnings
 from typing import Any
 
-import torch
 import transformers
 from torch import Tensor, nn
 from transformers.image_processing_backends import TorchvisionBackend
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
+from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.geometry import ImageGeometry
 
 _UNLISTED = {
@@ -62,7 +62,9 @@ class ProcessorCanvas:
         """How an image of ``(H, W)`` lies on the canvas."""
         key = (image_size, self.processor.to_json_string())
         if key not in self._geometries:
-            self._geometries[key] = self(torch.zeros(1, 3, *image_size))[2]
+            canvas, _, geometry = self(noise(image_size, nn.Identity()))
+            check_content(canvas, geometry, type(self.processor).__name__)
+            self._geometries[key] = geometry
         return self._geometries[key]
 
 

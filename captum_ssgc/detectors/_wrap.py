@@ -35,6 +35,7 @@ _ALIKE = ("module", "_orig_mod", "ema", "base_model")
 _HELD = (*_ALIKE, "model", "ema_model", "detector", "net")
 _FRAMEWORKS = ("transformers", "ultralytics", "peft", "lightning", "pytorch_lightning", "timm")
 _FRAMEWORK_CLASSES = ("LightningModule", "PeftModel")
+_WITHOUT_BOXES = ("torchvision.models.", "timm.models.")  # but for the adapters' own
 _DEEPEST = 4
 
 
@@ -80,7 +81,7 @@ def wrap_detector(model: Any, **options: Any) -> Detector:
         module, name = _ADAPTERS[_family(known)]
         detector: Detector = getattr(importlib.import_module(module), name)(known, **options)
         return detector
-    _refuse(model)
+    _refuse(model, decoded="decode" in options)
     from captum_ssgc.detectors.candidates import CandidateDetector
 
     return CandidateDetector(model, **options)
@@ -106,6 +107,18 @@ def _known_inside(thing: Any, depth: int) -> Any:
     return None
 
 
+def _network_in(thing: Any, depth: int) -> tuple[str, nn.Module | None]:
+    """Where something keeps a network, such as ``.model.model``; empty where it keeps none."""
+    for name in _HELD if depth else ():
+        held = getattr(thing, "__dict__", {}).get(name)
+        if isinstance(held, nn.Module):
+            return f".{name}", held
+        path, network = _network_in(held, depth - 1)
+        if path:
+            return f".{name}{path}", network
+    return "", None
+
+
 def _is_frame(thing: Any) -> bool:
     """Whether ``thing`` is around a model without being a detector of its own."""
     classes = type(thing).__mro__
@@ -115,7 +128,7 @@ def _is_frame(thing: Any) -> bool:
     )
 
 
-def _refuse(model: Any) -> None:
+def _refuse(model: Any, decoded: bool) -> None:
     """Raise ``TypeError`` for what is no detector, nor a function that could be one."""
     kind = type(model).__name__
     expected = "model: expected a detection model or a function, got"
@@ -132,16 +145,19 @@ def _refuse(model: Any) -> None:
             f"{expected} a scripted {kind}, whose layers cannot be read: pass the Python model "
             "that it was made from."
         )
-    inside = [name for name in _HELD if isinstance(getattr(model, name, None), nn.Module)]
     if not callable(model) or kind.endswith("Predictor"):
-        advice = ""
-        if inside:
-            network = type(getattr(model, inside[0])).__name__
-            advice = (
-                f"; its .{inside[0]} is a {network}: wrap that, with decode=... that makes "
-                "captum_ssgc.detectors.Candidates from its output"
-            )
-        raise TypeError(f"{expected} {kind}{advice}.")
+        path, network = _network_in(model, _DEEPEST)
+        advice = (
+            f"; its {path} is a {type(network).__name__}: wrap that, with decode=... that makes "
+            "captum_ssgc.detectors.Candidates from its output"
+        )
+        raise TypeError(f"{expected} {kind}{advice if path else ''}.")
+    if type(model).__module__.startswith(_WITHOUT_BOXES) and not decoded:
+        raise TypeError(
+            f"{expected} a {kind} of {type(model).__module__.partition('.')[0]}, which gives no "
+            "boxes: a classifier is explained by captum.attr.LayerGradCam; for a detector made of "
+            "it pass the detector, or decode=... that makes captum_ssgc.detectors.Candidates."
+        )
     if inspect.isfunction(model) and not _takes_images(model):
         raise TypeError(
             f"{expected} {model.__name__}, which takes no images: if it builds a model, call it "

@@ -19,6 +19,7 @@ from captum_ssgc.detectors._candidates import (
     check_boxes,
     check_candidates,
 )
+from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.detectors._lookup import ImageCandidates, RowDetector, with_cells
 from captum_ssgc.detectors._modules_behind import modules_behind
 from captum_ssgc.detectors._precision import at_least_single
@@ -30,6 +31,7 @@ from captum_ssgc.detectors._query_selection import (
 )
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
+from captum_ssgc.map_layout import is_map
 
 __all__ = ["CandidateDetector", "CandidateOutput", "Candidates"]
 
@@ -67,8 +69,8 @@ class CandidateDetector(RowDetector):
         level_layers: one layer (module or name) per pyramid level, in the order of ``levels``; a
             single one where the detector has no levels.
         target_layers: further layers (names) to recommend.
-        reshape_transform: brings the output of these layers to ``(N, C, h, w)``, where they give
-            tokens or ``(N, h, w, C)``.
+        reshape_transform: brings the output of layers that give tokens or ``(N, h, w, C)`` to
+            ``(N, C, h, w)``; others are left alone.
         queries: how many rows the network makes from the best-scored tokens of the image, which it
             chooses with ``topk`` (DINO, RF-DETR, two-stage Deformable DETR); the tokens of
             detections stay in their places when a changed image is scored.
@@ -120,6 +122,7 @@ class CandidateDetector(RowDetector):
         self._levels = [self.module_named(layer) for layer in level_layers]
         self._further = [self.module_named(layer) for layer in target_layers]
         self._choice = None if queries else ChoiceWatch()
+        self._geometries: dict[tuple[int, int], tuple[Any, ImageGeometry]] = {}
 
     def check_ready(self) -> None:
         super().check_ready()
@@ -174,7 +177,13 @@ class CandidateDetector(RowDetector):
         return [_Rows(raw, image) for image in range(len(raw.candidates.boxes))]
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
-        return self._canvas(torch.zeros(1, 3, *image_size))[1]
+        preprocess, known = self._geometries.get(image_size, (None, None))
+        if known is not None and preprocess is self.preprocess:
+            return known
+        canvas, geometry = self._canvas(noise(image_size, self.model))
+        check_content(canvas, geometry, "preprocess")
+        self._geometries[image_size] = (self.preprocess, geometry)
+        return geometry
 
     def target_layers(self) -> dict[str, nn.Module]:
         return {self.layer_name(layer): layer for layer in [*self._levels, *self._further]}
@@ -185,7 +194,11 @@ class CandidateDetector(RowDetector):
     def reshape_transform_for(
         self, layer: nn.Module, image_size: tuple[int, int]
     ) -> Callable[[Tensor], Tensor] | None:
-        return self.reshape_transform or super().reshape_transform_for(layer, image_size)
+        given = self.reshape_transform
+        if given is None:
+            return super().reshape_transform_for(layer, image_size)
+        canvas = self.geometry(image_size).canvas_size
+        return lambda output: output if is_map(output.shape, canvas) else given(output)
 
     def _canvas(self, images: Tensor) -> tuple[Tensor, ImageGeometry]:
         if self.preprocess is None:

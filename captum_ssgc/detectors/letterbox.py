@@ -1,7 +1,8 @@
-"""Resize by one factor and pad to a fixed canvas, differentiably."""
+"""Resize, pad and scale an image to a network's input, differentiably."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -12,14 +13,25 @@ from captum_ssgc.geometry import ImageGeometry
 
 @dataclass(frozen=True)
 class Letterbox:
-    """The preprocessing of the YOLO family, as a differentiable function of the image.
+    """From an image to the canvas that a network sees, as a differentiable function.
 
     Args:
-        size: ``(H, W)`` of the canvas, in pixels.
-        fill: value of the padding, in the image's range [0, 1].
+        size: ``(H, W)`` of the canvas in pixels, an int for a square; ``None``: the image keeps
+            its size (then say ``multiple``).
+        fill: colour of the padding, in the image's range [0, 1]: a number or one per channel (RGB).
         centred: padding on both sides; otherwise the image lies top left.
         bgr: swap RGB to BGR.
-        value_range: the canvas value of white (1 or 255).
+        value_range: the canvas value of white (1 or 255), before ``mean`` and ``std``.
+        stretch: fill ``size`` without padding, each axis by a factor of its own.
+        multiple: pad only until both sides are multiples of it, instead of to the whole ``size``.
+        mean: subtracted from the canvas, a number or one per channel (RGB), in units of
+            ``value_range``.
+        std: the canvas is divided by it, likewise.
+        nearest: round the resized sides to the nearest pixel, as Ultralytics does, instead of
+            down.
+
+    Raises:
+        ValueError: for sizes that are not positive, or options that exclude one another.
 
     Example:
         >>> import torch
@@ -27,30 +39,73 @@ class Letterbox:
         >>> canvas, geometry = Letterbox((32, 32))(torch.rand(1, 3, 20, 40))
         >>> tuple(canvas.shape), geometry.scale
         ((1, 3, 32, 32), (0.8, 0.8))
+        >>> canvas, geometry = Letterbox(None, multiple=32, fill=0)(torch.rand(1, 3, 20, 40))
+        >>> tuple(canvas.shape), geometry.scale
+        ((1, 3, 32, 64), (1.0, 1.0))
     """
 
-    size: tuple[int, int]
-    fill: float = 114 / 255
+    size: tuple[int, int] | int | None
+    fill: float | Sequence[float] = 114 / 255
     centred: bool = False
     bgr: bool = False
     value_range: float = 1.0
+    stretch: bool = False
+    multiple: int | None = None
+    mean: float | Sequence[float] = 0.0
+    std: float | Sequence[float] = 1.0
+    nearest: bool = False
+
+    def __post_init__(self) -> None:
+        sides = (self.size,) if isinstance(self.size, int) else self.size or ()
+        if min((*sides, self.multiple or 1)) < 1:
+            raise ValueError(f"size, multiple: expected positive numbers, got {self}.")
+        if self.size is None and (self.multiple is None or self.stretch):
+            raise ValueError("size: expected (H, W), or None together with multiple, not stretch.")
+        if self.stretch and self.multiple is not None:
+            raise ValueError("stretch fills the whole size: leave multiple out.")
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ImageGeometry]:
-        """Images ``(N, 3, H, W)`` to ``(N, 3, *size)`` and how they lie there."""
-        height, width = images.shape[-2:]
-        factor = min(self.size[0] / height, self.size[1] / width)
-        content = max(int(height * factor), 1), max(int(width * factor), 1)
-        resized = images
-        if content != (height, width):
-            resized = F.interpolate(images, size=content, mode="bilinear", align_corners=False)
-        free = self.size[0] - content[0], self.size[1] - content[1]
+        """Images ``(N, C, H, W)`` to the canvas ``(N, C, h, w)`` and how they lie there."""
+        image_size = (images.shape[-2], images.shape[-1])
+        content, canvas_size = self._sizes(image_size)
+        if content != image_size:
+            images = F.interpolate(images, size=content, mode="bilinear", align_corners=False)
+        free = canvas_size[0] - content[0], canvas_size[1] - content[1]
         top, left = (free[0] // 2, free[1] // 2) if self.centred else (0, 0)
-        geometry = ImageGeometry((height, width), self.size, (factor, factor), (top, left))
-        # The canvas is as large as all else here together: it is written once, channel by channel.
-        padding = images.new_tensor(self.fill) * self.value_range
-        canvas = padding.expand(len(images), 3, *self.size).clone()
-        inside = canvas[..., top : top + content[0], left : left + content[1]]
-        for channel in range(3):
-            values = resized[:, 2 - channel if self.bgr else channel]
-            inside[:, channel] = values * self.value_range if self.value_range != 1.0 else values
-        return canvas, geometry
+        canvas = images
+        if any(free):
+            fill = _per_channel(self.fill, images)
+            canvas = fill.repeat(len(images), 1, *canvas_size)
+            canvas[..., top : top + content[0], left : left + content[1]] = images
+        canvas = canvas * self.value_range
+        canvas = (canvas - _per_channel(self.mean, images)) / _per_channel(self.std, images)
+        scale = (content[0] / image_size[0], content[1] / image_size[1])
+        geometry = ImageGeometry(image_size, canvas_size, scale, (top, left))
+        return (canvas.flip(1) if self.bgr else canvas), geometry
+
+    def _sizes(self, image_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """``(h, w)`` of the resized image and of the canvas."""
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        content = image_size
+        if size is not None and self.stretch:
+            return size, size
+        if size is not None:
+            factor = min(size[0] / image_size[0], size[1] / image_size[1])
+            integer = round if self.nearest else int
+            height, width = (max(integer(side * factor), 1) for side in image_size)
+            content = height, width
+        if self.multiple is not None:
+            height, width = (-(-side // self.multiple) * self.multiple for side in content)
+            return content, (height, width)
+        return content, size or content
+
+
+def _per_channel(value: float | Sequence[float], images: Tensor) -> Tensor:
+    """A number for all channels, or one for each, to be broadcast with ``images``."""
+    tensor = images.new_tensor(value)
+    if tensor.dim() and len(tensor) != images.shape[1]:
+        raise ValueError(
+            f"fill, mean, std: expected one number, or {images.shape[1]} (one per channel), "
+            f"got {len(tensor)}."
+        )
+    return tensor.reshape(-1, 1, 1).expand(images.shape[1], 1, 1)

@@ -1,125 +1,100 @@
-"""ONNX files as differentiable modules, through onnx2torch (extra ``[onnx]``)."""
+"""ONNX files as differentiable modules (extra ``[onnx]``)."""
 
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
+import onnx
 import torch
 from torch import Tensor, fx, nn
 
-try:
-    import onnx
-    from onnx2torch import convert
-except ImportError as error:
-    raise ImportError(
-        "ONNX detectors need onnx and onnx2torch: pip install 'captum-ssgc[onnx]'"
-    ) from error
+from captum_ssgc.detectors.onnx_convert import convert
+from captum_ssgc.detectors.onnx_file import OnnxFile, OnnxInput, first_line
 
 
-@dataclass(frozen=True)
-class OnnxInput:
-    """The single image input of an ONNX graph: ``(N, channels, height, width)``.
+class FixedBatch(nn.Module):
+    """Runs a network whose batch size is fixed on any number of images, some at a time."""
 
-    A dimension that the file leaves open is ``None``.
-    """
-
-    batch: int | None
-    height: int | None
-    width: int | None
-
-
-class OneByOne(nn.Module):
-    """Runs a network whose batch size is fixed at one on a batch, image by image."""
-
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, batch: int = 1) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.batch = network, batch
 
-    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        outputs = [self.network(image[None]) for image in images]
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        missing = -len(images) % self.batch
+        full = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
+        outputs = [self.network(part) for part in full.split(self.batch)]
         if isinstance(outputs[0], Tensor):
-            return torch.cat(outputs)
-        return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
+            return self._joined(outputs)[: len(images)]
+        return tuple(self._joined(one)[: len(images)] for one in zip(*outputs, strict=True))
+
+    def _joined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Along the axis of images; a network of one image may leave that axis out."""
+        without = self.batch == 1 and outputs[0].shape[:1] != (1,)
+        return torch.stack(list(outputs)) if without else torch.cat(list(outputs))
+
+
+class Rearranged(nn.Module):
+    """A network that takes images with other axes, given ``(N, 3, H, W)``."""
+
+    def __init__(self, network: nn.Module, channels_last: bool, unbatched: bool) -> None:
+        super().__init__()
+        self.network, self.channels_last, self.unbatched = network, channels_last, unbatched
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        if self.channels_last:
+            images = images.permute(0, 2, 3, 1)
+        output: Tensor | tuple[Tensor, ...] = self.network(images[0] if self.unbatched else images)
+        return output
 
 
 def load_onnx(path: str | os.PathLike[str]) -> tuple[nn.Module, OnnxInput]:
     """Read an ONNX file into a module with gradients and hooks, in evaluation mode.
 
     Args:
-        path: the file; its graph takes one input ``(N, 3, H, W)``.
+        path: the file; its graph takes images ``(N, 3, H, W)`` or ``(N, H, W, 3)``, or
+            one without the first axis.
 
     Returns:
-        The module, named after the nodes of the graph, and the shape of its input.
+        The module, which takes ``(N, 3, H, W)`` and is named after the nodes of the graph, and
+        the shape of its input. A file with a fixed batch size runs on batches of any size.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no ONNX model, has another input, or an operator that cannot be
             converted.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"ONNX file {path} does not exist.")
+    file = OnnxFile.read(path)
+    fixed = file.fixed_inputs(file.canvas_size()) if file.size_inputs else {}
     try:
-        graph = onnx.load(str(path))
-        onnx.checker.check_model(graph)
-    except Exception as error:  # protobuf and onnx raise several unrelated types
-        raise ValueError(f"{path} is not a readable ONNX model: {_first_line(error)}") from None
-    weights = {entry.name for entry in graph.graph.initializer}
-    inputs = [entry for entry in graph.graph.input if entry.name not in weights]
-    shape = inputs[0].type.tensor_type.shape.dim if inputs else []
-    if len(inputs) != 1 or len(shape) != 4 or shape[1].dim_value not in (0, 3):
-        sizes = [(entry.name, len(entry.type.tensor_type.shape.dim)) for entry in inputs]
-        described = ", ".join(f"{name} ({axes}-D)" for name, axes in sizes)
-        raise ValueError(f"{path}: expected one image input (N, 3, H, W), got {described}.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module: nn.Module = convert(graph).eval()
-    except Exception as error:  # NotImplementedError, KeyError, ...: all mean the same here
-        raise ValueError(f"{path} cannot be converted to torch: {_first_line(error)}") from error
-    size = OnnxInput(*((shape[axis].dim_value or None) for axis in (0, 2, 3)))
-    return (OneByOne(module).eval() if size.batch == 1 else module), size
+        return network_of(file, file.model, fixed), file.image
+    except NotImplementedError as error:
+        raise ValueError(f"{path} cannot be converted to torch: {first_line(error)}") from error
 
 
-def common_sources(network: nn.Module, outputs: Iterable[fx.Node]) -> list[nn.Module]:
-    """For each node of a converted graph, the last module that all of its inputs go through.
+def network_of(file: OnnxFile, model: onnx.ModelProto, fixed: Mapping[str, Tensor]) -> nn.Module:
+    """A graph of a file as a module, images ``(N, 3, H, W)`` to its outputs.
 
-    This is how the layer of a pyramid level is found in a graph without names: everything that a
-    level predicts (box, objectness, classes) is computed from that module's output.
-
-    Args:
-        network: from :func:`load_onnx`.
-        outputs: the nodes that join a level's predictions.
-
-    Returns:
-        One module per node.
+    Raises:
+        NotImplementedError: for an operator, or a variant of one, that is not known.
     """
-    graph = _graph_module(network)
-    dominators: dict[fx.Node, set[fx.Node]] = {}
-    for node in graph.graph.nodes:
-        inputs = [entry for entry in node.all_input_nodes if entry.op != "get_attr"]
-        above = [dominators[entry] for entry in inputs]
-        dominators[node] = (set.intersection(*above) if above else set()) | {node}
-    order = {node: place for place, node in enumerate(graph.graph.nodes)}
-    found = []
-    for output in outputs:
-        passed = dominators[output] - {output}
-        modules = [node for node in passed if node.op == "call_module"]
-        last = max(modules, key=order.__getitem__)
-        found.append(graph.get_submodule(str(last.target)))
-    return found
+    network: nn.Module = convert(model, fixed)
+    if file.image.channels_last or file.image.unbatched:
+        network = Rearranged(network, file.image.channels_last, file.image.unbatched)
+    if file.image.batch is not None:
+        network = FixedBatch(network, file.image.batch)
+    return network.eval()
 
 
-def _graph_module(network: nn.Module) -> fx.GraphModule:
-    inner = network.network if isinstance(network, OneByOne) else network
+def graph_of(network: nn.Module) -> fx.GraphModule:
+    """The converted graph inside what :func:`load_onnx` gives.
+
+    Raises:
+        TypeError: for another module.
+    """
+    inner = network
+    while isinstance(inner, (FixedBatch, Rearranged)):
+        inner = inner.network
     if not isinstance(inner, fx.GraphModule):
         raise TypeError(f"network: expected a converted ONNX graph, got {type(inner).__name__}.")
     return inner
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0][:200]

@@ -11,15 +11,17 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.fcos import FCOS
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.retinanet import RetinaNet
-from torchvision.models.detection.ssd import SSD
+from torchvision.models.detection.retinanet import RetinaNet, RetinaNetClassificationHead
+from torchvision.models.detection.ssd import SSD, SSDFeatureExtractorVGG
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
+from captum_ssgc.detectors._grid_heads import GridHeadDetector
+from captum_ssgc.detectors._local_heads import Step, chain_of
+from captum_ssgc.detectors._lookup import ImageCandidates
 from captum_ssgc.detectors._precision import at_least_single, cast_like
 from captum_ssgc.detectors._rows import levels_of
 from captum_ssgc.detectors._torchvision import (
@@ -54,7 +56,7 @@ class OneStageOutput:
     reported: list[dict[str, Tensor]] | None = None
 
 
-class OneStageDetector(LookupDetector):
+class OneStageDetector(GridHeadDetector):
     """Adapter for torchvision's RetinaNet, FCOS, SSD and SSDlite.
 
     A candidate is an anchor (FCOS: a point) of a level; the score is the number that the model
@@ -87,6 +89,7 @@ class OneStageDetector(LookupDetector):
     """
 
     vendor = "torchvision"
+    window_share = 0.75
 
     def __init__(
         self,
@@ -104,6 +107,8 @@ class OneStageDetector(LookupDetector):
         super().__init__(
             model, label_names, classes=classes, background=True, own_names=coco_names(classes)
         )
+        if isinstance(model, SSD):  # its default boxes lie in the middle of their cells
+            self.window_share = 0.5
         self._geometries = CanvasGeometries()
         self._given_levels = [self.module_named(layer) for layer in level_layers]
         if len(level_layers) not in (0, self._level_count()):
@@ -151,6 +156,32 @@ class OneStageDetector(LookupDetector):
         kind = next(kind for family, kind in _KINDS.items() if isinstance(self.model, family))
         coder = self.model.box_coder
         return [kind(raw, image, coder) for image in range(len(raw.head["cls_logits"]))]
+
+    @property
+    def softmax(self) -> bool:  # type: ignore[override]
+        return isinstance(self.model, SSD)
+
+    def level_sizes(self, raw: OneStageOutput) -> list[int]:
+        return raw.level_sizes
+
+    def class_chain(self, level: int) -> list[Step] | None:
+        model: Any = self.model
+        head = model.head.classification_head
+        if type(head) is RetinaNetClassificationHead:
+            parts = [chain_of(head.conv), chain_of(head.cls_logits)]
+        elif isinstance(self.model, SSD) and hasattr(head, "module_list"):
+            parts = [self._before_head(level), chain_of(head.module_list[level])]
+        else:
+            return None
+        return None if None in parts else [step for part in parts for step in part or ()]
+
+    def _before_head(self, level: int) -> list[Step]:
+        """What SSD's backbone does to its first level on the way to the head."""
+        backbone: Any = self.model.backbone
+        if level or not isinstance(backbone, SSDFeatureExtractorVGG) or self._given_levels:
+            return []
+        scale = backbone.scale_weight.detach().view(1, -1, 1, 1)
+        return [Step(lambda features: scale * nn.functional.normalize(features))]
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         generator: Any = self.model.anchor_generator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,9 @@ from torchvision.ops.boxes import clip_boxes_to_image
 from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
+from captum_ssgc.detector import LocalGradients, Output
+from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector, values_of
+from captum_ssgc.detectors._pooling_gradients import pooling_gradients, treats_rows_alone
 from captum_ssgc.detectors._precision import at_least_single, cast_like
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
@@ -73,6 +75,7 @@ class TwoStageDetector(LookupDetector):
     """
 
     vendor = "torchvision"
+    window_share = 0.75
 
     def __init__(
         self,
@@ -142,13 +145,34 @@ class TwoStageDetector(LookupDetector):
         self, raw: TwoStageOutput, detections: Sequence[Detections]
     ) -> list[ImageCandidates]:
         heads = self._heads
-        proposals = raw.proposals
-        if raw.reported is not None:
-            pairs = zip(proposals, detections, strict=True)
-            proposals = [rows[chosen.candidates.to(rows.device)] for rows, chosen in pairs]
+        proposals = self._proposals(raw, detections)
         pooled = heads.box_roi_pool(raw.features, proposals, raw.image_sizes)
         logits, regression = heads.box_predictor(heads.box_head(pooled))
         return self._of_head(raw, proposals, logits, regression, in_order=True)
+
+    def local_gradients(
+        self,
+        raw: TwoStageOutput,
+        features: Mapping[int, Tensor],
+        detections: Detections,
+        output: Output,
+    ) -> LocalGradients | None:
+        """One backward of the sum to the pooled features, as regions do not see one another."""
+        heads = self._heads
+        if not treats_rows_alone(heads.box_head) or not treats_rows_alone(heads.box_predictor):
+            return None
+        [proposals] = self._proposals(raw, [detections])
+        detached = _detached(raw.features)
+        with torch.no_grad():
+            pooled = heads.box_roi_pool(detached, [proposals], raw.image_sizes)
+        pooled.requires_grad_()
+        logits, regression = heads.box_predictor(heads.box_head(pooled))
+        [candidates] = self._of_head(raw, [proposals], logits, regression, in_order=True)
+        values = values_of(candidates, detections, output)
+        (slopes,) = torch.autograd.grad(values.sum(), pooled)
+        regions = (proposals, detections.levels.tolist())
+        gradients = pooling_gradients(heads.box_roi_pool, features, *regions, pooled, slopes)
+        return None if gradients is None else LocalGradients(values.detach(), gradients)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self._geometries(self.model.transform, image_size)
@@ -169,6 +193,14 @@ class TwoStageDetector(LookupDetector):
 
     def covers_image(self, layer: nn.Module) -> bool:
         return layer not in set(self._heads.modules())
+
+    @staticmethod
+    def _proposals(raw: TwoStageOutput, detections: Sequence[Detections]) -> list[Tensor]:
+        """Those of the detections, image by image."""
+        if raw.reported is None:
+            return raw.proposals
+        pairs = zip(raw.proposals, detections, strict=True)
+        return [rows[chosen.candidates.to(rows.device)] for rows, chosen in pairs]
 
     def _of_head(
         self,
@@ -254,8 +286,9 @@ class _Proposals(ImageCandidates):
     def _on_canvas(self, rows: Tensor, labels: Tensor) -> Tensor:
         if not len(rows):
             return self._proposals[rows]
-        decoded = self._heads.box_coder.decode(self._regression[rows], [self._proposals[rows]])
-        boxes: Tensor = decoded[torch.arange(len(rows), device=rows.device), labels]
+        codes = self._regression[rows].unflatten(1, (-1, 4))
+        codes = codes[torch.arange(len(rows), device=rows.device), labels]
+        boxes: Tensor = self._heads.box_coder.decode_single(codes, self._proposals[rows])
         return boxes
 
 

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.detectors import _ultralytics as shared
-from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector, with_cells
+from captum_ssgc.detectors._grid_heads import GridHeadDetector
+from captum_ssgc.detectors._local_heads import Step, chain_of
+from captum_ssgc.detectors._lookup import ImageCandidates, with_cells
 from captum_ssgc.detectors._precision import at_least_single, cast_like
 from captum_ssgc.detectors._rows import levels_of
 from captum_ssgc.geometry import ImageGeometry
@@ -44,7 +46,7 @@ class YoloOutput:
     prototypes: Tensor | None = None
 
 
-class YoloDetector(LookupDetector):
+class YoloDetector(GridHeadDetector):
     """Adapter for the YOLO models of Ultralytics, v3 to v12 and 26.
 
     A candidate is a grid point of a level; its score is the class sigmoid. Detections are what
@@ -166,6 +168,13 @@ class YoloDetector(LookupDetector):
     def image_candidates(self, raw: YoloOutput) -> list[ImageCandidates]:
         corners = bool(self._head.end2end or self._head.xyxy)
         return [_GridPoints(raw, image, corners) for image in range(len(raw.decoded))]
+
+    def level_sizes(self, raw: YoloOutput) -> list[int]:
+        return raw.level_sizes
+
+    def class_chain(self, level: int) -> list[Step] | None:
+        branches = None if self._head.end2end else getattr(self._head, "cv3", None)
+        return None if branches is None else chain_of(branches[level])
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self.preprocess.geometry(image_size)

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from captum_ssgc._windows import WindowGradient, nonzero_windows
 from captum_ssgc.attr import METHODS, _maps
 from captum_ssgc.attr._formula import Formula
-from captum_ssgc.attr._windows import WindowGradient, nonzero_windows
 
 GRIDS = [(1, 1), (1, 5), (4, 4), (5, 3)]
 EXACT = {"rtol": 1e-10, "atol": 1e-10}

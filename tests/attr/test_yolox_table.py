@@ -78,7 +78,6 @@ def heat_maps(
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
-@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # onnx2torch
 def test_reproduces_the_table_of_an_independent_implementation(shared_data: Path) -> None:
     detector = yolox_nano(shared_data)
     results: dict[tuple[str, str], list[list[float]]] = {}

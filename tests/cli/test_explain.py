@@ -217,7 +217,7 @@ def test_traceback_on_request(explain: Callable[..., Any], photo: Path, tmp_path
 
 
 def test_real_photo_with_yolox(run: Callable[..., Any], shared_data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("onnx2torch")
+    pytest.importorskip("onnxruntime")
     content = json.loads((shared_data / "coco_val_50" / "instances.json").read_text())
     categories = sorted(content["categories"], key=lambda category: category["id"])
     names = tmp_path / "coco.json"

@@ -227,7 +227,7 @@ def test_what_cannot_be_found_is_named(name: str, options: dict[str, Any], messa
 
 
 def test_unusable_onnx_files(tmp_path: Path) -> None:
-    pytest.importorskip("onnx2torch")
+    pytest.importorskip("onnxruntime")
     import onnx
 
     path = tmp_path / "bad.onnx"

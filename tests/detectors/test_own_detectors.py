@@ -220,11 +220,12 @@ def test_tokens_are_reshaped():
     class Patches(nn.Module):
         def __init__(self) -> None:
             super().__init__()
+            self.first = nn.Conv2d(3, 3, 1)
             self.patches = nn.Linear(3 * 64, 4)
             self.last = nn.Linear(4, 1)
 
         def forward(self, images):
-            patches = images.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5)
+            patches = self.first(images).unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5)
             tokens = self.patches(patches.flatten(3).flatten(1, 2))
             scores = self.last(tokens).sigmoid().mean(1, keepdim=True)
             return BOXES[None, :1].expand(len(images), 1, 4), scores
@@ -236,8 +237,12 @@ def test_tokens_are_reshaped():
     detector = CandidateDetector(
         Patches().eval(), level_layers=["patches"], reshape_transform=to_map, score_threshold=0.0
     )
-    [found] = ssgc.explain(detector, image(), score_threshold=0.0, method="grad-cam", mask=None)
-    assert found.heat_map.shape[-2:] == (32, 40)
+    for layer in (None, "first"):
+        [found] = ssgc.explain(
+            detector, image(), score_threshold=0.0, method="grad-cam", mask=None, layer=layer
+        )
+        assert found.heat_map.shape[-2:] == (32, 40)
+        assert found.layer == (layer or "patches")
 
 
 class Plain(nn.Module):
@@ -295,7 +300,7 @@ def test_a_function_may_refer_to_variables_of_its_file():
 
 
 def test_a_function_around_several_networks_holds_them_all():
-    first, second = Plain().eval(), nn.Conv2d(3, 3, 1).eval()
+    first, second = Plain().eval(), nn.Dropout().eval()
     detector = CandidateDetector(lambda images: first(second(images)))
     assert list(detector.model) == [first, second]
     assert not any(part.training for part in detector.model.modules())
@@ -311,10 +316,11 @@ def test_a_function_around_several_networks_holds_them_all():
         (([torch.zeros(1, 9)], [torch.zeros(1, 4)]), r"a tuple of 2 \(list, list\): pass decode="),
         ({"pred_logits": 0, "pred_boxes": 0}, "a dict with pred_logits, pred_boxes: pass decode"),
         (torch.zeros(1, 1000), "looks like a classifier"),
+        ([{"boxes": 0, "labels": 0}], "a model's final reports: wrap the model itself"),
         (None, "got NoneType: pass decode"),
         (nn.Identity().eval(), "a function that builds a model: call it"),
     ],
-    ids=["list", "lists", "dict", "classifier", "nothing", "builder"],
+    ids=["list", "lists", "dict", "classifier", "reports", "nothing", "builder"],
 )
 def test_what_a_network_gives_is_named(output, message):
     with pytest.raises(TypeError, match=message):

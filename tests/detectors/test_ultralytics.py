@@ -151,3 +151,13 @@ def test_importing_the_adapters_imports_no_vendor():
         "sys.exit(any(name in sys.modules for name in ('ultralytics', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_the_best_measured_layer_of_rt_detr_comes_first(build_family, picture):
+    """The coarser of the two paths' first block, as in the RT-DETR of transformers."""
+    detector = build_family("ultralytics", "rtdetr-resnet50").detector
+    levels = detector.model.model[-1].f
+    best = detector.layer_for(detector.detect(picture)[0], 0)
+    assert best is detector.model.model[levels[1]]
+    assert len(detector.target_layers()) == len(levels) + 1

@@ -67,7 +67,6 @@ def heat_maps(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
-@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # onnx2torch
 def test_agrees_with_an_independent_implementation(shared_data: Path) -> None:
     detector = yolox_nano(shared_data)
     areas: dict[str, list[list[float]]] = {name: [] for name in FIGURES}

@@ -1,0 +1,199 @@
+"""Where the entries of a network's tensors look on the canvas, followed through one forward.
+
+Every tensor that is computed from the canvas is accompanied by two of its shape: the place that
+each of its entries looks at. What moves entries moves their places alike; a convolution or pooling
+looks at the middle of its window; what works entry by entry, mixes channels or attends changes no
+place. Layouts (tokens, windows, channels last) therefore need no rules of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from threading import Thread
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from captum_ssgc._cell_places import (
+    Line,
+    Places,
+    canvas_places,
+    convolution_windows,
+    joined_places,
+    pooling_windows,
+    resize_windows,
+)
+from captum_ssgc._hooks import forward_hooks
+
+POOLS = ("max_pool2d_with_indices", "max_pool2d", "avg_pool2d")
+PRODUCTS = ("mm", "addmm", "linear", "matmul")
+RESHAPES = ("view", "_unsafe_view", "reshape")
+PADS = ("constant_pad_nd", "reflection_pad2d", "replication_pad2d")
+MOVES = (
+    *("permute", "transpose", "t", "slice", "select", "squeeze", "unsqueeze", "expand", "repeat"),
+    *("split", "split_with_sizes", "chunk", "unbind", "stack", "cat", "roll", "flip", "unfold"),
+    *("index", "index_select", "im2col", "pixel_shuffle", "pixel_unshuffle"),
+)
+NOT_COMPUTED = ("convolution", "bmm", "baddbmm", *PRODUCTS)
+NOWHERE = float("nan")
+
+_traced: WeakKeyDictionary[nn.Module, list[Line] | None] = WeakKeyDictionary()
+
+
+def traced_lines(
+    layer: nn.Module,
+    others: Callable[[], Iterable[nn.Module]],
+    run: Callable[[], Any],
+    canvas_size: tuple[int, int],
+    reshape_of: Callable[[nn.Module], Callable[[Tensor], Tensor] | None],
+) -> list[Line] | None:
+    """Where the rows and the columns of a layer's grid lie; remembered for each module.
+
+    Args:
+        layer: the module.
+        others: gives modules that will be asked for, too.
+        run: one forward of the network, made at most once.
+        canvas_size: ``(H, W)`` of the network's input in that forward, in pixels.
+        reshape_of: what brings a layer's output to ``(N, C, h, w)``, where something has to.
+
+    Returns:
+        For ``(y, x)``; ``None`` where it cannot be followed, through code of a kind not known here.
+    """
+    if layer not in _traced:
+        wanted = {layer, *others()} - set(_traced)
+        trace = _Trace(canvas_size)
+        found: dict[nn.Module, list[Line] | None] = {}
+
+        def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            places = trace.places(output) if isinstance(output, Tensor) else None
+            found[module] = None if places is None else _lines(places, reshape_of(module))
+            if len(found) == len(wanted):
+                raise _AllFound
+
+        def follow() -> None:
+            hooks = forward_hooks(dict.fromkeys(wanted, keep))
+            # What the network does after the layers, with outputs that are all zero, may fail.
+            with suppress(Exception), torch.no_grad(), trace, hooks:
+                run()
+
+        # In a thread of its own no hooks, modes or settings of this thread's get in between.
+        thread = Thread(target=follow)
+        thread.start()
+        thread.join()
+        _traced.update({module: found.get(module) for module in wanted})
+    return _traced[layer]
+
+
+class _AllFound(Exception):
+    """Ends a forward."""
+
+
+def _lines(places: Places, reshape: Callable[[Tensor], Tensor] | None) -> list[Line] | None:
+    if reshape is None:
+        return places.lines() or places.spread()
+    return places.each(lambda axis: reshape(axis)[:, :1]).lines()  # the finest level comes first
+
+
+class _Trace(TorchDispatchMode):
+    """Follows places through everything that runs in this context, in this thread.
+
+    Convolutions and products are not computed: their outputs are zeros.
+
+    Args:
+        canvas_size: ``(H, W)`` in pixels; a tensor ``(N, 3, H, W)`` is taken for the canvas.
+    """
+
+    def __init__(self, canvas_size: tuple[int, int]) -> None:
+        super().__init__()
+        self._canvas_size = canvas_size
+        self._known = WeakTensorKeyDictionary()
+
+    def places(self, tensor: Tensor) -> Places | None:
+        """Where the entries of a tensor look, if they were computed from the canvas."""
+        return self._known.get(tensor)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = func.overloadpacket.__name__
+        known = []
+        for entry in tree_leaves((args, kwargs)):
+            if isinstance(entry, Tensor):
+                if self._is_canvas(entry) and entry not in self._known:
+                    self._known[entry] = canvas_places(entry.shape)
+                if entry in self._known:
+                    known.append(entry)
+        if name in NOT_COMPUTED:
+            device = next(e.device for e in tree_leaves(args) if isinstance(e, Tensor))
+            shape = func(*tree_map_only(Tensor, _meta, args), **kwargs)
+            result = torch.zeros_like(shape, device=device)
+        else:
+            result = func(*args, **kwargs)
+        if known:
+            self._keep(result, self._followed(name, func, args, kwargs, known, result))
+        return result
+
+    def _is_canvas(self, tensor: Tensor) -> bool:
+        shape = tuple(tensor.shape)
+        return len(shape) == 4 and shape[1] == 3 and shape[2:] == self._canvas_size
+
+    def _keep(self, result: Any, found: Any) -> None:
+        pairs = zip(result, found) if isinstance(found, list) else [(result, found)]
+        for tensor, places in pairs:
+            if isinstance(tensor, (tuple, list)):  # pooling gives indices, too, norms their moments
+                tensor = tensor[0]
+            if places is not None and tensor.is_floating_point():
+                self._known[tensor] = places
+
+    def _followed(
+        self, name: str, func: Any, args: Any, kwargs: Any, known: list[Tensor], result: Any
+    ) -> Any:
+        first, one = self._known[known[0]], result[0] if isinstance(result, tuple) else result
+        if name == "convolution" and args[0].dim() == 4 and known[0] is args[0]:
+            return first.sampled(one.shape, convolution_windows(*args[1:7]))
+        if name in POOLS:
+            return first.sampled(one.shape, pooling_windows(*args[1:]))
+        if name.lstrip("_").startswith(("upsample_", "adaptive_")) and known[0].dim() == 4:
+            return first.sampled(one.shape, resize_windows(name, known[0].shape, one.shape, args))
+        if name == "cat" and one.dim() == 4 and len(args) > 1 and args[1] in (1, -3):
+            return joined_places([self._known[entry] for entry in known], one.shape, channels=True)
+        if name in PRODUCTS:
+            dim = -1 if known[0] is args[name == "addmm"] else -2
+            return first.each(lambda axis: axis.nanmean(dim, keepdim=True).expand(one.shape))
+        if name in RESHAPES:
+            return first.each(lambda axis: axis.reshape(one.shape))
+        if name in PADS:
+            pad = torch.ops.aten.constant_pad_nd.default
+            return first.each(lambda axis: pad(axis, args[1], NOWHERE))
+        if name in MOVES:
+            return self._moved(func, args, kwargs)
+        return joined_places([self._known[entry] for entry in known], getattr(one, "shape", None))
+
+    def _moved(self, func: Any, args: Any, kwargs: Any) -> Any:
+        def axis_of(name: str) -> Callable[[Tensor], Tensor]:
+            def replaced(tensor: Tensor) -> Tensor:
+                if tensor in self._known:
+                    return getattr(self._known[tensor], name)
+                if tensor.is_floating_point():
+                    return torch.full(tensor.shape, NOWHERE, dtype=torch.float32, device="cpu")
+                return tensor.cpu()  # indices
+
+            return replaced
+
+        y, x = (func(*tree_map_only(Tensor, axis_of(n), args), **kwargs) for n in ("y", "x"))
+        known = [e for e in tree_leaves(args) if isinstance(e, Tensor) and e in self._known]
+        coarsest = max(self._known[entry].coarsest for entry in known)
+        if isinstance(y, Tensor):
+            return Places(y, x, coarsest)
+        return [Places(*both, coarsest) for both in zip(y, x, strict=True)]
+
+
+def _meta(tensor: Tensor) -> Tensor:
+    return tensor.to("meta")

@@ -1,0 +1,46 @@
+"""Where an image lies on its canvas, seen from the canvas."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from captum_ssgc.geometry import ImageGeometry
+
+
+def noise(image_size: tuple[int, int], model: nn.Module) -> Tensor:
+    """An image ``(1, 3, *image_size)`` in [0, 1] of which all pixels differ, where a model is."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(1, 3, *image_size, generator=generator, device="cpu").to(device)
+
+
+def check_content(canvas: Tensor, geometry: ImageGeometry, source: str) -> None:
+    """Check that a geometry is right about where a preprocessing puts an image.
+
+    Args:
+        canvas: ``(1, C, h, w)``, what it makes of :func:`noise`: lines of padding are of one
+            value, those with a part of the image are not.
+        geometry: of this image.
+        source: what made the canvas, for the message.
+
+    Raises:
+        ValueError: if an edge of the image lies more than a pixel from where the geometry has it.
+            What is filled to the last pixel, as by a mirrored image, says nothing.
+    """
+    for axis, name in ((0, "rows"), (1, "columns")):
+        varies = (canvas[0].amax(2 - axis) != canvas[0].amin(2 - axis)).any(0)
+        lines = varies.nonzero()[:, 0]
+        if len(lines) in (0, len(varies)):
+            continue
+        first, last = int(lines[0]), int(lines[-1]) + 1
+        start = geometry.offset[axis]
+        end = start + geometry.scale[axis] * geometry.image_size[axis]
+        if max(abs(first - start), abs(last - end)) > 1.0:
+            height, width = geometry.image_size
+            raise ValueError(
+                f"{source} puts an image of {height} x {width} pixels on the {name} {first} to "
+                f"{last} of the canvas, and its geometry says {start:.1f} to {end:.1f}, where maps "
+                "would be drawn: a detector of your own with a preprocess that gives the right "
+                "ImageGeometry can say so (captum_ssgc.detectors.CandidateDetector)."
+            )

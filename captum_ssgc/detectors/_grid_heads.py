@@ -1,0 +1,98 @@
+"""Detectors whose head is a chain of small convolutions on each level of a feature pyramid."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_ssgc._probability import sigmoid_score, softmax_score
+from captum_ssgc._windows import WindowGradient
+from captum_ssgc.detections import Detections
+from captum_ssgc.detector import LocalGradients, Output
+from captum_ssgc.detectors._local_heads import Step, cell_outputs, gradients_at_cells
+from captum_ssgc.detectors._lookup import LookupDetector
+from captum_ssgc.detectors._precision import at_least_single
+
+CROPS_AT_ONCE = 32
+SAME = 1e-4  # of the value; what differs by more is not what the model computed
+
+
+class GridHeadDetector(LookupDetector):
+    """A detector with ``A`` candidates in each cell of each level, one class head for all of them.
+
+    Attributes:
+        softmax: the classes of a candidate share a softmax; otherwise each is a sigmoid.
+    """
+
+    softmax = False
+
+    @abstractmethod
+    def class_chain(self, level: int) -> list[Step] | None:
+        """From a level's features to ``(N, A C, h, w)``; ``None`` where that is no chain."""
+
+    @abstractmethod
+    def level_sizes(self, raw: Any) -> list[int]:
+        """How many candidates each level has; those of a cell follow one another."""
+
+    def local_gradients(
+        self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
+    ) -> LocalGradients | None:
+        if output not in ("score", "logit"):
+            return None
+        with torch.no_grad():
+            values = self.values(raw, [detections], output)[0]
+        starts = torch.tensor([0, *self.level_sizes(raw)]).cumsum(0).tolist()
+        rows, levels = detections.candidates.tolist(), detections.levels.tolist()
+        gradients: dict[int, WindowGradient] = {}
+        for level in sorted(set(levels)):
+            chain = self.class_chain(level)
+            if chain is None or level not in features:
+                return None
+            mine = [row for row, its_level in enumerate(levels) if its_level == level]
+            size = self.level_sizes(raw)[level]
+            for start in range(0, len(mine), CROPS_AT_ONCE):
+                part = mine[start : start + CROPS_AT_ONCE]
+                places = [rows[row] - starts[level] for row in part]
+                labels = detections.labels[part].to(values.device)
+                found = self._of_level(
+                    features[level].detach(), places, labels, size, chain, output, values[part]
+                )
+                if found is None:
+                    return None
+                gradients.update(zip(part, found, strict=True))
+        return LocalGradients(values, [gradients[row] for row in range(len(rows))])
+
+    def _of_level(
+        self,
+        features: Tensor,
+        places: Sequence[int],
+        labels: Tensor,
+        size: int,
+        chain: Sequence[Step],
+        output: Output,
+        expected: Tensor,
+    ) -> list[WindowGradient] | None:
+        """``None`` if the values differ from what the model gave: the head does more."""
+        height, width = features.shape[-2:]
+        per_cell = size // (height * width)
+        if per_cell * height * width != size:
+            return None
+        cells = [divmod(place // per_cell, width) for place in places]
+        outputs, leaves, windows = cell_outputs(features, cells, chain)
+        each = outputs.unflatten(1, (per_cell, -1))
+        anchors = torch.tensor([place % per_cell for place in places], device=outputs.device)
+        index = torch.arange(len(places), device=outputs.device)
+        logits = at_least_single(each[index, anchors])
+        if output == "logit":
+            values = logits[index, labels]
+        elif self.softmax:
+            values = softmax_score(logits, labels)
+        else:
+            values = sigmoid_score(logits[index, labels])
+        if not torch.allclose(values.detach(), expected, rtol=SAME, atol=SAME * 0.01):
+            return None
+        return gradients_at_cells(values, leaves, windows)

@@ -1,0 +1,102 @@
+"""Gradients through region pooling, each on the window of the features that its region covers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.faster_rcnn import (
+    FastRCNNConvFCHead,
+    FastRCNNPredictor,
+    TwoMLPHead,
+)
+from torchvision.ops import MultiScaleRoIAlign, roi_align
+from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
+
+from captum_ssgc._windows import Window, WindowGradient
+
+_ALONE = (
+    Conv2dNormActivation,
+    FastRCNNConvFCHead,
+    FastRCNNPredictor,
+    FrozenBatchNorm2d,
+    TwoMLPHead,
+    nn.BatchNorm2d,
+    nn.Conv2d,
+    nn.Dropout,
+    nn.Flatten,
+    nn.Identity,
+    nn.Linear,
+    nn.ReLU,
+    nn.Sequential,
+)
+SAME = 1e-4
+
+
+def treats_rows_alone(head: nn.Module) -> bool:
+    """Whether a region head is one of torchvision's, in which no region sees another one."""
+    return all(
+        type(part) in _ALONE and not part._forward_hooks and not part._forward_pre_hooks
+        for part in head.modules()
+    )
+
+
+def pooling_gradients(
+    pool: Any,
+    features: Mapping[int, Tensor],
+    proposals: Tensor,
+    levels: Sequence[int],
+    pooled: Tensor,
+    slopes: Tensor,
+) -> list[WindowGradient] | None:
+    """From gradients at pooled features to gradients at the features themselves.
+
+    Args:
+        pool: the model's ``box_roi_pool``.
+        features: ``(1, C, h, w)`` by level.
+        proposals: ``(K, 4)`` on the canvas.
+        levels: that each region was pooled from.
+        pooled: ``(K, C, *output_size)``, what ``pool`` gave.
+        slopes: gradients there.
+
+    Returns:
+        ``None`` if these features, pooled, are not what ``pool`` gave.
+    """
+    if type(pool) is not MultiScaleRoIAlign or not set(levels) <= set(features):
+        return None
+    crops, again, windows = [], [], []
+    for box, level in zip(proposals.tolist(), levels, strict=True):
+        scale = pool.scales[level]
+        window = _window(box, scale, features[level])
+        crop = window.of(features[level].detach()).clone().requires_grad_()
+        corner = proposals.new_tensor([window.left, window.top] * 2) / scale
+        region = proposals.new_tensor(box) - corner
+        again.append(roi_align(crop, [region[None]], pool.output_size, scale, pool.sampling_ratio))
+        crops.append(crop)
+        windows.append(window)
+    if not torch.allclose(torch.cat(again).detach(), pooled.detach(), rtol=SAME, atol=SAME):
+        return None
+    gradients = torch.autograd.grad(again, crops, list(slopes.split(1)))
+    return [WindowGradient(*pair) for pair in zip(windows, gradients, strict=True)]
+
+
+def _window(box: Sequence[float], scale: float, features: Tensor) -> Window:
+    """The cells that bilinear samples inside a box read, and one more on each side.
+
+    A box is at least one cell wide and high in torchvision's RoIAlign.
+    """
+    height, width = features.shape[-2:]
+    left, top, right, bottom = (side * scale for side in box)
+    right, bottom = max(right, left + 1.0), max(bottom, top + 1.0)
+    return Window(
+        *_span(top, bottom, height),
+        *_span(left, right, width),
+    )
+
+
+def _span(low: float, high: float, size: int) -> tuple[int, int]:
+    start = min(max(math.floor(low) - 1, 0), size - 1)
+    return start, min(max(math.ceil(high) + 2, start + 1), size)

@@ -1,0 +1,152 @@
+"""From what a head writes to boxes on the canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from captum_ssgc.detectors.candidates import Candidates
+
+BOXES = ("xyxy", "cxcywh", "grid", "dfl", "anchors")
+SCORES = ("none", "sigmoid", "softmax")
+# YOLOv5's own, width and height in pixels, three for each of its levels.
+ANCHORS = (
+    ((10, 13), (16, 30), (33, 23)),
+    ((30, 61), (62, 45), (59, 119)),
+    ((116, 90), (156, 198), (373, 326)),
+)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The grid cells that rows belong to: level by level, row by row of the grid.
+
+    Args:
+        size: ``(H, W)`` of the canvas, in pixels.
+        strides: of the levels, in canvas pixels.
+        repeats: how often every level's grid is repeated, as for several anchors.
+    """
+
+    size: tuple[int, int]
+    strides: Sequence[int]
+    repeats: int = 1
+
+    def sizes(self) -> list[int]:
+        """How many rows each level has."""
+        height, width = self.size
+        return [(height // one) * (width // one) * self.repeats for one in self.strides]
+
+    def corners(self, device: torch.device | None = None) -> Tensor:
+        """``(R, 2)``: column and row of each cell."""
+        found = []
+        for stride in self.strides:
+            rows, columns = self.size[0] // stride, self.size[1] // stride
+            y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+            found.append(torch.stack([x, y], -1).reshape(-1, 2).repeat(self.repeats, 1).float())
+        return torch.cat(found).to(device)
+
+    def row_strides(self, device: torch.device | None = None) -> Tensor:
+        """``(R, 1)``: the stride of each row's level, in canvas pixels."""
+        counts = torch.tensor(self.sizes())
+        return torch.tensor(self.strides).float().repeat_interleave(counts)[:, None].to(device)
+
+    def levels(self, device: torch.device | None = None) -> Tensor:
+        """``(R,)`` int64."""
+        counts = torch.tensor(self.sizes())
+        return torch.arange(len(self.strides)).repeat_interleave(counts).to(device)
+
+
+@dataclass(frozen=True)
+class BoxDecoder:
+    """Raw boxes, objectness and class scores to :class:`Candidates`.
+
+    Args:
+        boxes: ``"xyxy"`` or ``"cxcywh"`` on the canvas; ``"grid"``: the centre's offset from the
+            cell and the logarithm of the size, in strides (YOLOX); ``"dfl"``: distributions of the
+            distances to the four sides, in strides (YOLOv8); ``"anchors"``: YOLOv5's offsets.
+        scores: what is still to be done: ``"none"``, ``"sigmoid"`` or ``"softmax"``.
+        size: ``(H, W)`` of the canvas, in pixels.
+        normalised: boxes are shares of the canvas.
+        background: ``"first"`` or ``"last"`` column of the classes that is none; the last is left
+            out, and the first is never reported, so that labels are the file's own.
+        cells: of the rows, where there are any.
+        level_sizes: rows of each level, where they are known without cells.
+        anchors: width and height, by level.
+
+    References:
+        Z. Ge et al., YOLOX: Exceeding YOLO Series in 2021, arXiv:2107.08430. X. Li et al.,
+        Generalized Focal Loss, NeurIPS 2020, arXiv:2006.04388.
+    """
+
+    boxes: str
+    scores: str
+    size: tuple[int, int]
+    normalised: bool = False
+    background: str | None = None
+    cells: Cells | None = None
+    level_sizes: Sequence[int] = ()
+    anchors: Sequence[Sequence[Sequence[float]]] = field(default=ANCHORS)
+
+    def __call__(
+        self, boxes: Tensor, classes: Tensor, objectness: Tensor | None = None
+    ) -> Candidates:
+        """Boxes ``(N, R, 4)`` (``dfl``: ``(N, R, 4 B)``), classes ``(N, R, C)``, ``(N, R, 1)``."""
+        boxes, classes = boxes.float(), classes.float()
+        scores = self._activated(classes)
+        if self.background == "last":
+            scores, classes = scores[..., :-1], classes[..., :-1]
+        elif self.background == "first":
+            scores = scores * (torch.arange(scores.shape[-1], device=scores.device) > 0)
+        logits = classes if self.scores == "sigmoid" and objectness is None else None
+        if objectness is not None:
+            scores = scores * self._activated(objectness.float())
+        return Candidates(self._corners(boxes), scores, logits, levels=self._levels(boxes.device))
+
+    def _activated(self, values: Tensor) -> Tensor:
+        if self.scores == "none":
+            return values
+        return values.sigmoid() if self.scores == "sigmoid" else values.softmax(-1)
+
+    def _levels(self, device: torch.device) -> Tensor | None:
+        if self.cells is not None:
+            return self.cells.levels(device)
+        if not self.level_sizes:
+            return None
+        counts = torch.tensor(self.level_sizes)
+        return torch.arange(len(counts)).repeat_interleave(counts).to(device)
+
+    def _corners(self, boxes: Tensor) -> Tensor:
+        if self.boxes in ("grid", "dfl", "anchors"):
+            return self._of_cells(boxes)
+        if self.normalised:
+            height, width = self.size
+            boxes = boxes * boxes.new_tensor([width, height, width, height])
+        if self.boxes == "xyxy":
+            return boxes
+        return _around(boxes[..., :2], boxes[..., 2:])
+
+    def _of_cells(self, boxes: Tensor) -> Tensor:
+        if self.cells is None:
+            raise ValueError(f"boxes={self.boxes!r} needs rows that belong to grid cells.")
+        corners, strides = self.cells.corners(boxes.device), self.cells.row_strides(boxes.device)
+        if self.boxes == "grid":
+            return _around((boxes[..., :2] + corners) * strides, boxes[..., 2:].exp() * strides)
+        if self.boxes == "anchors":
+            share = boxes.sigmoid()
+            anchors = [
+                boxes.new_tensor(sides).repeat_interleave(rows // len(sides), 0)
+                for rows, sides in zip(self.cells.sizes(), self.anchors, strict=True)
+            ]
+            centre = (share[..., :2] * 2 - 0.5 + corners) * strides
+            return _around(centre, (share[..., 2:] * 2).square() * torch.cat(anchors))
+        bins = boxes.unflatten(-1, (4, -1)).softmax(-1)
+        away = (bins * torch.arange(bins.shape[-1], device=boxes.device)).sum(-1)
+        middle = corners + 0.5
+        return torch.cat([middle - away[..., :2], middle + away[..., 2:]], -1) * strides
+
+
+def _around(centre: Tensor, sides: Tensor) -> Tensor:
+    return torch.cat([centre - sides / 2, centre + sides / 2], -1)

@@ -1,0 +1,127 @@
+"""TorchScript files: gradients of the pixels, but no layers."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_ssgc.detector import Detector
+from captum_ssgc.detectors.black_box import BlackBoxDetector
+from captum_ssgc.detectors.candidates import CandidateDetector
+from captum_ssgc.detectors.letterbox import Letterbox
+from captum_ssgc.detectors.onnx_layouts import LAYOUTS, STRETCHED, Outputs, layout_of
+from captum_ssgc.detectors.onnx_proof import sample_picture
+from captum_ssgc.detectors.onnx_reports import ReportReader
+
+_ULTRALYTICS = "config.txt"
+
+
+def torchscript_detector(
+    path: str | os.PathLike[str],
+    size: tuple[int, int] | int | None = None,
+    layout: str | None = None,
+    boxes: str | None = None,
+    scores: str | None = None,
+    *,
+    preprocess: Letterbox | None = None,
+    label_names: Sequence[str] | None = None,
+    **options: Any,
+) -> Detector:
+    """A detector from a TorchScript file, which runs one image after the other.
+
+    Its layers cannot be read, so that of the methods D-RISE is left, beside those of Captum that
+    only need the gradient of the pixels.
+
+    Args:
+        path: the file; load only what you trust.
+        size: ``(H, W)`` of the canvas, or its side; ``None``: as Ultralytics wrote into the file.
+        layout: as for :func:`captum_ssgc.detectors.onnx_detector`; so are the next two.
+        boxes: how boxes are written.
+        scores: what is still to be done to scores.
+        preprocess: from images to the canvas; ``None``: as the layout's own tools do it.
+        label_names: class names, indexed by label; ``None``: those in the file.
+        **options: of :class:`captum_ssgc.detectors.CandidateDetector`, or of
+            :class:`captum_ssgc.detectors.BlackBoxDetector` where the file reports detections.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no TorchScript file, of no known layout, or its size is not known.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"TorchScript file {path} does not exist.")
+    extra = {_ULTRALYTICS: ""}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TorchScript as a whole
+            script = torch.jit.load(str(path), "cpu", _extra_files=extra).eval()
+    except RuntimeError as error:
+        raise ValueError(f"{path} is not a TorchScript file: {str(error)[:200]}") from None
+    own = json.loads(extra[_ULTRALYTICS] or "{}")
+    wanted = size or own.get("imgsz")
+    if wanted is None:
+        raise ValueError(f"size: {path.name} does not say it; pass (H, W) of the canvas.")
+    height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
+    names = label_names or (list(own["names"].values()) if "names" in own else None)
+    network = _OneByOne(script)
+    with torch.no_grad():
+        tensors = network(sample_picture((height, width)))
+    named = _named(tensors)
+    count = None if names is None else len(names)
+    outputs = Outputs(named, (height, width), count, boxes, scores)
+    read = ReportReader((height, width))
+    if layout is None and read(named) is not None:
+        return BlackBoxDetector(
+            lambda canvas: [read(_named(network(one[None]))) for one in canvas],
+            preprocess=preprocess or Letterbox((height, width), **STRETCHED),
+            label_names=names,
+            **options,
+        )
+    found = layout_of(outputs, layout)
+    if found is None:
+        raise ValueError(
+            f"{path}: the outputs are {outputs.described()}, which is no known layout; choose with "
+            f"layout= ({', '.join(LAYOUTS)}), boxes= and scores=, or pass your own decode to "
+            "captum_ssgc.detectors.CandidateDetector."
+        )
+    detector = CandidateDetector(
+        network,
+        found,
+        preprocess=preprocess or Letterbox((height, width), **found.preprocess),
+        multi_label=found.multi_label,
+        label_names=names,
+        **{"iou_threshold": found.iou_threshold, **options},
+    )
+    detector.why_black_box = f"{path.name} is TorchScript, whose layers cannot be read"
+    return detector
+
+
+class _OneByOne(nn.Module):
+    """Traced networks often take the number of images that they were traced with."""
+
+    def __init__(self, script: nn.Module) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        found = [_tensors(self.script(image[None])) for image in images]
+        return [torch.cat(parts) for parts in zip(*found, strict=True)]
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """The tensors of an output, in order."""
+    if isinstance(output, Tensor):
+        return [output]
+    inner = output.values() if isinstance(output, dict) else output
+    return [one for part in inner for one in _tensors(part)]
+
+
+def _named(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {f"output {place}": one for place, one in enumerate(tensors)}

@@ -1,0 +1,95 @@
+"""The engine's short cuts (windows, local gradients) give what the plain way gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from detectors.plain_maps import plain_heat_maps
+
+import captum_ssgc as ssgc
+from captum_ssgc.attr import METHODS, Layers, recording
+
+REQUESTS = [
+    ("grad-cam", {}),
+    ("grad-cam++", {}),
+    ("layer-cam", {}),
+    ("odam", {}),
+    ("odam", {"smoothing": 1.0}),
+    ("ssgrad-cam", {}),
+    ("ssgrad-cam++", {}),
+    ("ssgrad-cam++", {"signed_activations": "as_is"}),
+    ("ssgrad-cam++", {"smoothing": 0.7, "mask": None}),
+]
+LOCAL = {"retinanet", "ssd300", "ssdlite", "yolov5n", "yolov8n", "yolo11n", "yolo12n"}
+
+
+def chosen(family, picture):
+    """A few detections of every level."""
+    found = family.detector.detect(picture)[0]
+    rows = []
+    for level in found.levels.unique().tolist():
+        rows += (found.levels == level).nonzero()[:, 0].tolist()[:2]
+    return found[rows]
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map", "ignore:.*pyramid level")
+@pytest.mark.parametrize("output", ["score", "left"])
+def test_short_cuts_give_what_the_plain_way_gives(family, picture, output):
+    detector, found = family.detector, chosen(family, picture)
+    classes = [(METHODS[name], options) for name, options in REQUESTS]
+    expected = plain_heat_maps(detector, picture, found, classes, output)
+    requests = [method.request(options, output) for method, options in classes]
+    with recording(detector, Layers.of_detector(detector), picture) as run:
+        made = run.heat_maps(requests, found)
+    for plain, ours in zip(expected, made, strict=True):
+        for (one, scale), mine in zip(plain, ours.heat_maps(), strict=True):
+            torch.testing.assert_close(mine, one, rtol=0.0, atol=1e-5 * scale + 1e-30)
+
+
+@pytest.mark.parametrize("output", ["score"])
+def test_where_gradients_are_local_they_are_taken_so(family, picture, output, request):
+    """Else the test above would compare the plain way with itself."""
+    detector, found = family.detector, chosen(family, picture)
+    name = request.node.callspec.id.split("-", 1)[-1].removesuffix(f"-{output}")
+    layers = detector.level_layers()
+    kept = {}
+
+    def keep(module, args, output):
+        kept[module] = output.detach()
+
+    hooks = [layer.register_forward_hook(keep) for layer in dict.fromkeys(layers)]
+    try:
+        with torch.no_grad():
+            raw = detector.run(picture)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    features = {level: kept[layer] for level, layer in enumerate(layers)}
+    local = detector.local_gradients(raw, features, found, output)
+    expected = any(name.endswith(known) for known in LOCAL)
+    assert (local is not None) == expected, request.node.callspec.id
+    if local is not None:
+        assert len(local.gradients) == len(found)
+
+
+def test_a_head_that_does_more_is_not_taken_for_local(build_family, picture):
+    """The value tells: a crop cannot see what a look at the whole grid adds."""
+    family = build_family("torchvision", "retinanet")
+    detector, head = family.detector, family.detector.model.head.classification_head
+    forward = type(head).forward
+
+    def with_context(self, features):
+        return forward(self, [one + one.mean((-2, -1), keepdim=True) for one in features])
+
+    patched = pytest.MonkeyPatch()
+    patched.setattr(type(head), "forward", with_context)
+    try:
+        again = detector.detect(picture)[0]
+        expected = plain_heat_maps(detector, picture, again[:3], [(METHODS["odam"], {})])[0]
+        ours = ssgc.explain(detector, picture, "odam", score_threshold=0.0)
+        for row in range(3):
+            plain, scale = expected[row]
+            [mine] = [one for one in ours if one.index == row]
+            torch.testing.assert_close(mine.heat_map, plain, rtol=0.0, atol=1e-5 * scale)
+    finally:
+        patched.undo()
