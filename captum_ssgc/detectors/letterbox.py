@@ -77,8 +77,11 @@ class Letterbox:
             fill = _per_channel(self.fill, images)
             canvas = fill.repeat(len(images), 1, *canvas_size)
             canvas[..., top : top + content[0], left : left + content[1]] = images
-        canvas = canvas * self.value_range
-        canvas = (canvas - _per_channel(self.mean, images)) / _per_channel(self.std, images)
+        # A pass over the canvas costs as much as resizing: only those that change something.
+        if self.value_range != 1.0:
+            canvas = canvas * self.value_range
+        if self.mean != 0.0 or self.std != 1.0:
+            canvas = (canvas - _per_channel(self.mean, images)) / _per_channel(self.std, images)
         scale = (content[0] / image_size[0], content[1] / image_size[1])
         geometry = ImageGeometry(image_size, canvas_size, scale, (top, left))
         return (canvas.flip(1) if self.bgr else canvas), geometry
