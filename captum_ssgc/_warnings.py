@@ -8,12 +8,16 @@ import warnings
 _OURS = ("captum_ssgc", "captum")
 
 
+class OwnWarning(UserWarning):
+    """What this package warns of, for those who show that only."""
+
+
 def warn_user(message: str) -> None:
     """Warn at the first caller outside this package and Captum."""
     depth, frame = 1, sys._getframe()
     while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
         depth, frame = depth + 1, frame.f_back
-    warnings.warn(message, stacklevel=depth)
+    warnings.warn(message, OwnWarning, stacklevel=depth)
 
 
 def _is_ours(module: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +11,36 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from captum_ssgc._warnings import warn_user
+
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
+
+MAX_PIXELS = 64_000_000
+"""The most pixels of a file or a Pillow image; as floats they take 0.8 GB."""
 
 
 def load_image(source: ImageSource) -> Tensor:
     """An image as RGB float in [0, 1].
 
     Args:
-        source: a file that Pillow reads (its EXIF orientation is applied), a Pillow image, a
-            ``(H, W, 3)`` uint8 array, or a ``(3, H, W)`` / ``(1, 3, H, W)`` float tensor in [0, 1].
+        source: a file that Pillow reads, or a Pillow image (the EXIF orientation of both is
+            applied, transparency is dropped, of several frames the first is taken), a ``(H, W, 3)``
+            uint8 array, or a ``(3, H, W)`` / ``(1, 3, H, W)`` float tensor in [0, 1].
 
     Returns:
         ``(1, 3, H, W)`` float32; a tensor keeps its precision.
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if the file is no readable image, has 32 bits per channel, or for a wrong shape,
+        ValueError: if the file is no readable image, a file or Pillow image has more than
+            :data:`captum_ssgc.images.MAX_PIXELS` or 32 bits per channel, or for a wrong shape,
             range or NaN.
         TypeError: for a wrong type or dtype.
+
+    Notes:
+        A grey image with 16 bits may hold the values of a camera with fewer. Where none is above
+        4095 it is read as of 8, 10 or 12 bits, the least that holds them, with a warning: read as
+        of 16 bits, such an image is nearly black. Of colours with 16 bits Pillow reads the upper 8.
 
     Example:
         >>> import numpy as np
@@ -42,17 +55,9 @@ def load_image(source: ImageSource) -> Tensor:
             raise ValueError(f"image: expected one image, got a batch of {images.shape[0]}.")
         return images
     if isinstance(source, (str, os.PathLike)):
-        source = _open(Path(source))
+        return _from_file(source)
     if isinstance(source, Image.Image):
-        if source.mode.startswith("I;16"):
-            grey = np.asarray(source).astype(np.float32) / 65535.0
-            return torch.from_numpy(grey).expand(1, 3, -1, -1).contiguous()
-        if source.mode in ("I", "F"):
-            raise ValueError(
-                f"image: expected 8 or 16 bits per channel, got Pillow's mode {source.mode!r}, "
-                "whose range is not known; scale it to [0, 1] and pass a tensor (3, H, W)."
-            )
-        source = np.asarray(source.convert("RGB"))
+        return _from_pillow(source, "image")
     if not isinstance(source, np.ndarray):
         raise TypeError(
             "image: expected a path, a Pillow image, a uint8 array or a float tensor, "
@@ -65,20 +70,72 @@ def load_image(source: ImageSource) -> Tensor:
         )
     if source.ndim != 3 or source.shape[2] != 3 or 0 in source.shape:
         raise ValueError(f"image array: expected shape (H, W, 3), got {source.shape}.")
-    pixels = torch.from_numpy(np.ascontiguousarray(source.transpose(2, 0, 1)))
-    return pixels[None].float() / 255.0
+    return _from_bytes(source)
 
 
-def _open(path: Path) -> Image.Image:
-    if not path.exists():
-        raise FileNotFoundError(f"image file {path} does not exist.")
+def _from_file(source: str | os.PathLike[str]) -> Tensor:
+    path = Path(source)
     try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image)
-    except (UnidentifiedImageError, ImportError):  # ultralytics patches in a plugin of its own
-        raise ValueError(f"{path} is not an image file that Pillow can read.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"image file {path} does not exist.") from None
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
+    if not stat.S_ISREG(mode):  # reading a pipe may wait for ever
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise ValueError(f"{path} cannot be read as an image: it is {what}.")
+    try:
+        picture = Image.open(path)
+    except (UnidentifiedImageError, ImportError):  # ultralytics patches in its own plugin
+        raise ValueError(f"{path} is not an image file that Pillow can read.") from None
+    except Exception as error:  # each of Pillow's readers has its own
+        raise ValueError(f"{path} cannot be read as an image: {error}") from None
+    with picture:
+        return _from_pillow(picture, str(path))
+
+
+def _from_pillow(picture: Image.Image, what: str) -> Tensor:
+    if picture.width * picture.height > MAX_PIXELS:
+        raise ValueError(
+            f"{what}: expected at most {MAX_PIXELS} pixels, got {picture.width} x "
+            f"{picture.height}; reduce it, or pass a tensor (3, H, W) in [0, 1]."
+        )
+    if picture.mode in ("I", "F"):
+        raise ValueError(
+            f"{what}: expected 8 or 16 bits per channel, got Pillow's mode {picture.mode!r}, "
+            "whose range is not known; scale it to [0, 1] and pass a tensor (3, H, W)."
+        )
+    deep = any("16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
+    try:
+        turned = ImageOps.exif_transpose(picture)
+        grey = turned.mode.startswith("I;16")
+        pixels = np.asarray(turned).astype(np.uint16) if grey else np.asarray(turned.convert("RGB"))
+    except Exception as error:  # each of Pillow's readers has its own
+        raise ValueError(f"{what} cannot be read as an image: {error}") from None
+    if 0 in pixels.shape:
+        raise ValueError(f"{what}: expected pixels, got a size of {picture.size}.")
+    highest = int(pixels.max())
+    if grey:
+        bits = next((bits for bits in (8, 10, 12) if 0 < highest < 2**bits), 16)
+        if bits < 16:
+            _warn_of_dark(what, f"no value above {highest}: it is read as of {bits} bits")
+        planes = torch.from_numpy(pixels.astype(np.float32) / np.float32(2**bits - 1))
+        return planes.expand(1, 3, -1, -1).contiguous()
+    if deep and 0 < highest < 16:
+        _warn_of_dark(what, "the upper 8, which Pillow reads, are nearly 0")
+    return _from_bytes(pixels)
+
+
+def _warn_of_dark(what: str, why: str) -> None:
+    warn_user(
+        f"{what} has 16 bits per channel, but {why}. If that is not what it holds, scale it to "
+        "[0, 1] and pass a tensor (3, H, W)."
+    )
+
+
+def _from_bytes(pixels: np.ndarray) -> Tensor:
+    planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return planes[None].float() / 255.0
 
 
 def check_images(images: object) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping, Set
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def fit_label_names(
             * a list of names, the first for label 0, with or without the background's;
             * a dictionary from label to name, such as ``model.names`` or ``config.id2label``;
               labels are integers, or strings of digits, and may begin at 1;
-            * a file: a text file with one name per line, or a JSON file with a list or an object;
+            * a file: a text file with one name per line, or a JSON or YAML file with a list or a
+              dictionary, also below ``names``;
             * ``"coco"``: the names of the 80 COCO classes, or of its 91 category numbers.
         classes: how many labels the detector has, the background's included where it has one;
             ``None`` where it is not known.
@@ -118,8 +120,8 @@ def _by_label(names: LabelNames, classes: int | None) -> dict[int, str]:
 def _label(key: Any) -> int:
     if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 10:
         return int(key)
-    if isinstance(key, int) and not isinstance(key, bool) and key >= 0:
-        return key
+    if isinstance(key, Integral) and not isinstance(key, bool) and int(key) >= 0:
+        return int(key)
     raise ValueError(f"label_names: expected labels 0, 1, ... as keys, got {str(key)[:40]!r}.")
 
 
@@ -145,14 +147,38 @@ def _read(path: Path) -> list[str] | dict[Any, Any]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"label_names: {path} is no text in UTF-8.") from None
-    if path.suffix.lower() != ".json":
+    kind = path.suffix.lower()
+    if kind not in _PARSERS:
         return [line.strip() for line in text.rstrip().splitlines()]
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"label_names: {path} is not valid JSON: {error}") from None
+    content = _PARSERS[kind](text, path)
+    if isinstance(content, dict) and isinstance(content.get("names"), (list, dict)):
+        content = content["names"]  # a data set of Ultralytics
     if not isinstance(content, (list, dict)):
         raise ValueError(
-            f"label_names: {path}: expected a JSON list of names, or an object from label to name."
+            f"label_names: {path}: expected a list of names, or an object from label to name."
         )
     return content
+
+
+def _from_json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"label_names: {path} is not valid JSON: {error}") from None
+
+
+def _from_yaml(text: str, path: Path) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise ValueError(
+            f"label_names: {path} needs PyYAML: pip install pyyaml; or pass a text or JSON file."
+        ) from None
+    try:
+        # All values stay texts: a class may be called "no" or "1.0".
+        return yaml.load(text, Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"label_names: {path} is not valid YAML: {error}") from None
+
+
+_PARSERS = {".json": _from_json, ".yaml": _from_yaml, ".yml": _from_yaml}

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import io
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from captum_ssgc import load_image, wrap_detector
+from captum_ssgc import images, load_image, wrap_detector
 
 
 def test_a_file_is_read_as_rgb_in_unit_range(tmp_path):
@@ -17,12 +22,24 @@ def test_a_file_is_read_as_rgb_in_unit_range(tmp_path):
     assert image[0, :, 1, 2].tolist() == pytest.approx([1.0, 0.2, 0.0])
 
 
-def test_exif_orientation_is_applied(tmp_path):
-    picture = Image.fromarray(np.zeros((4, 6, 3), dtype=np.uint8))
+@pytest.mark.parametrize("opened", [False, True], ids=["path", "Pillow image"])
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [(1, "ab/cd/ef"), (2, "ba/dc/fe"), (3, "fe/dc/ba"), (6, "eca/fdb"), (8, "bdf/ace")],
+)
+def test_the_orientation_is_applied_to_files_and_pillow_images_alike(
+    orientation, expected, opened, tmp_path
+):
+    levels = dict(zip("abcdef", (10, 50, 90, 130, 170, 210)))
+    pixels = np.array([[10, 50], [90, 130], [170, 210]], dtype=np.uint8)
+    picture = Image.fromarray(pixels).convert("RGB")
     exif = picture.getexif()
-    exif[0x0112] = 6
-    picture.save(tmp_path / "turned.jpg", exif=exif)
-    assert load_image(str(tmp_path / "turned.jpg")).shape == (1, 3, 6, 4)
+    exif[0x0112] = orientation
+    file = tmp_path / "turned.png"
+    picture.save(file, exif=exif)
+    image = load_image(Image.open(file) if opened else file)
+    rows = [[levels[letter] for letter in row] for row in expected.split("/")]
+    assert (image[0, 0] * 255).round().int().tolist() == rows
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16"])
@@ -51,9 +68,12 @@ def bad_files(folder):
         ("text.jpg", ValueError, "is not an image file"),
         ("empty.jpg", ValueError, "is not an image file"),
         ("cut.png", ValueError, "cannot be read as an image"),
-        (".", ValueError, "cannot be read as an image"),
+        (".", ValueError, "cannot be read as an image: it is a folder"),
+        ("whole.png/more", FileNotFoundError, "does not exist"),
+        ("x" * 300, ValueError, "cannot be read as an image: .*too long"),
+        ("a\0b", ValueError, "cannot be read as an image: embedded null"),
     ],
-    ids=["missing", "text", "empty", "truncated", "folder"],
+    ids=["missing", "text", "empty", "truncated", "folder", "below a file", "long", "null"],
 )
 def test_bad_files_are_named(tmp_path, name, error, message):
     with pytest.raises(error, match=message):
@@ -110,3 +130,73 @@ def test_a_range_that_is_not_known_is_refused(dtype, tmp_path):
     Image.fromarray(np.ones((3, 4), dtype=dtype)).save(tmp_path / "deep.tif")
     with pytest.raises(ValueError, match="expected 8 or 16 bits per channel, got Pillow's mode"):
         load_image(tmp_path / "deep.tif")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match="it is no regular file"):
+        load_image(tmp_path / "pipe.png")
+
+
+def test_what_any_reader_of_pillow_raises_is_a_value_error(tmp_path):
+    """DDS raises NotImplementedError, others their own."""
+    header = struct.pack("<4sIIIIIII44x", b"DDS ", 124, 0x1007, 8, 8, 0, 0, 0)
+    odd_format = struct.pack("<IIIIIIII20x", 32, 4, int.from_bytes(b"ABCD", "little"), *[0] * 5)
+    (tmp_path / "a.dds").write_bytes(header + odd_format)
+    with pytest.raises(NotImplementedError):
+        Image.open(tmp_path / "a.dds")
+    with pytest.raises(ValueError, match=r"a\.dds cannot be read as an image: Unimplemented"):
+        load_image(tmp_path / "a.dds")
+
+
+@pytest.mark.parametrize("opened", [False, True], ids=["path", "Pillow image"])
+def test_more_pixels_than_the_limit_are_refused_before_they_are_read(tmp_path, monkeypatch, opened):
+    monkeypatch.setattr(images, "MAX_PIXELS", 60)
+    Image.new("RGB", (10, 6)).save(tmp_path / "a.png")
+    Image.new("RGB", (61, 1)).save(tmp_path / "b.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:60])
+    assert load_image(tmp_path / "a.png").shape == (1, 3, 6, 10)
+    with (
+        Image.open(tmp_path / "b.png") as picture,
+        pytest.raises(ValueError, match="expected at most 60 pixels, got 61 x 1"),
+    ):
+        load_image(picture if opened else tmp_path / "b.png")
+
+
+def test_a_cut_or_empty_pillow_image_is_named(tmp_path):
+    Image.fromarray(np.full((64, 64, 3), 200, dtype=np.uint8)).save(tmp_path / "whole.png")
+    cut = (tmp_path / "whole.png").read_bytes()[:100]
+    with pytest.raises(ValueError, match="image cannot be read as an image"):
+        load_image(Image.open(io.BytesIO(cut)))
+    with pytest.raises(ValueError, match=r"image: expected pixels, got a size of \(0, 5\)"):
+        load_image(Image.new("RGB", (0, 5)))
+
+
+@pytest.mark.parametrize(("highest", "bits"), [(200, 8), (1000, 10), (1024, 12), (4095, 12)])
+def test_fewer_bits_in_sixteen_are_read_as_such_with_a_warning(highest, bits, tmp_path):
+    values = np.array([[0, 100, highest]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "camera.png")
+    with pytest.warns(UserWarning, match=rf"camera\.png .*above {highest}: .*as of {bits} bits"):
+        image = load_image(tmp_path / "camera.png")
+    expected = [0.0, 100 / (2**bits - 1), highest / (2**bits - 1)]
+    assert image[0, 2, 0].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("highest", [0, 4096, 65535])
+def test_sixteen_bits_that_may_be_meant_are_not_touched(highest):
+    picture = Image.fromarray(np.array([[0, highest]], dtype=np.uint16))
+    assert load_image(picture)[0, 0, 0, 1].item() == pytest.approx(highest / 65535)
+
+
+def test_colours_of_twelve_bits_in_sixteen_are_warned_of(tmp_path):
+    def chunk(kind, content):
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    row = b"\0" + np.full((5, 3), 4095, dtype=">u2").tobytes()
+    head = struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(4 * row)) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    with pytest.warns(UserWarning, match=r"deep\.png has 16 bits per channel, but the upper 8"):
+        load_image(tmp_path / "deep.png")

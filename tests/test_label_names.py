@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from captum_ssgc.label_names import BACKGROUND, fit_label_names, own_label_names
@@ -21,9 +23,19 @@ ANIMALS = ("cat", "dog", "eel")
         {str(label): name for label, name in enumerate(ANIMALS)},
         dict(enumerate(ANIMALS, 1)),
         {3: "eel", 1: "cat", 2: "dog"},
+        dict(zip(np.arange(3), np.array(ANIMALS), strict=True)),
         ["background", *ANIMALS],
     ],
-    ids=["list", "iterator", "dict", "text-keys", "from-1", "any-order", "with-background"],
+    ids=[
+        "list",
+        "iterator",
+        "dict",
+        "text-keys",
+        "from-1",
+        "any-order",
+        "numpy",
+        "with-background",
+    ],
 )
 def test_names_of_a_detector_without_background(names):
     assert fit_label_names(names, 3) == ANIMALS
@@ -102,9 +114,16 @@ def test_what_is_no_names_is_refused(names, error):
         ("names", "\ufeffcat\r\ndog\r\neel"),
         ("names.json", json.dumps(ANIMALS)),
         ("names.JSON", json.dumps({"1": "cat", "2": "dog", "3": "eel"})),
+        ("data.json", json.dumps({"names": ANIMALS, "nc": 3})),
+        ("data.yaml", "# a data set\npath: x\nnames:\n  0: cat\n  1: dog\n  2: eel\n"),
+        ("data.YML", "{names: [cat, dog, eel], nc: 3}"),
+        ("names.yaml", "- cat\n- dog\n- eel\n"),
+        ("names.yaml", "1: cat\n2: dog\n3: eel\n"),
     ],
 )
 def test_names_from_a_file(tmp_path, file, content):
+    if file.lower().endswith(("yaml", "yml")):
+        pytest.importorskip("yaml")
     (tmp_path / file).write_text(content, encoding="utf-8")
     assert fit_label_names(tmp_path / file, 3) == ANIMALS
     assert fit_label_names(str(tmp_path / file), 4, background=True)[1:] == ANIMALS
@@ -117,15 +136,43 @@ def test_names_from_a_file(tmp_path, file, content):
         ("names.json", b"{"),
         ("names.json", b"[" * 100_000),
         ("names.json", b"3"),
+        ("names.yaml", b"a: [b"),
+        ("names.yaml", b"[" * 100_000),
+        ("names.yaml", b"text"),
+        ("names.yaml", b"!!python/object/apply:os.abort []"),
         ("names.txt", b"\n" * (1 << 23)),
         ("names.txt", b""),
     ],
-    ids=["binary", "cut", "nested", "number", "huge", "empty"],
+    ids=(
+        "binary",
+        "cut",
+        "nested",
+        "number",
+        "yaml cut",
+        "yaml nested",
+        "yaml text",
+        "yaml code",
+        "huge",
+        "empty",
+    ),
 )
 def test_a_file_of_something_else_is_refused(tmp_path, file, content):
     (tmp_path / file).write_bytes(content)
     with pytest.raises(ValueError, match="label_names: "):
         fit_label_names(tmp_path / file)
+
+
+def test_words_of_yaml_are_names(tmp_path):
+    pytest.importorskip("yaml")
+    (tmp_path / "names.yaml").write_text("names: [yes, no, 1.0, null, 2020-01-01]")
+    assert fit_label_names(tmp_path / "names.yaml") == ("yes", "no", "1.0", "null", "2020-01-01")
+
+
+def test_without_pyyaml_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "names.yaml").write_text("[cat]")
+    with pytest.raises(ValueError, match="needs PyYAML: pip install pyyaml"):
+        fit_label_names(tmp_path / "names.yaml")
 
 
 def test_only_files_are_read(tmp_path):

@@ -81,10 +81,10 @@ class PerturbationMethod(Method, PerturbationAttribution):
 
     @classmethod
     def option_names(cls) -> list[str]:
-        """The keyword-only arguments of :meth:`attribute_instances`, and the number per call."""
+        """The arguments of :meth:`attribute_instances` that do not say what is explained."""
         parameters = inspect.signature(cls.attribute_instances).parameters.values()
         own = [entry.name for entry in parameters if entry.kind is entry.KEYWORD_ONLY]
-        return ["perturbations_per_eval", *own]
+        return ["perturbations_per_eval", "show_progress", *own]
 
 
 METHODS: dict[str, type[Method]] = {}

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from captum_ssgc.benchmark.errors import BenchmarkError
-from captum_ssgc.benchmark.reporting import report
-from captum_ssgc.benchmark.rows import MethodRow
-from captum_ssgc.benchmark.runner import run_benchmark
-from captum_ssgc.benchmark.settings import BenchmarkSettings
-from captum_ssgc.benchmark.summary import Cell, Row, Summary
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "BenchmarkError",
-    "BenchmarkSettings",
-    "Cell",
-    "MethodRow",
-    "Row",
-    "Summary",
-    "report",
-    "run_benchmark",
-]
+from captum_ssgc._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from captum_ssgc.benchmark.errors import BenchmarkError as BenchmarkError
+    from captum_ssgc.benchmark.reporting import report as report
+    from captum_ssgc.benchmark.rows import MethodRow as MethodRow
+    from captum_ssgc.benchmark.runner import run_benchmark as run_benchmark
+    from captum_ssgc.benchmark.settings import BenchmarkSettings as BenchmarkSettings
+    from captum_ssgc.benchmark.summary import Cell as Cell
+    from captum_ssgc.benchmark.summary import Row as Row
+    from captum_ssgc.benchmark.summary import Summary as Summary
+
+# The command line reads the fields of the settings for its help, which must be quick.
+_HOMES = {
+    "BenchmarkError": "errors",
+    "BenchmarkSettings": "settings",
+    "Cell": "summary",
+    "MethodRow": "rows",
+    "Row": "summary",
+    "Summary": "summary",
+    "report": "reporting",
+    "run_benchmark": "runner",
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""Heat maps of several rows for given detections of one image, and how long each took."""
+"""Heat maps of several methods for given detections of one image, and how long each took."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class MapMaker:
     def __init__(self, detector: Detector, settings: BenchmarkSettings) -> None:
         self.detector, self.settings = detector, settings
         self._requests = {
-            row.key: _request(method, settings, row)
+            row.key: request
             for row in settings.rows
-            if issubclass(method := method_named(row.method), LayerMethod)
+            if (request := _request(row, settings)) is not None
         }
         self._layers = Layers.of_detector(detector, settings.layer) if self._requests else None
 
@@ -52,8 +52,8 @@ class MapMaker:
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Maps ``(K, H, W)`` and seconds for all of them, by the key of the row.
 
-        The methods made of gradients share one forward and, for each output, one backward per
-        detection; each is charged with these in full, as if it ran alone.
+        The methods made of gradients share one forward and one backward per detection; each is
+        charged with these in full, as if it ran alone.
 
         Args:
             rows: methods with their options.
@@ -99,15 +99,19 @@ class MapMaker:
         options = self.settings.options_of(row)
         if "generator" in method.option_names():
             options["generator"] = torch.Generator().manual_seed(seed)
-        options["perturbations_per_eval"] = self.settings.batch_size
+        options.setdefault("perturbations_per_eval", self.settings.batch_size)
         wrapper = InstanceScoreWrapper(self.detector, detections)
         return method(wrapper).attribute_instances(image, **options)[:, 0]
 
 
-def _request(method: type[LayerMethod], settings: BenchmarkSettings, row: MethodRow) -> MapRequest:
+def _request(row: MethodRow, settings: BenchmarkSettings) -> MapRequest | None:
+    """What a row asks of a recording; ``None`` for a method that needs none."""
+    method = method_named(row.method)
+    if not issubclass(method, LayerMethod):
+        return None
     options = settings.options_of(row)
     output = options.pop("output")
-    return method.request(options, output, caller=f"options of {row.method}")
+    return method.request(options, output)
 
 
 def _clock(device: torch.device) -> Callable[[], float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from captum_ssgc._printable import printable
 from captum_ssgc.benchmark.distributed import World
 
 _TOLD = 10
@@ -35,8 +36,3 @@ def tell(lines: Sequence[str], what: str) -> None:
         tqdm.write(printable(f"{what}: {line}"), file=sys.stderr)
     if len(lines) > _TOLD:
         tqdm.write(f"{what}: {len(lines) - _TOLD} more, see the report", file=sys.stderr)
-
-
-def printable(text: str) -> str:
-    """``text`` without characters that would steer a terminal."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)

@@ -14,7 +14,6 @@ from captum_ssgc.benchmark.checks import grid_of_cells, text, whole_number
 from captum_ssgc.detector import check_output
 
 MOST_MASKS = 10**7
-_OF_THE_RUN = ("generator", "perturbations_per_eval")
 
 
 @dataclass(frozen=True)
@@ -41,18 +40,18 @@ class MethodRow:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        known = method_named(self.method)
+        entry = method_named(self.method)
         if not isinstance(self.options, Mapping):
             kind = type(self.options).__name__
             raise TypeError(f"options of {self.method}: expected a mapping, got {kind}.")
-        taken = options_of(known)
+        taken = options_of(entry)
         for name in self.options:
             if name not in taken:
                 takes = f"some of {', '.join(taken)}" if taken else "none"
                 raise ValueError(f"options of {self.method}: expected {takes}, got {name!r}.")
         try:
             values = {name: _checked(name, value) for name, value in sorted(self.options.items())}
-            _try(known, values)
+            _try(entry, values)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"options of {self.method}: {error}") from None
         object.__setattr__(self, "options", values)
@@ -78,10 +77,14 @@ class MethodRow:
 Methods = str | MethodRow | Iterable[str | MethodRow | tuple[str, Mapping[str, Any]]]
 
 
-def options_of(method: type[Method]) -> tuple[str, ...]:
+def options_of(entry: type[Method]) -> tuple[str, ...]:
     """Names of the options that a row of this method may have."""
-    own = [name for name in method.option_names() if name not in _OF_THE_RUN]
-    return ("output", *own) if method.gradient_based else tuple(own)
+    own = (name for name in entry.option_names() if name not in _OF_THE_RUN)
+    return ("output", *own) if issubclass(entry, LayerMethod) else tuple(own)
+
+
+# What depends on the settings, or does not change the maps.
+_OF_THE_RUN = ("generator", "perturbations_per_eval", "show_progress")
 
 
 def rows_named(methods: Any) -> tuple[MethodRow, ...]:
@@ -137,11 +140,11 @@ def _checked(name: str, value: Any) -> Any:
     return value
 
 
-def _try(method: type[Method], options: Mapping[str, Any]) -> None:
+def _try(entry: type[Method], options: Mapping[str, Any]) -> None:
     """Let a map function look at its options, on a layer of one cell."""
     own = {name: value for name, value in options.items() if name not in ("output", "mask")}
-    if issubclass(method, LayerMethod) and own:
-        method.maps(torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), **own)
+    if issubclass(entry, LayerMethod) and own:
+        entry.maps(torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), **own)
 
 
 def _text(value: Any) -> str:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from captum_ssgc._printable import printable
 from captum_ssgc.benchmark.description import describe
 from captum_ssgc.benchmark.distributed import World, cpu_threads
 from captum_ssgc.benchmark.errors import BenchmarkError
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
 from captum_ssgc.benchmark.opening import Data, open_source
-from captum_ssgc.benchmark.progress import printable, progress_bar, tell
+from captum_ssgc.benchmark.progress import progress_bar, tell
 from captum_ssgc.benchmark.record_files import Writer, open_writer, read_index
 from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.reporting import write_report

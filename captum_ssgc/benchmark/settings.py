@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
-from captum_ssgc.attr import check_mask, method_named
 from captum_ssgc.benchmark.checks import grid_of_cells, share, text, texts, whole_number
-from captum_ssgc.benchmark.columns import TABLE_METRICS, metrics_named
-from captum_ssgc.benchmark.rows import MOST_MASKS, MethodRow, Methods, options_of, rows_named
-from captum_ssgc.detector import Output, check_output
-from captum_ssgc.metrics import Preset, preset_named
+from captum_ssgc.benchmark.columns import METRICS, TABLE_METRICS, metrics_named
+
+# The command line makes its options of the fields, and help must not import torch.
+if TYPE_CHECKING:
+    from captum_ssgc.benchmark.rows import MethodRow, Methods
+    from captum_ssgc.detector import Output
+    from captum_ssgc.metrics import Preset
 
 FLOORS = {"noise": "Noise", "box": "The box itself", "centre": "Centre prior"}
 REFERENCE = "ssgrad-cam++"
@@ -67,23 +69,76 @@ class BenchmarkSettings:
     """
 
     methods: Methods = "all"
-    metrics: tuple[str, ...] = TABLE_METRICS
-    floors: tuple[str, ...] = tuple(FLOORS)
-    preset: str = "yamauchi2024"
-    layer: tuple[str, ...] | None = None
-    output: Output = "score"
-    mask: str | None = "region"
-    score_above: float | None = None
-    iou_above: float | None = None
-    max_detections: int | None = None
-    drise_masks: int = 1000
-    drise_grid: tuple[int, int] = (16, 16)
-    perturbed_images: int = 10
-    batch_size: int = 16
-    threads: int = 1
-    seed: int = 0
+    metrics: tuple[str, ...] = field(
+        default=TABLE_METRICS,
+        metadata={
+            "help": f"{', '.join(TABLE_METRICS)}, or all of these; besides, on request, "
+            f"{' and '.join(METRICS[len(TABLE_METRICS) :])}"
+        },
+    )
+    floors: tuple[str, ...] = field(
+        default=tuple(FLOORS),
+        metadata={"help": f"maps that know nothing, to compare with: {', '.join(FLOORS)}, or none"},
+    )
+    preset: str = field(
+        default="yamauchi2024",
+        metadata={
+            "help": "choices of a publication for deletion and insertion, and for the detections "
+            "that are evaluated: yamauchi2024, drise, odam"
+        },
+    )
+    layer: tuple[str, ...] | None = field(
+        default=None,
+        metadata={
+            "help": "modules to attribute (default: as the detector recommends for each detection)"
+        },
+    )
+    output: Output = field(
+        default="score",
+        metadata={"help": "what is explained: score, logit, left, top, right, bottom"},
+    )
+    mask: str | None = field(
+        default="region",
+        metadata={"help": "where the methods that use a mask look: region, box or none"},
+    )
+    score_above: float | None = field(
+        default=None,
+        metadata={"help": "evaluate detections with a higher score (default: as the preset)"},
+    )
+    iou_above: float | None = field(
+        default=None,
+        metadata={
+            "help": "play the pointing games with detections that overlap their annotation more "
+            "(default: as the preset)"
+        },
+    )
+    max_detections: int | None = field(
+        default=None,
+        metadata={"help": "at most so many detections of an image, the best ones (default: all)"},
+    )
+    drise_masks: int = field(default=1000, metadata={"help": "masked images for d-rise"})
+    drise_grid: tuple[int, int] = field(
+        default=(16, 16), metadata={"help": "cells of a mask of d-rise"}
+    )
+    perturbed_images: int = field(
+        default=10, metadata={"help": "samples of infidelity and sensitivity for each map"}
+    )
+    batch_size: int = field(default=16, metadata={"help": "changed images in one forward"})
+    threads: int = field(
+        default=1,
+        metadata={
+            "help": "CPU threads of each process; the last digits depend on it, which is why it "
+            "does not follow from the machine"
+        },
+    )
+    seed: int = field(default=0, metadata={"help": "of all that is random"})
 
     def __post_init__(self) -> None:
+        from captum_ssgc.attr import check_mask
+        from captum_ssgc.benchmark.rows import rows_named
+        from captum_ssgc.detector import check_output
+        from captum_ssgc.metrics import preset_named
+
         self._set("methods", rows_named(self.methods))
         self._set("metrics", metrics_named(texts("metrics", self.metrics)))
         self._set("floors", _floors(texts("floors", self.floors)))
@@ -106,6 +161,8 @@ class BenchmarkSettings:
     @property
     def curve_preset(self) -> Preset:
         """The preset itself."""
+        from captum_ssgc.metrics import preset_named
+
         return preset_named(self.preset)
 
     @property
@@ -121,6 +178,8 @@ class BenchmarkSettings:
     @property
     def rows(self) -> tuple[MethodRow, ...]:
         """The rows of the table that are methods."""
+        from captum_ssgc.benchmark.rows import rows_named
+
         return rows_named(self.methods)
 
     @property
@@ -140,6 +199,9 @@ class BenchmarkSettings:
 
     def options_of(self, row: MethodRow) -> dict[str, Any]:
         """All options of a row: its own, and else what the run says."""
+        from captum_ssgc.attr import method_named
+        from captum_ssgc.benchmark.rows import options_of
+
         run = {
             "output": self.output,
             "mask": self.mask,
@@ -176,7 +238,7 @@ class BenchmarkSettings:
         object.__setattr__(self, name, value)
 
 
-_MOST = {"drise_masks": MOST_MASKS, "perturbed_images": 10**7, "batch_size": 10**7, "threads": 1024}
+_MOST = {"drise_masks": 10**7, "perturbed_images": 10**7, "batch_size": 10**7, "threads": 1024}
 
 
 def _floors(names: tuple[str, ...]) -> tuple[str, ...]:

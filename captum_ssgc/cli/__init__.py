@@ -8,15 +8,17 @@ modules import torch only when they run, so that ``--help`` is quick.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import captum_ssgc
+from captum_ssgc._printable import printable
 from captum_ssgc.cli.help_format import HelpFormatter
-from captum_ssgc.cli.messages import FAILED, CommandError, complain
+from captum_ssgc.cli.messages import DONE, FAILED, INTERRUPTED, complain, one_line, say
 
 COMMANDS = ("demo", "explain", "evaluate", "benchmark")
 
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; ``None`` for those of the process.
 
     Returns:
-        The exit code: 0 done, 1 nothing detected, 2 failed.
+        The exit code: 0 done, 1 nothing detected, 2 failed, 130 interrupted.
 
     Example:
         >>> from captum_ssgc.cli import main
@@ -46,35 +48,66 @@ def main(argv: Sequence[str] | None = None) -> int:
         captum-ssgc ...
         0
     """
-    parser = _parser()
+    # Pictures are files here; a notebook hands its shell a backend that may not exist outside it.
+    os.environ["MPLBACKEND"] = "agg"
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    code = _run(arguments)
     try:
-        args = parser.parse_args(argv)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else FAILED
-    if args.run is None:
-        parser.print_help()
-        return 0
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if code != FAILED and not isinstance(error, BrokenPipeError):
+            complain(f"standard output cannot be written: {error.strerror}.")
+        _give_up_stdout()
+        return FAILED
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    """The last resort for whatever goes wrong: one line, and the traceback only on request."""
     try:
+        args = _parse(arguments)
         code: int = args.run(args)
-        sys.stdout.flush()
         return code
-    except CommandError as error:
-        complain(error, with_traceback=args.traceback)
-        return FAILED
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+    except SystemExit as stop:  # argparse: after help or version, or a usage error
+        return stop.code if isinstance(stop.code, int) else FAILED
     except KeyboardInterrupt:
         complain("interrupted")
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone
+        return FAILED
+    except Exception as error:
+        complain(error, with_traceback="--traceback" in arguments)
+        return FAILED
+
+
+def _give_up_stdout() -> None:
+    """Python writes what is left once more when it exits, and would complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and which notices that nobody hears it."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message and file is sys.stdout:
+            say(message.removesuffix("\n"))
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(FAILED, f"{self.prog}: error: {message} (see '{self.prog} --help')\n")
+        text = printable(one_line(message))
+        self.exit(FAILED, f"{self.prog}: error: {text} (see '{self.prog} --help')\n")
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    for name, value in vars(args).items():
+        if value == []:  # what argparse makes of "--name=--"
+            parser.error(f"argument --{name.replace('_', '-')}: expected one argument")
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,7 +122,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"captum-ssgc {captum_ssgc.__version__}"
     )
-    parser.set_defaults(run=None)
+
+    def show_help(args: argparse.Namespace) -> int:
+        parser.print_help()
+        return DONE
+
+    parser.set_defaults(run=show_help)
     subparsers = parser.add_subparsers(prog="captum-ssgc", title="commands", metavar="COMMAND")
     for name in COMMANDS:
         importlib.import_module(f"captum_ssgc.cli.{name}").add_parser(subparsers)

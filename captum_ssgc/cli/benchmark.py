@@ -7,25 +7,25 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captum_ssgc.cli.benchmark_settings import add_settings, settings_of
 from captum_ssgc.cli.help_format import HelpFormatter
 from captum_ssgc.cli.messages import (
     DONE,
-    EXPECTED_ERRORS,
     FAILED,
+    INTERRUPTED,
     CommandError,
     complain,
-    one_line,
     say,
     table,
 )
-from captum_ssgc.cli.models import DEFAULT_MODEL, ModelChoice, check_layers, load_detector
+from captum_ssgc.cli.model_choice import DEFAULT_MODEL, ModelChoice
+from captum_ssgc.cli.models import check_layers, load_detector
 from captum_ssgc.cli.options import add_model_options
 
 if TYPE_CHECKING:
-    from captum_ssgc.benchmark import BenchmarkSettings, Summary
+    from captum_ssgc.benchmark import Summary
     from captum_ssgc.benchmark.distributed import World
 
-INTERRUPTED = 130
 # What counts as reported; --score-above chooses the explained ones among it.
 _LOWEST_REPORTED = 0.05
 
@@ -46,6 +46,8 @@ examples:
   captum-ssgc benchmark --data instances.json --images photos -o run
   captum-ssgc benchmark --data instances.json --images photos --model onnx:yolox_nano.onnx \\
       --methods ssgrad-cam++,odam --metrics pointing-game,energy-pointing-game -o run
+  captum-ssgc benchmark --data synthetic:100 -o variants \\
+      --methods 'ssgrad-cam++,ssgrad-cam++[output=logit,signed_activations=as_is]'
   torchrun --nproc-per-node=8 -m captum_ssgc benchmark --data instances.json --images photos \\
       -o run
 
@@ -66,15 +68,16 @@ def add_parser(subparsers: Any) -> None:
     )
     _add_data_options(parser.add_argument_group("data"))
     add_model_options(parser)
-    _add_measurement_options(parser.add_argument_group("measurement"))
+    add_settings(parser.add_argument_group("measurement"))
     _add_run_options(parser.add_argument_group("run"))
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure what is not measured yet, and write the report."""
-    from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark
+    from captum_ssgc.benchmark import report, run_benchmark
     from captum_ssgc.benchmark.distributed import World
+    from captum_ssgc.data import CocoDataset
 
     world = World.from_environment()
     try:
@@ -82,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
             return _finish(report(args.output_dir), args.output_dir)
         if args.data is None:
             raise CommandError("--data is needed: a COCO-format JSON file, or synthetic[:N].")
-        settings = _settings(args)
+        settings = settings_of(args)
+        # A file that is no data set is named before weights are loaded.
+        data = args.data if _is_synthetic(args.data) else CocoDataset(Path(args.data), args.images)
         choice = _model(args, world)
         detector = load_detector(choice)
         check_layers(detector, None if settings.layer is None else list(settings.layer))
@@ -92,10 +97,9 @@ def run(args: argparse.Namespace) -> int:
             warnings.simplefilter("ignore")
             result = run_benchmark(
                 detector,
-                args.data,
+                data,
                 args.output_dir,
                 settings,
-                images=args.images,
                 limit=args.limit,
                 model_name=choice.title,
                 retry_failed=args.retry_failed,
@@ -109,8 +113,6 @@ def run(args: argparse.Namespace) -> int:
                 kind="",
             )
         return INTERRUPTED
-    except (BenchmarkError, *EXPECTED_ERRORS) as error:
-        raise CommandError(one_line(error)) from error
     return DONE if result is None else _finish(result, args.output_dir)
 
 
@@ -144,33 +146,13 @@ def _finish(summary: Summary, folder: Path) -> int:
     return DONE
 
 
-def _settings(args: argparse.Namespace) -> BenchmarkSettings:
-    from captum_ssgc.benchmark import BenchmarkSettings
-
-    methods, metrics = _names(args.methods), _names(args.metrics)
-    floors, layers = _names(args.floors), _names(args.layer or "")
-    return BenchmarkSettings(
-        methods="all" if "all" in methods else methods,
-        metrics=metrics,
-        floors=() if floors == ("none",) else floors,
-        preset=args.preset,
-        layer=layers or None,
-        output=args.output,
-        mask=None if args.mask == "none" else args.mask,
-        score_above=args.score_above,
-        iou_above=args.iou_above,
-        max_detections=args.max_detections,
-        drise_masks=args.masks,
-        batch_size=args.batch_size,
-        threads=args.threads,
-        seed=args.seed,
-    )
+def _is_synthetic(data: str) -> bool:
+    return data.partition(":")[0] == "synthetic"
 
 
 def _model(args: argparse.Namespace, world: World) -> ModelChoice:
     name = args.model
-    synthetic = args.data.partition(":")[0] == "synthetic"
-    if synthetic and name == DEFAULT_MODEL and args.checkpoint is None:
+    if _is_synthetic(args.data) and name == DEFAULT_MODEL and args.checkpoint is None:
         name = "demo"
     return ModelChoice(
         name=name,
@@ -214,73 +196,6 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_measurement_options(group: argparse._ArgumentGroup) -> None:
-    some = "NAME[,NAME...]"
-    group.add_argument(
-        "--methods", metavar=some, default="all", help="methods, or all (default: all)"
-    )
-    group.add_argument(
-        "--metrics",
-        metavar=some,
-        default="all",
-        help="deletion-insertion, pointing-game, energy-pointing-game, evidence-energy, or all of "
-        "these; besides, on request, infidelity and sensitivity (default: all)",
-    )
-    group.add_argument(
-        "--floors",
-        metavar=some,
-        default="noise,box,centre",
-        help="maps that know nothing, to compare with: noise, box, centre, or none "
-        "(default: %(default)s)",
-    )
-    group.add_argument(
-        "--preset",
-        metavar="NAME",
-        default="yamauchi2024",
-        help="choices of a publication for deletion and insertion, and for the detections that "
-        "are evaluated: yamauchi2024, drise, odam (default: %(default)s)",
-    )
-    group.add_argument(
-        "--score-above",
-        metavar="S",
-        type=float,
-        help="evaluate detections with a higher score (default: as the preset)",
-    )
-    group.add_argument(
-        "--iou-above",
-        metavar="I",
-        type=float,
-        help="play the pointing games with detections that overlap their annotation more (default: "
-        "as the preset)",
-    )
-    group.add_argument(
-        "--max-detections",
-        metavar="K",
-        type=int,
-        help="at most the K best detections of an image (default: all)",
-    )
-    group.add_argument(
-        "--layer",
-        metavar=some,
-        help="modules to attribute (default: as the detector recommends for each detection)",
-    )
-    group.add_argument(
-        "--output",
-        metavar="WHAT",
-        default="score",
-        help="what is explained: score, logit, left, top, right, bottom (default: %(default)s)",
-    )
-    group.add_argument(
-        "--mask",
-        metavar="NAME",
-        default="region",
-        help="mask of ssgrad-cam++: region, box or none (default: %(default)s)",
-    )
-    group.add_argument(
-        "--masks", metavar="N", type=int, default=1000, help="of d-rise (default: %(default)s)"
-    )
-
-
 def _add_run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-o",
@@ -289,24 +204,6 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         type=Path,
         default=Path("benchmark"),
         help="folder of the run; one with the same settings is gone on with (default: %(default)s)",
-    )
-    group.add_argument(
-        "--batch-size",
-        metavar="N",
-        type=int,
-        default=16,
-        help="changed images in one forward (default: %(default)s)",
-    )
-    group.add_argument(
-        "--threads",
-        metavar="N",
-        type=int,
-        default=1,
-        help="CPU threads of each process; the last digits depend on it, which is why it does not "
-        "follow from the machine (default: %(default)s)",
-    )
-    group.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="of all that is random (default: 0)"
     )
     group.add_argument(
         "--retry-failed", action="store_true", help="try images again that could not be evaluated"
@@ -319,7 +216,3 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--traceback", action="store_true", help="also show where in the code an error came from"
     )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from captum_ssgc.cli.each_image import complain_of_nothing, explanations_of, prepare_folder
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
-from captum_ssgc.cli.messages import DONE, EXPECTED_ERRORS, CommandError, one_line
-from captum_ssgc.cli.models import ModelChoice, check_layers, load_detector
+from captum_ssgc.cli.messages import DONE, forwards_shown
+from captum_ssgc.cli.model_choice import ModelChoice
+from captum_ssgc.cli.models import check_layers, load_detector
 from captum_ssgc.cli.options import (
     add_device_option,
     add_explanation_options,
@@ -75,25 +76,25 @@ def run(args: argparse.Namespace) -> int:
     detector = load_detector(choice)
     check_layers(detector, arguments["layer"])
     name = f"scene_{args.seed}"
+    drawn = scene(args.seed)
     try:
-        drawn = scene(args.seed)
-        found = explanations_of(drawn.image, detector, args)
-        result = ImageResult(
-            name=name,
-            source=f"demo scene of seed {args.seed}",
-            image=drawn.image[None],
-            explanations=found,
-            model=choice,
-            output=args.output,
-            shares={"box": energy_in_boxes(found), **_known_shares(drawn, found)},
-        )
-        folder = ResultFolders(args.output_dir).folder_for(name, result.source)
-        files = write_result(result, folder)
+        with forwards_shown(detector.model):
+            found = explanations_of(drawn.image, detector, args, arguments)
     except NoDetectionError as error:
         return complain_of_nothing(error, name, args.score_threshold)
-    except EXPECTED_ERRORS as error:
-        raise CommandError(f"{name}: {one_line(error)}") from error
-    print_result(result, folder, files)
+    result = ImageResult(
+        name=name,
+        source=f"demo scene of seed {args.seed}",
+        image=drawn.image[None],
+        explanations=found,
+        model=choice,
+        output=args.output,
+        shares={"box": energy_in_boxes(found), **_known_shares(drawn, found)},
+        options=arguments["method_options"],
+    )
+    with ResultFolders(args.output_dir).results_of(name, result.source) as folder:
+        write_result(result, folder)
+    print_result(result, folder)
     return DONE
 
 

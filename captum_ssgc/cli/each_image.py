@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captum_ssgc._printable import printable
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
+from captum_ssgc.cli.image_files import exists, image_files, is_folder
 from captum_ssgc.cli.messages import (
     DONE,
-    EXPECTED_ERRORS,
     FAILED,
     NOTHING_DETECTED,
     CommandError,
     complain,
+    forwards_shown,
     one_line,
     progress,
     warnings_as_lines,
@@ -27,7 +30,7 @@ from captum_ssgc.cli.options import (
     add_general_options,
     add_model_options,
     explain_arguments,
-    method_options,
+    for_one_image,
     model_choice,
 )
 
@@ -47,6 +50,7 @@ class ExplainedImage:
     explanations: list[Explanation]
     detector: Detector
     args: argparse.Namespace
+    options: dict[str, dict[str, Any]]
     folders: ResultFolders
 
 
@@ -67,7 +71,12 @@ def add_images_parser(
         formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="image file")
+    parser.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="image file, folder of images, or pattern such as 'photos/**/*.jpg'",
+    )
     add_model_options(parser)
     add_explanation_options(parser)
     add_general_options(parser)
@@ -87,17 +96,25 @@ def prepare_folder(root: Path) -> None:
         raise CommandError(f"-o {root} cannot be used: {one_line(error)}") from error
 
 
-def explanations_of(image: Any, detector: Detector, args: argparse.Namespace) -> list[Explanation]:
-    """The explanations of one image, as the options ask for.
+def explanations_of(
+    image: Any, detector: Detector, args: argparse.Namespace, arguments: Mapping[str, Any]
+) -> list[Explanation]:
+    """The explanations of one image, with names that can be shown.
+
+    Args:
+        image: as :func:`captum_ssgc.explain` takes it.
+        detector: the detector.
+        args: the options of the command.
+        arguments: what :func:`explain_arguments` made of them.
 
     Raises:
         NoDetectionError: if nothing is detected.
     """
     from captum_ssgc.explanation import explain
 
-    arguments = explain_arguments(args)
-    options = method_options(args, arguments["method"])
-    return explain(detector, image, **arguments, method_options=options)
+    options = for_one_image(arguments["method_options"], arguments["method"], args)
+    found = explain(detector, image, **{**arguments, "method_options": options})
+    return [replace(one, label=printable(one.label)) for one in found]
 
 
 def complain_of_nothing(error: NoDetectionError, about: str, threshold: float) -> int:
@@ -116,39 +133,52 @@ def complain_of_nothing(error: NoDetectionError, about: str, threshold: float) -
 
 def _run(args: argparse.Namespace, handle: HandleImage) -> int:
     """Handle every image; the exit code is the worst of all."""
-    if not any(path.exists() for path in args.images):
-        for path in args.images:
+    paths = image_files(args.images)
+    if not any(map(exists, paths)):
+        for path in paths:
             complain(f"image file {path} does not exist.")
         return FAILED
     arguments = explain_arguments(args)
     prepare_folder(args.output_dir)
     detector = load_detector(model_choice(args))
     check_layers(detector, arguments["layer"])
+    if args.model == "demo":
+        complain("the demo model knows the scenes of 'captum-ssgc demo' only", kind="note")
     folders = ResultFolders(args.output_dir)
-    return max(
-        [_one(path, detector, args, folders, handle) for path in progress(args.images, "image")]
-    )
+    one = partial(_one, handle, detector, args, arguments, folders)
+    if len(paths) == 1:
+        with forwards_shown(detector.model):
+            return one(paths[0])
+    return max([one(path) for path in progress(paths, "image")])
 
 
 def _one(
-    path: Path,
+    handle: HandleImage,
     detector: Detector,
     args: argparse.Namespace,
+    arguments: Mapping[str, Any],
     folders: ResultFolders,
-    handle: HandleImage,
+    path: Path,
 ) -> int:
+    """Handle one image; whatever goes wrong with it must not stop the others."""
     from captum_ssgc.explanation import NoDetectionError
     from captum_ssgc.images import load_image
 
+    if is_folder(path):
+        complain("the folder holds no image file", about=str(path))
+        return FAILED
     try:
         with warnings_as_lines(str(path)):
             image = load_image(path)
-            found = explanations_of(image, detector, args)
-            show = handle(ExplainedImage(path, image, found, detector, args, folders))
+            found = explanations_of(image, detector, args, arguments)
+            options = arguments["method_options"]
+            show = handle(ExplainedImage(path, image, found, detector, args, options, folders))
+        show()
     except NoDetectionError as error:
         return complain_of_nothing(error, str(path), args.score_threshold)
-    except EXPECTED_ERRORS as error:
+    except BrokenPipeError:
+        raise
+    except Exception as error:
         complain(error, about=str(path), with_traceback=args.traceback)
         return FAILED
-    show()
     return DONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from captum_ssgc.cli.each_image import ExplainedImage, add_images_parser
 from captum_ssgc.cli.messages import say, table
 
 if TYPE_CHECKING:
-    from captum_ssgc.cli.evaluation import Evaluation
+    from captum_ssgc.cli.map_quality import MapQuality
 
 PRESETS = ("yamauchi2024", "drise", "odam")
 
@@ -53,30 +52,27 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _evaluate(of: ExplainedImage) -> Callable[[], None]:
-    from captum_ssgc.cli.curve_picture import curve_picture
-    from captum_ssgc.cli.evaluation import evaluate
-    from captum_ssgc.cli.results import save_figure
+    from captum_ssgc.cli.map_quality import measure_maps
+    from captum_ssgc.cli.quality_figure import quality_figure
 
     preset = of.args.preset
-    evaluation = evaluate(of.detector, of.image, of.explanations, preset, of.args.batch_size)
-    folder = of.folders.folder_for(f"{of.path.stem}_evaluation", str(of.path))
-    names = [f"{folder.name}_curves.png", f"{folder.name}.json"]
-    save_figure(curve_picture(of.path.name, evaluation, preset), folder / names[0])
-    record = {"image": str(of.path), "preset": preset, "files": names, "maps": evaluation.records}
-    (folder / names[1]).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
+    quality = measure_maps(of.detector, of.image, of.explanations, preset, of.args.batch_size)
+    with of.folders.results_of(of.path.stem, str(of.path), "_evaluation") as folder:
+        curves = folder.add_picture("curves", quality_figure(of.path.name, quality, preset))
+        folder.add_record({"image": str(of.path), "preset": preset, "maps": quality.records})
 
     def show() -> None:
-        _print(of.path.name, evaluation)
-        say(f"  -> {folder / names[0]} and {names[1]}\n")
+        _print(of.path.name, quality)
+        say(f"  -> {folder.path / curves} and {folder.name}.json\n")
 
     return show
 
 
-def _print(name: str, evaluation: Evaluation) -> None:
-    from captum_ssgc.cli.evaluation import COLUMNS
+def _print(name: str, quality: MapQuality) -> None:
+    from captum_ssgc.cli.map_quality import COLUMNS
 
     lines = []
-    for number, row in enumerate(evaluation.rows, start=1):
+    for number, row in enumerate(quality.rows, start=1):
         for place, one in enumerate(row):
             known = [str(number), one["label"], f"{one['score']:.3f}"] if not place else [""] * 3
             figures = ["-" if one[key] is None else f"{one[key]:.3f}" for key in COLUMNS]
@@ -85,7 +81,7 @@ def _print(name: str, evaluation: Evaluation) -> None:
     shown = table(head, lines, right=["#", "score", *COLUMNS])
     say(f"{name}: Deletion lower, all others higher is better")
     say("\n".join(f"  {line}" for line in shown.splitlines()))
-    if any(one["empty"] for one in evaluation.records):
+    if any(one["empty"] for one in quality.records):
         say("  * the map names no pixel: these are the worst figures there are")
-    if any(one[key] is None for one in evaluation.records for key in COLUMNS):
+    if any(one[key] is None for one in quality.records for key in COLUMNS):
         say("  - cannot be divided: by this preset the detection's own score is 0")

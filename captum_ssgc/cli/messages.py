@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from captum_ssgc._printable import printable
+from captum_ssgc._warnings import OwnWarning
+
+if TYPE_CHECKING:
+    from torch import nn
+
 DONE, NOTHING_DETECTED, FAILED = 0, 1, 2
+INTERRUPTED = 130
 
-# What bad input, a bad model or a full disk raise, here and in the vendors' code.
-EXPECTED_ERRORS = (ValueError, TypeError, IndexError, KeyError, OSError, RuntimeError, ImportError)
-
+# Their messages say what is wrong; those of other errors do not without their type.
+_TELLING = (ValueError, TypeError, IndexError, KeyError, OSError, RuntimeError, ImportError)
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _LONGEST = 600
 _Item = TypeVar("_Item")
@@ -27,8 +34,19 @@ class CommandError(Exception):
 
 
 def say(text: str) -> None:
-    """Write a result to stdout, above a progress bar if there is one."""
-    _write(text, sys.stdout)
+    """Write a result to stdout, above a progress bar if there is one.
+
+    Raises:
+        OSError: if stdout is closed or full.
+    """
+    if sys.stdout is None:
+        raise OSError("standard output is closed.")
+    try:
+        _write(text, sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(f"standard output cannot be written: {error.strerror}.") from error
 
 
 def complain(
@@ -39,19 +57,30 @@ def complain(
     with_traceback: bool = False,
 ) -> None:
     """Write one line about a problem to stderr; before it the traceback, if asked for."""
+    lines = []
     if with_traceback and isinstance(problem, BaseException):
-        _write("".join(traceback.format_exception(problem)).rstrip(), sys.stderr)
+        lines.append("".join(traceback.format_exception(problem)).rstrip())
     text = one_line(problem)
     if about and about not in text:
         text = f"{about}: {text}"
-    _write(f"captum-ssgc: {kind}: {text}" if kind else f"captum-ssgc: {text}", sys.stderr)
+    lines.append(f"captum-ssgc: {kind}: {text}" if kind else f"captum-ssgc: {text}")
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):  # nobody is left who could be told
+            _write("\n".join(lines), sys.stderr)
 
 
 def one_line(problem: str | BaseException) -> str:
-    """The message on one line; the error's type where it has no message."""
-    text = problem if isinstance(problem, str) else str(problem) or type(problem).__name__
-    if isinstance(problem, KeyError):
-        text = f"unknown name {text}"
+    """The message on one line; the error's type where the message alone does not tell."""
+    if isinstance(problem, str):
+        text = problem
+    else:
+        text, name = str(problem), type(problem).__name__
+        if isinstance(problem, MemoryError):
+            text = "out of memory; try a smaller image or --batch-size"
+        elif isinstance(problem, KeyError):
+            text = f"unknown name {text}"
+        elif not isinstance(problem, (CommandError, *_TELLING)) or not text:
+            text = f"{name}: {text}" if text else name
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
@@ -62,7 +91,11 @@ def warnings_as_lines(about: str) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    ours = [one for one in caught if one.filename.startswith(_PACKAGE)]
+    ours = [
+        one
+        for one in caught
+        if issubclass(one.category, OwnWarning) or one.filename.startswith(_PACKAGE)
+    ]
     for text in dict.fromkeys(str(one.message) for one in ours):
         complain(text, about=about, kind="warning")
 
@@ -78,9 +111,28 @@ def progress(items: Sequence[_Item], unit: str) -> Iterable[_Item]:
     return tqdm(items, unit=unit, file=sys.stderr, leave=False, disable=quiet)
 
 
+@contextmanager
+def forwards_shown(model: nn.Module) -> Iterator[None]:
+    """Count the forwards of ``model`` on the terminal if they take more than a moment."""
+    if not on_screen():
+        yield
+        return
+    with tqdm(unit=" forwards", file=sys.stderr, leave=False, delay=1.0) as bar:
+
+        def count(*_: object) -> None:
+            bar.update()
+
+        # Before the forward: adapters end it as soon as they have seen what they need.
+        handle = model.register_forward_pre_hook(count)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
     """Columns as wide as their longest entry; those named in ``right`` are aligned right."""
-    lines = [list(head), *(list(row) for row in rows)]
+    lines = [[printable(entry) for entry in row] for row in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
         "  ".join(
@@ -94,4 +146,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[st
 def _write(text: str, stream: TextIO) -> None:
     """Write above the progress bar; characters that the terminal lacks become question marks."""
     encoding = stream.encoding or "utf-8"
+    text = "\n".join(map(printable, text.split("\n")))
     tqdm.write(text.encode(encoding, "replace").decode(encoding), file=stream)
+    stream.flush()

@@ -2,62 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from captum_ssgc.cli.labels import read_labels
-from captum_ssgc.cli.messages import (
-    EXPECTED_ERRORS,
-    CommandError,
-    one_line,
-    warnings_as_lines,
-)
-from captum_ssgc.cli.vendors import KINDS, VENDORS
+from captum_ssgc.cli.messages import CommandError, one_line, warnings_as_lines
+from captum_ssgc.cli.model_choice import ModelChoice
+from captum_ssgc.cli.vendors import KINDS, VENDORS, hint
 
 if TYPE_CHECKING:
     import torch
 
     from captum_ssgc.detector import Detector
-
-DEFAULT_MODEL = "fasterrcnn_resnet50_fpn"
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """What the user said about the model.
-
-    Args:
-        name: ``NAME`` or ``PREFIX:NAME``.
-        weights: name of torchvision's weights, ``"none"`` for random ones, or ``None``.
-        checkpoint: file with a state dict, or ``None``.
-        labels: file with class names, or ``None``.
-        device: as torch names it, or ``"auto"``.
-        score_threshold: no detection below it is wanted; vendors' own thresholds above it are
-            lowered.
-    """
-
-    name: str = DEFAULT_MODEL
-    weights: str | None = None
-    checkpoint: Path | None = None
-    labels: Path | None = None
-    device: str = "auto"
-    score_threshold: float = 0.5
-
-    @property
-    def title(self) -> str:
-        """The model as pictures name it, without folders."""
-        rest = self.name.partition(":")[2] or self.name
-        files = [rest] if self.checkpoint is None else [rest, str(self.checkpoint)]
-        return ", ".join(PurePath(file).name for file in files)
-
-    def label_names(self) -> tuple[str, ...] | None:
-        return None if self.labels is None else read_labels(self.labels)
-
-    def refuse_weights(self, why: str) -> None:
-        """Raise ``CommandError`` if weights or a checkpoint were given."""
-        if self.weights is not None or self.checkpoint is not None:
-            raise CommandError(f"--weights and --checkpoint do not apply to {self.name}: {why}.")
 
 
 def load_detector(choice: ModelChoice) -> Detector:
@@ -67,17 +21,21 @@ def load_detector(choice: ModelChoice) -> Detector:
         CommandError: if the name, the weights, a file or the device is not what it should be.
     """
     device = _device(choice.device)
+    choice.check_labels()  # before weights are loaded
     prefix, colon, rest = choice.name.partition(":")
     if not colon and prefix != "demo":
         prefix, rest = "torchvision", choice.name
     if prefix not in VENDORS:
-        raise CommandError(f"--model {choice.name}: unknown kind {prefix!r}; expected {KINDS}.")
+        raise CommandError(
+            f"--model {choice.name}: unknown kind {prefix!r}; expected {KINDS}{hint(choice.name)}"
+        )
     try:
         with warnings_as_lines(choice.name):
             detector = VENDORS[prefix](rest, choice)
             detector.model.to(device)
-    except EXPECTED_ERRORS as error:
-        raise CommandError(f"--model {choice.name}: {one_line(error)}") from error
+    except Exception as error:  # vendors raise what they like
+        text = one_line(error).replace("label_names:", f"--labels {choice.labels}:")
+        raise CommandError(f"--model {choice.name}: {text}") from error
     return detector
 
 
@@ -102,7 +60,7 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.empty(1, device=device).cpu()
+    except Exception as error:  # each kind of device has its own when it is missing
         raise CommandError(f"--device {name} cannot be used here: {one_line(error)}") from error
     return device

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from captum_ssgc.cli.messages import CommandError, on_screen, one_line
-from captum_ssgc.cli.models import DEFAULT_MODEL, ModelChoice
+from captum_ssgc.cli.method_options import (
+    DEFAULT_METHOD,
+    NAMES,
+    ListMethods,
+    choose_methods,
+)
+from captum_ssgc.cli.model_choice import DEFAULT_MODEL, ModelChoice
 
-DEFAULT_METHOD = "ssgrad-cam++"
 _DRISE_MASKS = 1000
 _BATCH_SIZE = 8
 _OUTPUTS = "score, logit, left, top, right, bottom"
+# The same words are understood by every command; help shows one of them.
+_ALIASES = {
+    "--masks": "--drise-masks",
+    "--method": "--methods",
+    "--top-k": "--max-detections",
+    "--score-threshold": "--score-above",
+}
 
 
-class _MethodNames:
-    """The methods there are, looked up only when help is printed."""
-
-    def __str__(self) -> str:
-        from captum_ssgc.attr import METHODS
-
-        return ", ".join(METHODS)
+def add_option(group: argparse._ArgumentGroup, flag: str, **keywords: Any) -> None:
+    """``group.add_argument``, with the other word for the same thing where there is one."""
+    action = group.add_argument(flag, **keywords)
+    hidden = {**keywords, "dest": action.dest, "help": argparse.SUPPRESS}
+    for pair in _ALIASES.items():
+        for alias in {*pair} - {flag} if flag in pair else ():
+            group.add_argument(alias, **{**hidden, "default": argparse.SUPPRESS})
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -52,9 +65,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--labels",
         metavar="FILE",
-        type=Path,
-        help="class names: text, one per line, or a JSON list; torchvision's label 0 is the "
-        "background and may be left out",
+        help="class names: a text file with one per line, a JSON or YAML file with a list or with "
+        "names by label, or coco; a background's name may be left out",
     )
     _add_device(group)
 
@@ -67,14 +79,7 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
 def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 0.5) -> None:
     """What to explain, and how."""
     group = parser.add_argument_group("explanation")
-    method: Any = group.add_argument(
-        "--method",
-        metavar="NAME[,NAME...]",
-        default=DEFAULT_METHOD,
-        help="one or more of %(names)s, or all; the first is the one in the overview "
-        "(default: %(default)s)",
-    )
-    method.names = _MethodNames()
+    add_method_options(group, "--method", DEFAULT_METHOD, "the first is the one in the overview")
     group.add_argument(
         "--layer",
         metavar="NAME[,NAME...]",
@@ -88,13 +93,22 @@ def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 
         help=f"what is explained, one of {_OUTPUTS} (a box edge) (default: %(default)s)",
     )
     group.add_argument(
+        "--mask",
+        metavar="WHERE",
+        default="region",
+        help="where the methods that use a mask look: region (what the score was computed from), "
+        "box or none (default: %(default)s)",
+    )
+    add_option(
+        group,
         "--score-threshold",
         metavar="S",
         type=_share,
         default=threshold,
         help="leave out detections with a lower score (default: %(default)s)",
     )
-    group.add_argument(
+    add_option(
+        group,
         "--top-k",
         metavar="K",
         type=_count,
@@ -115,6 +129,33 @@ def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 
         default=_BATCH_SIZE,
         help="changed images in one forward, where many are run; fewer need less memory (default: "
         "%(default)s)",
+    )
+
+
+def add_method_options(
+    group: argparse._ArgumentGroup, flag: str, default: object, more: str
+) -> None:
+    """Which methods, with which options."""
+    add_option(
+        group,
+        flag,
+        metavar="NAME[,NAME...]",
+        default=default,
+        help=f"one or more of {NAMES}, or all; {more}; options may stand in brackets, "
+        "'odam[smoothing=1]' (default: %(default)s)",
+    )
+    group.add_argument(
+        "--option",
+        metavar="[METHOD.]NAME=VALUE",
+        action="append",
+        help="an option of one method, or of all the chosen ones that take it, such as "
+        "smoothing=1 or odam.smoothing=1; may be given several times",
+    )
+    group.add_argument(
+        "--list-methods",
+        action=ListMethods,
+        nargs=0,
+        help="show all methods with their options, and exit",
     )
 
 
@@ -150,42 +191,59 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of :func:`captum_ssgc.explain` that :func:`add_explanation_options` read.
 
     Raises:
-        CommandError: for an unknown method or output.
+        CommandError: for an unknown method, option, output or mask.
     """
-    from captum_ssgc.attr import methods_named
     from captum_ssgc.detector import check_output
 
-    names = _names(args.method) or []
+    methods = choose_methods(args.method, args.option)
+    if args.method.strip() == "all":
+        methods.sort(key=lambda method: method[0] != DEFAULT_METHOD)
+    options = dict(methods)
+    if len(options) < len(methods):
+        raise CommandError(
+            "--method: every method once here; benchmark compares one with different options."
+        )
     try:
-        methods = [entry.name for entry in methods_named("all" if "all" in names else names)]
         check_output(args.output)
     except ValueError as error:
         raise CommandError(f"--{one_line(error)}") from error
-    if "all" in names:
-        methods.sort(key=lambda name: name != DEFAULT_METHOD)
+    if args.mask not in ("region", "box", "none"):
+        raise CommandError(f"--mask: expected region, box or none, got {args.mask!r}")
     return {
-        "method": methods,
-        "layer": _names(args.layer),
+        "method": list(options),
+        "layer": comma_separated(args.layer),
         "output": args.output,
+        "mask": None if args.mask == "none" else args.mask,
         "score_threshold": args.score_threshold,
         "top_k": args.top_k,
+        "method_options": {name: values for name, values in options.items() if values},
     }
 
 
-def method_options(args: argparse.Namespace, methods: list[str]) -> dict[str, dict[str, Any]]:
-    """What single methods need for one image; the same for the same image in every run."""
-    if "d-rise" not in methods:
-        return {}
+def for_one_image(
+    method_options: Mapping[str, dict[str, Any]], methods: Sequence[str], args: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """Options of methods; what is random in them is the same for an image in every run."""
     import torch
 
-    generator = torch.Generator().manual_seed(0)
-    return {
-        "d-rise": {
+    from captum_ssgc.attr import method_named
+
+    def of_command() -> dict[str, Any]:
+        return {
             "n_masks": args.masks,
-            "generator": generator,
+            "generator": torch.Generator().manual_seed(0),
             "show_progress": on_screen(),
             "perturbations_per_eval": args.batch_size,
         }
+
+    return {
+        name: {
+            option: value
+            for option, value in of_command().items()
+            if option in method_named(name).option_names()
+        }
+        | method_options.get(name, {})
+        for name in methods
     }
 
 
@@ -198,7 +256,8 @@ def _add_device(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _names(text: str | None) -> list[str] | None:
+def comma_separated(text: str | None) -> list[str] | None:
+    """The names in a text with commas between them."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 

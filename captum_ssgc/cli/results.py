@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 import captum_ssgc
-from captum_ssgc.cli.folders import file_name
+from captum_ssgc._printable import printable
+from captum_ssgc.cli.folders import ResultFolder, file_name
 from captum_ssgc.cli.messages import say, table
-from captum_ssgc.cli.models import ModelChoice
+from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.explanation import Explanation
 from captum_ssgc.visualization import BOX_COLORS, comparison_grid, overlay, overview
 
@@ -34,6 +33,7 @@ class ImageResult:
         model: as the user chose it.
         output: what was explained.
         shares: for each region, such as ``"box"``, one share per explanation.
+        options: of the methods, as the user chose them.
     """
 
     name: str
@@ -43,6 +43,7 @@ class ImageResult:
     model: ModelChoice
     output: str
     shares: Shares = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def by_detection(self) -> list[list[int]]:
@@ -55,7 +56,7 @@ class ImageResult:
     @property
     def title(self) -> str:
         what = "" if self.output == "score" else f", {self.output} explained"
-        return f"{self.name} · {self.model.title}{what}"
+        return printable(f"{self.name} · {self.model.title}{what}")
 
 
 def energy_in_boxes(explanations: Sequence[Explanation]) -> list[float | None]:
@@ -63,33 +64,21 @@ def energy_in_boxes(explanations: Sequence[Explanation]) -> list[float | None]:
     return [one.energy_in_box() if bool((one.heat_map > 0).any()) else None for one in explanations]
 
 
-def write_result(result: ImageResult, folder: Path) -> list[str]:
-    """Write the pictures and the record of one image.
-
-    Returns:
-        The names of the files in ``folder``.
-    """
-    stem = folder.name
+def write_result(result: ImageResult, folder: ResultFolder) -> None:
+    """Write the pictures and the record of one image."""
     groups = result.by_detection
     first = [result.explanations[places[0]] for places in groups]
-    names = [f"{stem}_overview.png"]
-    save_figure(overview(result.image, first, title=result.title), folder / names[0])
+    folder.add_picture("overview", overview(result.image, first, title=result.title))
     if len(groups[0]) > 1:
-        names.append(f"{stem}_comparison.png")
         rows = [[result.explanations[place] for place in places] for places in groups]
         captions = [[_caption(result, place) for place in places] for places in groups]
         title = f"{result.title} · share of energy in the {', '.join(result.shares)}"
         figure = comparison_grid(result.image, rows, captions=captions, title=title)
-        save_figure(figure, folder / names[1])
-    pictures = _write_overlays(result, folder)
-    names += pictures
-    record = folder / f"{stem}.json"
-    content = json.dumps(_record(result, names, pictures), indent=2, ensure_ascii=False)
-    record.write_text(content + "\n", encoding="utf-8")
-    return [*names, record.name]
+        folder.add_picture("comparison", figure)
+    folder.add_record(_record(result, _write_overlays(result, folder)))
 
 
-def print_result(result: ImageResult, folder: Path, files: Sequence[str]) -> None:
+def print_result(result: ImageResult, folder: ResultFolder) -> None:
     """Print one table line for each map, and where the files are."""
     height, width = result.image.shape[-2:]
     groups = result.by_detection
@@ -108,29 +97,29 @@ def print_result(result: ImageResult, folder: Path, files: Sequence[str]) -> Non
     shown = table([*head, *numbers, "layer"], rows, right=["#", "score", "box", *numbers])
     say(f"{result.name}: {width} x {height}, {count}")
     say("\n".join(f"  {line}" for line in shown.splitlines()))
-    say(f"  -> {folder / files[0]} and {len(files) - 1} more files\n")
+    say(f"  -> {folder.path / folder.files[0]} and {len(folder.files) - 1} more files\n")
 
 
-def _write_overlays(result: ImageResult, folder: Path) -> list[str]:
+def _write_overlays(result: ImageResult, folder: ResultFolder) -> list[str]:
+    """The names of one picture for each explanation."""
     names = []
     groups = result.by_detection
     digits = len(str(len(groups)))
     for number, places in enumerate(groups, start=1):
         for place in places:
             one = result.explanations[place]
-            name = f"{folder.name}_{number:0{digits}}_{file_name(one.label)[:40]}"
+            name = f"{number:0{digits}}_{file_name(one.label, 40)}"
             if len(places) > 1:
-                name += f"_{file_name(one.method)}"
+                name += f"_{file_name(one.method, 40)}"
             color = BOX_COLORS[(number - 1) % len(BOX_COLORS)]
             figure = overlay(
                 result.image, one.heat_map, one.box, one.label, one.score, box_color=color
             )
-            names.append(f"{name}.png")
-            save_figure(figure, folder / names[-1])
+            names.append(folder.add_picture(name, figure))
     return names
 
 
-def _record(result: ImageResult, names: list[str], pictures: list[str]) -> dict[str, Any]:
+def _record(result: ImageResult, pictures: list[str]) -> dict[str, Any]:
     picture = iter(pictures)
     height, width = result.image.shape[-2:]
     detections = []
@@ -159,16 +148,17 @@ def _record(result: ImageResult, names: list[str], pictures: list[str]) -> dict[
         "score_threshold": result.model.score_threshold,
         "captum_ssgc": captum_ssgc.__version__,
         "detections": detections,
-        "files": names,
     }
 
 
 def _map_record(result: ImageResult, place: int, file: str) -> dict[str, Any]:
     one = result.explanations[place]
+    maximum = float(one.heat_map.max())
     return {
         "method": one.method,
+        "options": dict(result.options.get(one.method, {})),
         "layer": one.layer or None,
-        "maximum": float(one.heat_map.max()),
+        "maximum": maximum if math.isfinite(maximum) else None,
         **{f"energy_in_{region}": shares[place] for region, shares in result.shares.items()},
         "file": file,
     }
@@ -183,9 +173,3 @@ def _caption(result: ImageResult, place: int) -> str:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG of the size that the figure has, whatever matplotlib is configured to."""
-    # Level 6, the default, takes four times as long for a file of the same size.
-    figure.savefig(path, dpi="figure", format="png", pil_kwargs={"compress_level": 2})

@@ -12,9 +12,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from captum_ssgc.cli.labels import fit_labels
 from captum_ssgc.cli.messages import CommandError, complain, one_line
-from captum_ssgc.cli.models import ModelChoice
+from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.detector import Detector
 from captum_ssgc.detectors import wrap_detector
 
@@ -59,12 +58,9 @@ def load(name: str, choice: ModelChoice) -> Detector:
             model, label_names = _empty(name), None
     else:
         model, label_names = _published(name, choice.weights or "DEFAULT")
-    given = choice.label_names()
-    if given is not None:
-        label_names = fit_labels(given, _classes(name, model.state_dict()))
     settings: Any = model.roi_heads if hasattr(model, "roi_heads") else model
     settings.score_thresh = min(settings.score_thresh, choice.score_threshold)
-    return wrap_detector(model.eval(), label_names=label_names)
+    return wrap_detector(model.eval(), label_names=choice.labels or label_names)
 
 
 def _published(name: str, weights_name: str) -> tuple[nn.Module, list[str]]:

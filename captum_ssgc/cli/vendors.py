@@ -6,16 +6,17 @@ To add a vendor: a function from what follows ``PREFIX:`` to a detector, and a l
 
 from __future__ import annotations
 
-import difflib
 import logging
+import pickle
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from captum_ssgc.cli.hints import close_names
 from captum_ssgc.cli.messages import CommandError, on_screen
 
 if TYPE_CHECKING:
-    from captum_ssgc.cli.models import ModelChoice
+    from captum_ssgc.cli.model_choice import ModelChoice
     from captum_ssgc.detector import Detector
 
 KINDS = "torchvision:NAME, onnx:FILE, transformers:FOLDER_OR_NAME, ultralytics:FILE or demo"
@@ -27,7 +28,9 @@ def _torchvision(name: str, choice: ModelChoice) -> Detector:
     from captum_ssgc.cli import torchvision_models
 
     if name not in torchvision_models.names():
-        raise CommandError(f"unknown model {name!r}{_hint(name)}")
+        known = ", ".join(["demo", *torchvision_models.names()])
+        advice = hint(name) or f"; expected one of {known}, or {KINDS}."
+        raise CommandError(f"unknown model {name!r}{advice}")
     return torchvision_models.load(name, choice)
 
 
@@ -38,7 +41,7 @@ def _onnx(file: str, choice: ModelChoice) -> Detector:
     return onnx_detector(
         file,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
-        label_names=choice.label_names(),
+        label_names=choice.labels,
     )
 
 
@@ -47,7 +50,7 @@ def _demo(rest: str, choice: ModelChoice) -> Detector:
     from captum_ssgc.detectors import wrap_detector
 
     choice.refuse_weights("it comes with its weights")
-    return wrap_detector(detector(), label_names=choice.label_names() or CLASS_NAMES)
+    return wrap_detector(detector(), label_names=choice.labels or CLASS_NAMES)
 
 
 def _transformers(name: str, choice: ModelChoice) -> Detector:
@@ -63,11 +66,18 @@ def _transformers(name: str, choice: ModelChoice) -> Detector:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if not on_screen():
         transformers_logging.disable_progress_bar()
-    model = AutoModelForObjectDetection.from_pretrained(name).eval()
+    try:
+        # Neither code that the folder brings along nor what else it pickles is executed.
+        model = AutoModelForObjectDetection.from_pretrained(name, trust_remote_code=False).eval()
+    except pickle.UnpicklingError as error:
+        raise CommandError(
+            f"the weights of {name} hold Python objects, which are not loaded for safety; expected "
+            "model.safetensors, as save_pretrained writes it."
+        ) from error
     return TransformersDetector(
         model,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
-        label_names=choice.label_names(),
+        label_names=choice.labels,
     )
 
 
@@ -87,22 +97,27 @@ def _ultralytics(file: str, choice: ModelChoice) -> Detector:
     return wrap_detector(
         YOLO(file),
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
-        label_names=choice.label_names(),
+        label_names=choice.labels,
     )
 
 
-def _hint(name: str) -> str:
-    """What the user may have meant."""
+def hint(name: str) -> str:
+    """What the user may have meant by ``--model NAME``, for the end of a message, or nothing."""
     from captum_ssgc.cli import torchvision_models
 
-    if name.lower().endswith(".onnx"):
-        return f"; did you mean onnx:{name.rpartition(':')[2]}?"
-    known = ["demo", *torchvision_models.names()]
-    close = difflib.get_close_matches(name.rpartition(":")[2].lower(), known, n=3, cutoff=0.5)
-    if close:
-        return f"; did you mean {' or '.join(close)}?"
-    return f"; expected one of {', '.join(known)}, or {KINDS}."
+    prefix, _, rest = name.rpartition(":")
+    file = name if len(prefix) == 1 else rest  # C:\\model.onnx
+    kind = _KIND_OF_FILE.get(PurePath(file).suffix.lower())
+    if kind is None and ("/" in file or Path(file).is_dir()):
+        kind = "transformers"
+    if kind == "ultralytics":
+        return f"; did you mean {kind}:{file}, or --checkpoint {file} for a state dict?"
+    if kind is not None:
+        return f"; did you mean {kind}:{file}?"
+    return close_names(rest, ["demo", *torchvision_models.names()])
 
+
+_KIND_OF_FILE = {".onnx": "onnx", ".pt": "ultralytics", ".pth": "ultralytics"}
 
 VENDORS: dict[str, Callable[[str, ModelChoice], Detector]] = {
     "torchvision": _torchvision,

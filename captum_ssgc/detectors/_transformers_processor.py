@@ -79,7 +79,8 @@ def processor_for(model: nn.Module) -> Any:
     family = _family_processor(config.model_type)
     if saved:
         try:
-            return transformers.AutoImageProcessor.from_pretrained(saved)
+            # Code that the folder brings along is not executed.
+            return transformers.AutoImageProcessor.from_pretrained(saved, trust_remote_code=False)
         except (OSError, ValueError) as error:
             if family is not None:
                 reason = str(error).strip().splitlines()[0]

@@ -136,6 +136,7 @@ class Runtime:
 
     Raises:
         ImportError: if ONNX Runtime is not installed.
+        ValueError: if ONNX Runtime cannot run the graph.
     """
 
     def __init__(
@@ -146,14 +147,20 @@ class Runtime:
         except ImportError as error:
             raise ImportError(
                 "checking or running an ONNX file needs onnxruntime: pip install onnxruntime "
-                "(part of 'captum-ssgc[onnx]')"
+                "(part of 'captum-ssgc[onnx]'), or pass check=False to go without the proof"
             ) from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         model = model or file.model
-        self.session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self.session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # types of its own
+            raise ValueError(
+                f"{file.path}: ONNX Runtime cannot run it ({first_line(error)}), so that its "
+                "conversion cannot be proved; pass check=False to go without."
+            ) from None
         self.image, self.size = file.image, size
         self.taken = {entry.name: entry.type for entry in self.session.get_inputs()}
         self.fixed = {

@@ -75,7 +75,8 @@ def test_a_second_perturbation_method_registers_like_any_other(registered, detec
             count = len(self.forward_func.detections[0])
             return torch.full((count, 1, *inputs.shape[-2:]), 1.0 + fill)
 
-    assert METHODS["occlusion"].option_names() == ["perturbations_per_eval", "fill"]
+    shared = ["perturbations_per_eval", "show_progress"]
+    assert METHODS["occlusion"].option_names() == [*shared, "fill"]
     options = {"occlusion": {"fill": 2.0}}
     found = ssgc.explain(detector, image, ["occlusion", "odam"], top_k=1, method_options=options)
     assert [(one.method, one.layer) for one in found] == [("occlusion", ""), ("odam", "fine")]

@@ -54,10 +54,16 @@ def own_data(tiny, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tiny, data, tmp_path_factory) -> SimpleNamespace:
-    """A run that nothing interrupted; ``folder``, ``summary``, ``numbers``."""
+    """A run that nothing interrupted; ``folder``, ``summary``, ``numbers``, ``forwards``."""
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    summary = run_benchmark(tiny.tiny_detector(), data, folder, tiny.settings())
-    return SimpleNamespace(folder=folder, summary=summary, numbers=everything_but_time(summary))
+    detector = tiny.tiny_detector()
+    summary = run_benchmark(detector, data, folder, tiny.settings())
+    return SimpleNamespace(
+        folder=folder,
+        summary=summary,
+        numbers=everything_but_time(summary),
+        forwards=detector.model.forwards,
+    )
 
 
 def everything_but_time(summary) -> dict:
@@ -101,8 +107,9 @@ def stored():
 def start():
     """Starts the script in a process of its own, from a server that has already imported all.
 
-    ``start(data, run, delay=0.0, rank=None, size=None, port=None)`` gives a started process; with
-    a rank it finds itself in the environment that torchrun makes.
+    ``start(data, run, at=None, rank=None, size=None, port=None)`` gives a started process; with a
+    pair ``at`` of numbers it sends itself a signal in that forward of the detector, and with a rank
+    it finds itself in the environment that torchrun makes.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["captum_ssgc.benchmark.runner", "captum_ssgc.detectors.yolox"])
@@ -111,8 +118,10 @@ def start():
     warm.start()
     warm.join()
 
-    def started(data, run, delay=0.0, rank=None, size=None, port=None):
-        arguments = [str(data), str(run), "--delay", str(delay)]
+    def started(data, run, at=None, rank=None, size=None, port=None):
+        arguments = [str(data), str(run)]
+        if at is not None:
+            arguments += ["--signal", *(str(int(number)) for number in at)]
         environment = {}
         if rank is not None:
             environment = {

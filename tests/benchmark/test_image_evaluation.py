@@ -92,10 +92,8 @@ def test_what_is_counted(evaluate):
 
 
 def test_labels_without_names_are_called_by_their_category(tiny, evaluate):
-    detector = tiny.tiny_detector()
-    names = [one.label for one in evaluate(detector=detector).detections]
-    detector.label_names = None
-    record = evaluate(detector=detector)
+    names = [one.label for one in evaluate(detector=tiny.tiny_detector()).detections]
+    record = evaluate(detector=tiny.tiny_detector(label_names=None))
     assert record.labels.startswith("by position")
     assert [one.label for one in record.detections] == names
     assert set(names) <= {"red", "green", "blue"}

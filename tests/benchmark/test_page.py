@@ -12,7 +12,6 @@ import pytest
 from captum_ssgc.benchmark import report, run_benchmark
 from captum_ssgc.benchmark.page import page as page_of
 from captum_ssgc.benchmark.summary import summarise
-from captum_ssgc.detectors import CandidateDetector
 
 VOID = {"meta", "link", "img", "br"}
 EVIL = "<img src=x onerror=\"alert(1)\"> & 'co'"
@@ -136,13 +135,7 @@ def evil_run(tiny, own_data, tmp_path):
     image["file_name"] = name
     content["images"][3]["file_name"] = "<i>missing.png"
     own_data.write_text(json.dumps(content))
-    plain = tiny.tiny_detector()
-    detector = CandidateDetector(
-        plain.model,
-        level_layers=plain.level_layers(),
-        score_threshold=0.1,
-        label_names=[name + EVIL for name in plain.label_names],
-    )
+    detector = tiny.tiny_detector(label_names=tuple(name + EVIL for name in tiny.NAMES))
     settings = tiny.settings(methods="odam", metrics="pointing-game")
     run_benchmark(detector, own_data, tmp_path / "run", settings, model_name="<u>model")
     return tmp_path / "run" / "report.html"

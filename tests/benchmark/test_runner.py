@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-import captum_ssgc as ssgc
 from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark, runner
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation, image_seed
 from captum_ssgc.benchmark.opening import open_source
@@ -393,11 +392,11 @@ def test_evidence_that_is_not_known_cannot_be_asked_for(run, tiny):
 
 
 def test_labels_that_do_not_fit_stop_the_run(run, tiny, evaluated, stored, tmp_path):
-    def five_labels(images):
-        boxes = torch.tensor([[[0.0, 0.0, 9.0, 9.0]]]).expand(len(images), 1, 4)
-        return boxes, torch.full((len(images), 1, 5), 0.9)
-
-    detector = ssgc.wrap_detector(five_labels)
+    detector = tiny.tiny_detector(label_names=None)
+    detector.model.forward = lambda images: (
+        torch.tensor([[[0.0, 0.0, 9.0, 9.0]]]).expand(len(images), 1, 4),
+        torch.full((len(images), 1, 5), 0.9),
+    )
     few = tiny.settings(methods="d-rise", metrics="pointing-game")
     with pytest.raises(BenchmarkError, match="5 labels and the 3 categories"):
         run(few, detector=detector)

@@ -10,8 +10,8 @@ import torch
 
 import captum_ssgc as ssgc
 from captum_ssgc import demo
-from captum_ssgc.cli.curve_picture import curve_picture
-from captum_ssgc.cli.evaluation import evaluate
+from captum_ssgc.cli.map_quality import measure_maps
+from captum_ssgc.cli.quality_figure import quality_figure
 from captum_ssgc.explanation import Explanation
 
 
@@ -91,7 +91,7 @@ def left_half() -> tuple[ssgc.Detector, torch.Tensor, list[Explanation]]:
 
 
 def test_an_empty_map_is_marked_and_has_the_worst_figures(left_half: Any) -> None:
-    evaluation = evaluate(*left_half, "yamauchi2024", batch_size=4)
+    evaluation = measure_maps(*left_half, "yamauchi2024", batch_size=4)
     whole, empty = evaluation.records
     assert (whole["empty"], empty["empty"]) == (False, True)
     assert (empty["Del s1"], empty["Ins s1"], empty["P"], empty["eP"]) == (1.0, 0.0, 0.0, 0.0)
@@ -101,8 +101,8 @@ def test_an_empty_map_is_marked_and_has_the_worst_figures(left_half: Any) -> Non
 
 @pytest.mark.parametrize(("preset", "score"), [("yamauchi2024", "s1"), ("drise", "s2")])
 def test_the_picture_shows_the_score_of_the_preset(left_half: Any, preset: str, score: str) -> None:
-    evaluation = evaluate(*left_half, preset, batch_size=64)
-    figure = curve_picture("a.png", evaluation, preset)
+    evaluation = measure_maps(*left_half, preset, batch_size=64)
+    figure = quality_figure("a.png", evaluation, preset)
     for ax, kind in zip(figure.axes, ("deletion", "insertion")):
         assert ax.get_title(loc="left").lower().startswith(f"{kind} ({score}, ")
         (drawn,) = [line for line in ax.get_lines() if line.get_label().startswith("left")]

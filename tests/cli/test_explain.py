@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch import nn
 
 import captum_ssgc as ssgc
 from captum_ssgc import explanation
+from captum_ssgc._warnings import warn_user
 
 LABELS = "__background__\nant\nbee\n"
 
@@ -133,6 +136,98 @@ def test_one_bad_image_does_not_stop_the_others(
     assert (tmp_path / "out" / "cat" / "cat.json").exists()
 
 
+@pytest.mark.parametrize("error", [MemoryError(), ZeroDivisionError("x"), AssertionError()])
+def test_nothing_that_goes_wrong_with_one_image_stops_the_others(
+    explain: Callable[..., Any],
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    bad = Path(shutil.copy(photo, tmp_path / "bad.png"))
+    real = ssgc.load_image
+
+    def load(path: Path) -> Any:
+        if path == bad:
+            raise error
+        return real(path)
+
+    monkeypatch.setattr("captum_ssgc.images.load_image", load)
+    outcome = explain(bad, photo, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    (line,) = outcome.lines
+    assert line.startswith(f"captum-ssgc: error: {bad}: ")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cat"]
+
+
+def test_a_full_disk_leaves_no_folder_behind(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("captum_ssgc.cli.folders.ResultFolder.add_record", full)
+    outcome = explain(photo, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    (line,) = outcome.lines
+    assert "No space left on device" in line
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_folder_and_a_pattern(explain: Callable[..., Any], photo: Path, tmp_path: Path) -> None:
+    shutil.copy(photo, photo.with_name("dog.png"))
+    (photo.parent / "notes.txt").write_text("no image")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    outcome = explain(photo.parent, empty, tmp_path / "*" / "d*.png", "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert outcome.lines == [f"captum-ssgc: error: {empty}: the folder holds no image file"]
+    folders = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert folders == ["cat", "dog", "dog-2"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 250, "é" * 120, "cost_$5_{x}", os.fsdecode(b"caf\xe9\xff"), "\x1b[31mred\n", "nul"],
+    ids=["long", "bytes", "formula", "no text", "escapes", "device"],
+)
+def test_odd_names_of_files_and_classes(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path, name: str
+) -> None:
+    odd = photo.rename(photo.with_name(f"{name}.png"))
+    labels = tmp_path / "names.json"
+    labels.write_text(
+        json.dumps(["background", "\x1b[2Jan\ud800t" + "ü" * 200, "$x_{\n" + "b" * 300])
+    )
+    outcome = explain(odd, "-o", tmp_path / "out", "--labels", labels, "--methods", "odam,grad-cam")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
+    assert "\x1b" not in outcome.out
+    (folder,) = (tmp_path / "out").iterdir()
+    assert len(list(folder.iterdir())) == 7
+    written = record(folder)
+    assert written["image"] == str(odd)
+
+
+def test_options_reach_the_maps(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path, small_model: nn.Module
+) -> None:
+    arguments = ("--method", "odam,grad-cam", "--option", "smoothing=1", "--mask", "none")
+    assert explain(photo, *arguments, "-o", tmp_path).code == 0
+    small_model.roi_heads.score_thresh = 0.0
+    options = {"odam": {"smoothing": 1}}
+    expected = ssgc.explain(
+        small_model, photo, ["odam"], score_threshold=0.0, top_k=2, method_options=options
+    )
+    plain = ssgc.explain(small_model, photo, ["odam"], score_threshold=0.0, top_k=2)
+    for entry, one, other in zip(record(tmp_path / "cat")["detections"], expected, plain):
+        first, second = entry["maps"]
+        assert first["options"] == {"smoothing": 1}
+        assert second["options"] == {}
+        assert first["maximum"] == pytest.approx(float(one.heat_map.max()))
+        assert first["maximum"] != pytest.approx(float(other.heat_map.max()))
+
+
 def test_nothing_detected_says_how_close_it_was(
     explain: Callable[..., Any], photo: Path, tmp_path: Path, small_model: nn.Module
 ) -> None:
@@ -158,13 +253,14 @@ def test_the_exit_code_is_the_worst(
 def test_an_all_zero_map_is_a_warning_line_not_a_failure(
     explain: Callable[..., Any], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = explanation.gradient_maps
+    real = explanation.explain
 
-    def emptied(*args: Any) -> Any:
-        warnings.warn_explicit("all-zero map", UserWarning, explanation.__file__, 1)
-        return {method: [0 * one for one in maps] for method, maps in real(*args).items()}
+    def emptied(*args: Any, **options: Any) -> Any:
+        warn_user("all-zero map")
+        warnings.warn("somebody else's", UserWarning, stacklevel=1)
+        return [replace(one, heat_map=0 * one.heat_map) for one in real(*args, **options)]
 
-    monkeypatch.setattr(explanation, "gradient_maps", emptied)
+    monkeypatch.setattr(explanation, "explain", emptied)
     outcome = explain(photo, "-o", tmp_path)
     assert outcome.code == 0
     assert outcome.lines == [f"captum-ssgc: warning: {photo}: all-zero map"]
@@ -178,12 +274,25 @@ def test_an_all_zero_map_is_a_warning_line_not_a_failure(
         (("--layer", "backbone.nope"), "no layer 'backbone.nope'; recommended: backbone.fpn.layer"),
         (("--method", "grad-cam,oddam"), "--method: expected one of .*ssgrad-cam.*'oddam'"),
         (("--method", ","), "--method: expected at least one"),
+        (("--methods", "gradcam"), "got 'gradcam'; did you mean grad-cam?"),
+        (("--method", "odam,odam[smoothing=1]"), "--method: every method once here"),
+        (("--option", "smoothing"), "expected NAME=VALUE"),
+        (("--option", "grid=4x4"), "--option grid: no chosen method takes it"),
+        (("--mask", "circle"), "--mask: expected region, box or none, got 'circle'"),
         (("--output", "middle"), "--output: expected one of score, logit, left"),
         (("--device", "warp"), "--device warp cannot be used here"),
+        (("--device", "hpu"), "--device hpu cannot be used here"),
+        (("--device", "meta"), "--device meta cannot be used here"),
+        (("--device", "cpu:-1"), "--device cpu:-1 cannot be used here"),
         (("--top-k", "0"), "--top-k: expected a whole number"),
+        (("--max-detections", "0"), "--max-detections: expected a whole number"),
+        (("--score-above", "x"), "--score-above: expected a number from 0 to 1, got x"),
         (("--score-threshold", "50"), "--score-threshold: expected a number from 0 to 1, got 50"),
         (("--weights", "none"), "--weights and --checkpoint exclude each other"),
         (("--labels", "no_such_file.txt"), "--labels no_such_file.txt cannot be read"),
+        (("--labels", "/dev/zero"), "--labels /dev/zero cannot be read"),
+        (("--labels", "."), r"--labels \. cannot be read"),
+        (("-o", "x" * 300), "-o x+ cannot be used: .*too long"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
@@ -191,9 +300,11 @@ def test_wrong_options_are_one_clear_line(
     explain: Callable[..., Any],
     photo: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
     message: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     outcome = explain(photo, "-o", tmp_path / "out", *arguments)
     assert outcome.code == 2
     assert outcome.out == ""

@@ -11,6 +11,7 @@ import pytest
 
 import captum_ssgc
 from captum_ssgc import cli
+from captum_ssgc._printable import printable
 from captum_ssgc.attr import METHODS
 from captum_ssgc.cli.messages import one_line, table
 
@@ -77,6 +78,85 @@ def test_usage_errors_are_one_line(
     (line,) = outcome.lines
     assert message in line
     assert "--help" in line
+
+
+@pytest.mark.parametrize("option", ["--method", "--labels", "--top-k", "-o"])
+def test_two_dashes_are_no_value(run: Callable[..., Any], option: str) -> None:
+    """argparse makes an empty list of them."""
+    joined = f"{option}=--" if option.startswith("--") else f"{option}--"
+    outcome = run("explain", "a.png", joined)
+    assert outcome.code == 2
+    (line,) = outcome.lines
+    assert "expected one argument" in line
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+        (MemoryError(), "out of memory; try a smaller image"),
+        (AssertionError(), "AssertionError"),
+        (OverflowError("too\nlarge"), "OverflowError: too large"),
+        (NotImplementedError("not on this device"), "not on this device"),
+        (RecursionError("maximum depth"), "maximum depth"),
+        (SystemError("bad call"), "SystemError: bad call"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_whatever_a_command_raises_is_one_line(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def fail(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("captum_ssgc.cli.demo.prepare_folder", fail)
+    outcome = run("demo")
+    assert (outcome.code, outcome.out) == (2, "")
+    (line,) = outcome.lines
+    assert line.startswith(f"captum-ssgc: error: {message}")
+    outcome = run("demo", "--traceback")
+    assert outcome.code == 2
+    assert outcome.lines[0] == "Traceback (most recent call last):"
+    assert outcome.lines[-1] == line
+
+
+def test_a_closed_standard_output(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert cli.main(["--version"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "captum-ssgc: error: standard output is closed."
+
+
+def test_a_closed_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    assert cli.main(["explain", "none.png"]) == 2
+    assert cli.main(["explode"]) == 2
+
+
+ODD = "\x1b]0;title\x07\x1b[2J\u202egnp\x9b31m\udcff"
+SHOWN = r"\x1b]0;title\x07\x1b[2J\u202egnp\x9b31m\udcff"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(f"explain {ODD}",), ("explain", ODD), ("explain", "a.png", f"--{ODD}"), (ODD,)],
+    ids=["command", "image", "option", "word"],
+)
+def test_a_terminal_obeys_nothing_that_is_printed(
+    run: Callable[..., Any], arguments: tuple[str, ...]
+) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    (line,) = outcome.lines
+    assert SHOWN in line.replace("\\\\", "\\")
+    assert line.isprintable()
+
+
+def test_names_in_a_table_stay_in_their_line() -> None:
+    assert table(["a"], [["x\n\x1b[1my"]]).splitlines() == ["a", r"x\n\x1b[1my"]
+    assert printable("犬 café – 1") == "犬 café – 1"
 
 
 def test_interrupt(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

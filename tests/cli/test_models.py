@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,40 @@ def test_labels_fit_with_and_without_background(checkpoint: Path, tmp_path: Path
     names.write_text("ant\nbee\ncow\ndog\n")
     with pytest.raises(CommandError, match=r"expected 3 names.*or 2 without.*, got 4"):
         load_detector(choice(checkpoint=checkpoint, labels=names))
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("names.json", '["ant", "bee"]'),
+        ("names.json", '{"1": "ant", "2": "bee"}'),
+        ("data.yaml", "nc: 2\nnames:\n  0: ant\n  1: bee\n"),
+        ("names.yml", "[__background__, ant, bee]"),
+    ],
+)
+def test_labels_of_any_form(checkpoint: Path, tmp_path: Path, file: str, content: str) -> None:
+    if not file.endswith("json"):
+        pytest.importorskip("yaml")
+    path = tmp_path / file
+    path.write_text(content)
+    detector = load_detector(choice(checkpoint=checkpoint, labels=str(path)))
+    assert detector.label_names == ("__background__", "ant", "bee")
+
+
+def test_labels_by_the_name_of_a_data_set() -> None:
+    detector = load_detector(choice(weights="none", labels="coco"))
+    assert detector.label_name(1) == "person"
+    assert detector.label_name(90) == "toothbrush"
+
+
+def test_labels_of_other_vendors_are_fitted_and_checked(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"new {name}" for name in CLASS_NAMES[1:]))
+    detector = load_detector(choice("demo", labels=str(names)))
+    assert detector.label_names[1:] == tuple(f"new {name}" for name in CLASS_NAMES[1:])
+    names.write_text("one\ntwo")
+    with pytest.raises(CommandError, match=r"--labels .*names\.txt: expected 7 names.*got 2"):
+        load_detector(choice("demo", labels=str(names)))
 
 
 def test_without_labels_numbers_are_shown(checkpoint: Path) -> None:
@@ -211,8 +246,14 @@ def test_a_truncated_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
         ("torchvision:maskrcnn", {}, "did you mean maskrcnn_resnet50_fpn"),
         ("resnet50", {}, "unknown model 'resnet50'"),
         ("qqq", {}, "expected one of demo, fasterrcnn_.*onnx:FILE"),
+        ("FasterRCNN-ResNet50-FPN", {}, "did you mean fasterrcnn_resnet50_fpn"),
         ("yolox_nano.onnx", {}, "did you mean onnx:yolox_nano.onnx"),
+        ("yolov8n.pt", {}, "did you mean ultralytics:yolov8n.pt, or --checkpoint yolov8n.pt"),
+        ("some/best.PT", {}, "did you mean ultralytics:some/best.PT"),
+        ("facebook/detr-resnet-50", {}, "did you mean transformers:facebook/detr-resnet-50"),
         ("keras:x", {}, "unknown kind 'keras'; expected torchvision:NAME"),
+        ("yolo:best.pt", {}, "unknown kind 'yolo'; .*did you mean ultralytics:best.pt"),
+        (r"C:\\models\\x.onnx", {}, r"unknown kind 'C'; .*did you mean onnx:C:"),
         ("onnx:none.onnx", {}, "none.onnx does not exist"),
         ("ultralytics:none.pt", {}, "none.pt does not exist"),
         ("demo", {"weights": "none"}, "do not apply to demo"),
@@ -266,6 +307,30 @@ def test_transformers_folders(tmp_path: Path) -> None:
     for name in (tmp_path / "none", "./none"):
         with pytest.raises(CommandError, match="there is no such folder"):
             load_detector(choice(f"transformers:{name}"))
+
+
+def test_a_folder_of_transformers_executes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither code beside the weights, even if ``yes`` answers all questions, nor pickles."""
+    pytest.importorskip("transformers")
+    monkeypatch.setattr("builtins.input", lambda *_: "yes")
+    config = {"model_type": "own", "auto_map": {
+        "AutoConfig": "own.Own", "AutoModelForObjectDetection": "own.Own"}}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\nclass Own: pass")
+    with pytest.raises(CommandError, match="trust_remote_code"):
+        load_detector(choice(f"transformers:{tmp_path}"))
+
+    class Pickled:
+        def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+            return open, (str(tmp_path / "executed"), "w")
+
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "yolos"}))
+    torch.save({"weights": Pickled()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CommandError, match="hold Python objects, which are not loaded"):
+        load_detector(choice(f"transformers:{tmp_path}"))
+    assert not (tmp_path / "executed").exists()
 
 
 def test_ultralytics_files(tmp_path: Path) -> None:

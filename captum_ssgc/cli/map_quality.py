@@ -26,7 +26,7 @@ COLUMNS = (*CURVES, "P", "eP")
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class MapQuality:
     """The maps of an image and what was measured of them.
 
     Args:
@@ -51,13 +51,13 @@ class Evaluation:
         return [record for row in self.rows for record in row]
 
 
-def evaluate(
+def measure_maps(
     detector: Detector,
     image: Tensor,
     explanations: Sequence[Explanation],
     preset: str,
     batch_size: int,
-) -> Evaluation:
+) -> MapQuality:
     """Measure all explanations of one image, on the device where they are.
 
     Args:
@@ -82,7 +82,7 @@ def evaluate(
         for name, ones in by_method.items()
     }
     rows = [list(row) for row in zip(*by_name.values(), strict=True)]
-    return Evaluation(image, detections, maps, curves, rows)
+    return MapQuality(image, detections, maps, curves, rows)
 
 
 def _records(

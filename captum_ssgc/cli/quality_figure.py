@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from captum_ssgc.cli.evaluation import Evaluation
+from captum_ssgc._printable import printable
+from captum_ssgc.cli.map_quality import MapQuality
 from captum_ssgc.metrics import (
     Curves,
     CurveSettings,
@@ -23,33 +24,33 @@ _SHOWN_AT = (0.1, 0.3, 0.6)
 _LONGEST_NAME, _LONGEST_LABEL = 50, 30
 
 
-def curve_picture(name: str, evaluation: Evaluation, preset: str) -> Figure:
+def quality_figure(name: str, quality: MapQuality, preset: str) -> Figure:
     """Both curves with the preset's score: means over the detections, one line for each method.
 
     The images above them are those of the first detection and the first method.
 
     Args:
         name: of the image.
-        evaluation: of the image.
+        quality: what was measured of its maps.
         preset: the name of the settings that were measured.
     """
-    count, first = len(evaluation.rows), evaluation.rows[0][0]
+    count, first = len(quality.rows), quality.rows[0][0]
     mean = f"mean of {count} detections" if count > 1 else "1 detection"
     images = f"images: {shortened(first['label'], _LONGEST_LABEL)}, {first['method']}"
     figure = Figure(figsize=(11.5, 5.4), dpi=100, layout="constrained")
-    title = f"{shortened(name, _LONGEST_NAME)} · {mean} · {images}"
+    title = f"{shortened(printable(name), _LONGEST_NAME)} · {mean} · {images}"
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
     left, right = figure.subplots(1, 2)
-    _draw(left, evaluation, preset_named(preset), deletes=True)
-    _draw(right, evaluation, preset_named(preset), deletes=False)
+    _draw(left, quality, preset_named(preset), deletes=True)
+    _draw(right, quality, preset_named(preset), deletes=False)
     return figure
 
 
-def _draw(ax: Axes, evaluation: Evaluation, preset: Preset, *, deletes: bool) -> None:
+def _draw(ax: Axes, quality: MapQuality, preset: Preset, *, deletes: bool) -> None:
     settings = preset.deletion if deletes else preset.insertion
     measured = {
         name: (both.deletion if deletes else both.insertion)[settings.score]
-        for name, both in evaluation.curves.items()
+        for name, both in quality.curves.items()
     }
     means = {name: _mean(one) for name, one in measured.items() if bool(_known(one).any())}
     title, better = ("Deletion", "lower") if deletes else ("Insertion", "higher")
@@ -65,9 +66,7 @@ def _draw(ax: Axes, evaluation: Evaluation, preset: Preset, *, deletes: bool) ->
         fractions,
         means,
         ax=ax,
-        thumbnails=list(
-            zip(fractions[steps].tolist(), _images(evaluation, settings, steps, deletes))
-        ),
+        thumbnails=list(zip(fractions[steps].tolist(), _images(quality, settings, steps, deletes))),
         title=title,
         x_label=f"share of the {settings.budget}'s pixels {'removed' if deletes else 'added'}",
         y_label="share of the initial score" if settings.normalize else "score",
@@ -75,11 +74,11 @@ def _draw(ax: Axes, evaluation: Evaluation, preset: Preset, *, deletes: bool) ->
 
 
 def _images(
-    evaluation: Evaluation, settings: CurveSettings, steps: list[int], deletes: bool
+    quality: MapQuality, settings: CurveSettings, steps: list[int], deletes: bool
 ) -> Tensor:
     images_at = deletion_images if deletes else insertion_images
-    maps = next(iter(evaluation.maps.values()))
-    return images_at(evaluation.image, evaluation.detections[:1], maps[:1], settings, steps)[0]
+    maps = next(iter(quality.maps.values()))
+    return images_at(quality.image, quality.detections[:1], maps[:1], settings, steps)[0]
 
 
 def _known(measured: Curves) -> Tensor:
