@@ -129,7 +129,7 @@ def onnx_detector(
     chosen: Sequence[Any] = levels.layers if level_layers is None else level_layers
     one_each = with_levels or len(chosen) < 2 or level_layers is not None
     module_names = {module: name for name, module in network.module.named_modules()}
-    detector = _ImageByImage(
+    detector = OnnxDetector(
         network.module,
         found,
         queries=network.queries,
@@ -144,10 +144,11 @@ def onnx_detector(
     return _described(detector, f"{found.name}: {found.title}: {network.said}")
 
 
-class _ImageByImage(CandidateDetector):
-    """Runs a network that chooses queries on one image after the other.
+class OnnxDetector(CandidateDetector):
+    """The candidates of a converted file.
 
-    Its file may take one image only, and the tokens of every image are pinned for themselves.
+    A network that chooses queries runs on one image after the other, as its file may take one
+    image only; the tokens of every image are pinned for themselves.
     """
 
     def run(
@@ -156,7 +157,7 @@ class _ImageByImage(CandidateDetector):
         if self.queries is None or len(images) == 1:
             return super().run(images, detections)
         outputs = [
-            super(_ImageByImage, self).run(
+            super(OnnxDetector, self).run(
                 images[i : i + 1], None if detections is None else [detections[i]]
             )
             for i in range(len(images))
