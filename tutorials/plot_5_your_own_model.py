@@ -151,16 +151,17 @@ for ax, heat, box, score in zip(axes, maps[:, 0], detections.boxes, detections.s
 #
 # An ONNX file
 # ------------
-# A file in the YOLOX layout needs one call, and finds its layers from the graph:
+# The usual layouts are recognised, and level layers are found from the graph:
 #
 # .. code-block:: python
 #
-#    from captum_ssgc.detectors import yolox
+#    from captum_ssgc.detectors import onnx_detector
 #
-#    detector = yolox("yolox_nano.onnx", label_names=names)
+#    detector = onnx_detector("detector.onnx")
+#    print(detector.description)
 #
-# Any other ONNX detector goes through the same steps as above, with the converted graph as network;
-# its modules are named after the nodes of the file:
+# Any other goes through the same steps as above, with the converted graph as network; its modules
+# are named after the nodes of the file:
 #
 # .. code-block:: python
 #
