@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from captum_ssgc._map_floor import map_floor
 from captum_ssgc.visualization._arrays import Array, heat_array, image_array
 
 COLOR_MAP = "inferno"
@@ -16,9 +17,6 @@ MUTE = 0.6
 # The darkest eighth of the colour map is left out: on dark objects it cannot be told from them.
 DARKEST = 0.125
 _GROWTH = 0.6
-# Above this share of their maximum everywhere, maps are estimates that scatter around a level which
-# says nothing, as far above it as below it.
-_RAISED = 0.2
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
@@ -47,15 +45,9 @@ class Look:
     def scale(self, heat: Array) -> tuple[float, float]:
         """What is drawn as nothing, and what in the last colour, of a map ``(H, W)``."""
         peak = float(heat.max()) if self.maximum is None else self.maximum
-        floor = _floor_of(heat, peak) if self.floor is None else self.floor
+        floor = map_floor(heat) if self.floor is None else self.floor
         # A map that is nowhere above its floor has no colour, and no scale either.
         return floor, peak if peak > floor else np.inf
-
-
-def _floor_of(heat: Array, peak: float) -> float:
-    lowest = max(float(heat.min()), 0.0)
-    raised = lowest > _RAISED * max(peak, 0.0)
-    return 2.0 * float(np.median(heat.astype(np.float64))) - lowest if raised else lowest
 
 
 def mixed(pixels: Array, heat: Array, look: Look) -> Array:

@@ -21,8 +21,8 @@ def legible(text: str) -> str:
 
     Example:
         >>> from captum_ssgc.visualization import legible
-        >>> legible("caf\u00e9\n" + chr(0xDCFF))
-        'café \\\\xff'
+        >>> legible("two" + chr(10) + "lines" + chr(0xDCFF))
+        'two lines\\\\xff'
     """
     shown = "".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in text)
     spelled, unknown = "", ""
