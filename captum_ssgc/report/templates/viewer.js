@@ -241,6 +241,7 @@
       add("text", { x: x1 + 3 * unit, y, "font-size": size, "stroke-width": 3 * unit,
         fill: colorOf(one) }, chosen ? nameOf(one) : String(one.number + 1));
     }
+    byId("boxes").classList.toggle("crowded", Boolean(entry) && ordered.length > tagged);
     byId("boxes").replaceChildren(...shapes);
   }
 
