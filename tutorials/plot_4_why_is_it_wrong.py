@@ -147,9 +147,9 @@ for ax, heat, name in zip(axes[1:], (signed, -signed), ("pushes it down", "holds
     overlay(scene.image, heat, detections.boxes[target], f"{name}, peak {share:.0%}", ax=ax)
 
 # %%
-# Each map has its own scale; the titles say how high its peak is beside the higher of the two. What
-# holds the edge up is stronger, and lies along the lower rim of the green body. Paint the green body
-# over, and read all four edges of the same candidate:
+# Each map has its own scale; the titles say how high its peak is beside the higher of the two.
+# What holds the edge up is stronger, and lies along the lower rim of the green body. Paint that
+# body over, and read all four edges of the same candidate:
 
 without = painted_over(scene, scene.masks[green], scene.masks[purple])
 for name, x in (("as it is", image), ("without the green body", without)):

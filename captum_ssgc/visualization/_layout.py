@@ -223,6 +223,8 @@ def best_blocks(columns: int, detections: int, aspect: float, room: Room = SCREE
         widest = (room.width - gaps) / (count * columns)
         fits = (room.height / rows - _SMALL_GAP) * shape
         smallest = _SMALLEST_SMALL_CELL * min(shape, 1.33) if room.grows else 1.0
+        if count > 1 and widest < smallest:
+            continue  # nobody scrolls to the side, and what is smaller cannot be read
         width = max(min(widest, max(fits, smallest), _LARGEST_SMALL_CELL), 1.0)
         blocks = Blocks(count, rows, columns, width, width / shape)
         visible = min(1.0, room.height / blocks.height)

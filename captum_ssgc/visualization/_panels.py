@@ -17,6 +17,7 @@ from captum_ssgc.visualization._views import Bytes, View
 DPI, WIDTH = 100, 1600
 MARGIN, GAP, TITLE, HEADER, FOOTER = 16, 14, 24, 30, 30
 NARROWEST = 460
+_HIGHEST = 2**16 - 1
 _TEXT, _SMALL, _NOTE = 10.5, 9.0, 7.5
 
 
@@ -38,6 +39,12 @@ class Sheet:
         self.figure: Figure
         if ax is None:
             scale = max(pixels / self.width, 1.0)
+            pixels_high = round(self.height * scale)
+            if pixels_high > _HIGHEST:
+                raise ValueError(
+                    f"expected fewer panels: the picture would be {pixels_high:,} pixels high, and "
+                    f"matplotlib draws {_HIGHEST:,}; draw the detections in parts."
+                )
             self.figure = Picture(self.width * scale, self.height * scale, DPI * scale)
         else:
             ax.set_axis_off()

@@ -56,6 +56,11 @@ def test_is_wide_enough_to_be_read(
     assert sides.width >= 140
 
 
+@pytest.mark.parametrize("columns", [2, 4, 7], ids="{} columns".format)
+def test_panels_of_many_detections_can_be_read(columns: int) -> None:
+    assert best_blocks(columns, 300, 1.5).cell_width >= 150
+
+
 def test_a_very_tall_image_fits_a_screen() -> None:
     assert best_blocks(3, 2, 0.03).height <= 960
 
@@ -107,5 +112,7 @@ def test_errors(picture: Tensor, rows: list[list[Any]]) -> None:
         comparison_grid(picture, [rows[0], []])
     with pytest.raises(ValueError, match=r"grad-cam, odam, ssgrad-cam\+\+ in row 0 and odam"):
         comparison_grid(picture, [rows[0], rows[1][1:]])
+    with pytest.raises(ValueError, match=r"fewer panels: the picture would be .* pixels high"):
+        comparison_grid(picture, rows[:1] * 1000)
     with pytest.raises(ValueError, match="captions: expected 2 rows of 3"):
         comparison_grid(picture, rows, captions=[["a"]])
