@@ -16,6 +16,7 @@ from captum_ssgc.visualization._picture import figure_of, plainly
 from captum_ssgc.visualization._views import Photo, smoothed, view_of, whole
 
 _LONGEST_LABEL = 56
+_WORTHWHILE = 1.5  # times as large as in the whole image
 _LONGEST_SIDE, _LARGEST_WIDTH, _LARGEST_HEIGHT = 800, 1100, 900
 
 
@@ -89,10 +90,10 @@ def overlay(
         scale = max(1.0, _LONGEST_SIDE / max(width, height))
         scale = min(scale, _LARGEST_WIDTH / width, _LARGEST_HEIGHT / height)
         wide, tall = max(width * scale, 1.0), max(height * scale, 1.0)
-        detail = None if corners is None else view_of(corners, size, 1.0)
-        if detail == whole(size):
-            detail = None
         side = min(max(tall, 240.0), 480.0)
+        detail = None if corners is None else view_of(corners, size, 1.0)
+        if detail and side / max(detail.width, detail.height) < _WORTHWHILE * scale:
+            detail = None
         below = [smoothing_remark(smoothing), method, layer, source]
         caption = " · ".join(part for part in below[1:] + below[:1] if part)
         top = MARGIN + TITLE - 6
