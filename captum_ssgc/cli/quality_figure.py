@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from captum_ssgc._printable import printable
 from captum_ssgc.cli.map_quality import MapQuality
 from captum_ssgc.metrics import (
     Curves,
