@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -38,8 +39,23 @@ def plain_style() -> Iterator[None]:
         10.0
     """
     ours: Any = {"font.family": [FONT], "svg.hashsalt": "captum-ssgc"}  # the same file every time
-    with _SETTINGS, matplotlib.style.context("default"), rc_context(ours):
+    with _SETTINGS, matplotlib.style.context("default"), rc_context(ours), _one_weight_will_do():
         yield
+
+
+@contextlib.contextmanager
+def _one_weight_will_do() -> Iterator[None]:
+    """No complaint that a font with the letters of a label is not there in bold as well."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "font weight" not in record.getMessage()
+
+    fonts = logging.getLogger("matplotlib.font_manager")
+    fonts.addFilter(other)
+    try:
+        yield
+    finally:
+        fonts.removeFilter(other)
 
 
 def plainly(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

@@ -82,7 +82,10 @@ def font_with_a_sign(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_font_that_has_the_letters_is_used(
-    font_with_a_sign: str, picture: Tensor, explained: list[Any]
+    font_with_a_sign: str,
+    picture: Tensor,
+    explained: list[Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     text = f"cat {PRIVATE}"
     assert legible(text) == text
@@ -90,8 +93,9 @@ def test_a_font_that_has_the_letters_is_used(
     explained[0].label = text
     figure = overview(picture, explained[:1])
     assert figure.axes[1].get_title(loc="left") == f"1 {text}"
-    extent = figure.axes[1]._left_title.get_window_extent()
     pixels = rendered(figure)
+    assert caplog.records == []  # such as that the font is not there in bold
+    extent = figure.axes[1]._left_title.get_window_extent()
     rows = slice(round(len(pixels) - extent.y1), round(len(pixels) - extent.y0))
     title = pixels[rows, round(extent.x0) : round(extent.x1)].mean(2)
     square = title[:, -8:-2]
