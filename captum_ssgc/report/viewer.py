@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,21 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from PIL import Image
-from torch import Tensor
-from torch.nn.functional import interpolate
-
-from captum_ssgc._map_floor import map_floor
+from captum_ssgc.report.page_pictures import array_of, grey_map, jpeg, pixels_of
 from captum_ssgc.report.pages import data_uri, render
-
-Array = npt.NDArray[np.floating[Any]]
-
-_LONGEST_PHOTO, _PHOTO_QUALITY = 1600, 86
-_LONGEST_MAP = 72
-_FAINTEST = 1 / 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,22 +159,22 @@ def viewer_html(pages: Iterable[ViewerPage], *, title: str = "Heat maps") -> str
 
 def _page(page: ViewerPage) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the list needs of a photo, and what is read when it is shown."""
-    pixels = _pixels(page.image, page.name)
+    pixels = pixels_of(page.image, page.name)
     size = (pixels.shape[0], pixels.shape[1])
     entries = [_entry(entry, page.name, number) for number, entry in enumerate(page.entries)]
     maps = [
         [
-            {"method": _text(method), "output": _text(output), **_map(values, size, page.name)}
+            {"method": _text(method), "output": _text(output), **grey_map(values, size, page.name)}
             for (method, output), values in entry.maps.items()
         ]
         for entry in page.entries
     ]
     known = {"name": _text(page.name), "width": size[1], "height": size[0], "entries": entries}
-    return known, {"photo": data_uri(_jpeg(pixels), "image/jpeg"), "maps": maps}
+    return known, {"photo": data_uri(jpeg(pixels), "image/jpeg"), "maps": maps}
 
 
 def _entry(entry: ViewerEntry, name: str, number: int) -> dict[str, Any]:
-    box = [float(corner) for corner in _array(entry.box).reshape(-1)]
+    box = [float(corner) for corner in array_of(entry.box).reshape(-1)]
     if len(box) != 4 or not all(map(math.isfinite, box)):
         raise ValueError(
             f"{name}, entry {number}: expected a box of four finite numbers x1, y1, x2, y2, got "
@@ -205,81 +190,6 @@ def _entry(entry: ViewerEntry, name: str, number: int) -> dict[str, Any]:
         "verdict": _text(entry.verdict),
         "facts": [[_text(key), _text(value)] for key, value in entry.facts.items()],
     }
-
-
-def _map(values: Any, size: tuple[int, int], name: str) -> dict[str, Any]:
-    """The part of a map that shows anything, as a small grey picture, and where it lies."""
-    heat = _array(values)
-    heat = heat.reshape(heat.shape[-2:]) if heat.size and heat.size == _area(heat) else heat
-    if heat.ndim != 2 or heat.size == 0 or not np.isfinite(heat).all():
-        raise ValueError(
-            f"{name}: expected maps of finite values (h, w), got shape {heat.shape}"
-            f"{' with NaN or infinity' if heat.ndim == 2 and heat.size else ''}."
-        )
-    floor, peak = map_floor(heat), float(heat.max())
-    if peak <= floor:
-        return {"grey": None}
-    shares = ((heat - floor) / (peak - floor)).clip(0.0, 1.0).astype(np.float32)
-    rows, columns = (np.flatnonzero((shares > _FAINTEST).any(axis)) for axis in (1, 0))
-    # One cell more on each side: without it the page would stretch the last value to the edge.
-    top, bottom = max(int(rows[0]) - 1, 0), min(int(rows[-1]) + 2, heat.shape[0])
-    left, right = max(int(columns[0]) - 1, 0), min(int(columns[-1]) + 2, heat.shape[1])
-    step = size[1] / heat.shape[1], size[0] / heat.shape[0]
-    part = _reduced(shares[top:bottom, left:right])
-    place = [left * step[0], top * step[1], right * step[0], bottom * step[1]]
-    return {"grey": _png(part), "place": [round(edge, 2) for edge in place]}
-
-
-def _area(heat: Array) -> int:
-    return int(np.prod(heat.shape[-2:])) if heat.ndim >= 2 else 0
-
-
-def _reduced(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    longest = max(values.shape)
-    if longest <= _LONGEST_MAP:
-        return values
-    size = [max(round(side * _LONGEST_MAP / longest), 1) for side in values.shape]
-    smaller = interpolate(
-        torch.from_numpy(values)[None, None], size, mode="bilinear", antialias=True
-    )[0, 0].numpy()
-    # Averaging lowers peaks; the page shows each map on its own scale.
-    result: npt.NDArray[np.float32] = smaller / smaller.max()
-    return result
-
-
-def _pixels(image: Any, name: str) -> Array:
-    """``(3, H, W)`` or ``(1, 3, H, W)`` in [0, 1] as ``(H, W, 3)``."""
-    pixels = _array(image)
-    pixels = pixels[0] if pixels.ndim == 4 and len(pixels) == 1 else pixels
-    if pixels.ndim != 3 or pixels.shape[0] != 3 or 0 in pixels.shape:
-        raise ValueError(f"{name}: expected an image (3, H, W), RGB, got {pixels.shape}.")
-    if not (pixels.min() >= 0.0 and pixels.max() <= 1.0):  # NaN is in no range
-        raise ValueError(
-            f"{name}: expected an image in [0, 1], got [{pixels.min():.4g}, {pixels.max():.4g}]."
-        )
-    return pixels.transpose(1, 2, 0)
-
-
-def _jpeg(pixels: Array) -> bytes:
-    photo = Image.fromarray((255.0 * pixels).round().astype(np.uint8))
-    photo.thumbnail((_LONGEST_PHOTO, _LONGEST_PHOTO), Image.Resampling.LANCZOS)
-    content = io.BytesIO()
-    photo.save(content, "JPEG", quality=_PHOTO_QUALITY)
-    return content.getvalue()
-
-
-def _png(shares: npt.NDArray[np.float32]) -> str:
-    content = io.BytesIO()
-    Image.fromarray((255.0 * shares).round().astype(np.uint8)).save(content, "PNG", optimize=True)
-    return base64.b64encode(content.getvalue()).decode()
-
-
-def _array(values: Any) -> Array:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values if values.dtype == torch.float32 else values.double()).numpy()
-    array = np.asarray(values)
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
 def _text(text: object) -> str:
