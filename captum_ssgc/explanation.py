@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -141,7 +141,7 @@ def explain(
     maps: dict[type[Method], Tensor] = {}
     with (
         outside_inference_mode(),
-        _run(detector, layers, images) as (raw, record),
+        _run(detector, layers, images, requests.values()) as (raw, record),
     ):
         found = detector.select(raw)[0]
         order = _choose(detector, raw, found, score_threshold, top_k)
@@ -172,14 +172,15 @@ def explain(
 
 @contextmanager
 def _run(
-    detector: Detector, layers: Layers | None, images: Tensor
+    detector: Detector, layers: Layers | None, images: Tensor, requests: Iterable[MapRequest]
 ) -> Iterator[tuple[Any, Recording | None]]:
     """The detector's raw output, and the record of the layers where there are any."""
     if layers is None:
         with torch.no_grad():
             yield detector.run(images), None
     else:
-        with recording(detector, layers, images) as record:
+        outputs = [request.output for request in requests]
+        with recording(detector, layers, images, outputs=outputs) as record:
             yield record.raw, record
 
 

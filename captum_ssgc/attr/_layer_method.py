@@ -248,6 +248,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
             self._layers,
             inputs,
             reference,
+            outputs=[request.output for request in requests],
             of_input=of_input,
             reshape_transform=self._reshape_transform,
         ) as run:
