@@ -103,10 +103,10 @@ def figure_of(ax: Axes) -> Figure:
     Raises:
         ValueError: if it has been removed from its figure.
     """
-    figure = ax.get_figure(root=True)
+    figure = ax.figure
     if figure is None:
         raise ValueError("ax: expected axes of a figure, got axes that were removed from theirs.")
-    return figure
+    return figure.figure  # that of a subfigure is the whole one, which is its own
 
 
 def extent_of(ax: Axes) -> tuple[float, float]:
@@ -133,7 +133,7 @@ def show_pixels(ax: Axes, pixels: Array, size: tuple[int, int] | None = None) ->
         size: ``(H, W)`` of the image, where ``pixels`` are fewer than it has.
     """
     height, width = pixels.shape[:2] if size is None else size
-    ax.imshow(pixels, extent=(0, width, height, 0), interpolation="auto", aspect="equal")
+    ax.imshow(pixels, extent=(0, width, height, 0), interpolation="antialiased", aspect="equal")
     ax.set_xlim(0, width)
     ax.set_ylim(height, 0)
 

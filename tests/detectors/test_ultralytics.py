@@ -99,10 +99,12 @@ def test_a_fused_model_is_wrapped_as_well(build_family, picture, name):
 
 def test_the_head_is_used_as_it_is_set(build_family, picture):
     one_to_one = build_family("ultralytics", "yolo26n-e2e").detector
+    from detectors.ultralytics_families import choose_head
+
     model = copy.deepcopy(one_to_one.model)
     detector = ssgc.wrap_detector(model, image_size=128, score_threshold=0.0, max_detections=25)
     assert torch.equal(detector.detect(picture)[0].boxes, one_to_one.detect(picture)[0].boxes)
-    model.end2end = False
+    choose_head(model, one_to_one=False)
     assert not torch.equal(detector.detect(picture)[0].boxes, one_to_one.detect(picture)[0].boxes)
 
 

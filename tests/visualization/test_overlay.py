@@ -17,7 +17,7 @@ from captum_ssgc.visualization import BOX_COLORS, overlay
 
 def rendered(axes: Axes) -> np.ndarray:
     """The pixels of the whole figure, RGB in [0, 1]."""
-    figure = axes.get_figure(root=True)
+    figure = axes.figure.figure
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3] / 255.0
@@ -26,7 +26,7 @@ def rendered(axes: Axes) -> np.ndarray:
 def where_is(axes: Axes, x: float, y: float) -> tuple[int, int]:
     """Row and column in the rendered figure of a point in image pixels."""
     column, from_bottom = axes.transData.transform((x, y))
-    height = axes.get_figure(root=True).bbox.height
+    height = axes.figure.figure.bbox.height
     return int(height - from_bottom), int(column)
 
 
