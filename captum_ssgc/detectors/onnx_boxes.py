@@ -53,10 +53,25 @@ class Cells:
         counts = torch.tensor(self.sizes())
         return torch.tensor(self.strides).float().repeat_interleave(counts)[:, None].to(device)
 
+    def boxes(self, device: torch.device | None = None) -> Tensor:
+        """``(R, 4)`` xyxy on the canvas."""
+        corners = self.corners(device)
+        return torch.cat([corners, corners + 1], 1) * self.row_strides(device)
+
     def levels(self, device: torch.device | None = None) -> Tensor:
         """``(R,)`` int64."""
         counts = torch.tensor(self.sizes())
         return torch.arange(len(self.strides)).repeat_interleave(counts).to(device)
+
+
+def cells_of_sizes(size: tuple[int, int], sizes: Sequence[int]) -> Cells | None:
+    """The cells of levels with these numbers of rows; ``None`` where they are no such grids."""
+    for repeats in (1, 3):
+        strides = [round((size[0] * size[1] * repeats / rows) ** 0.5) for rows in sizes]
+        cells = Cells(size, strides, repeats)
+        if min(strides) > 0 and cells.sizes() == list(sizes):
+            return cells
+    return None
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,9 @@ class BoxDecoder:
         logits = classes if self.scores == "sigmoid" and objectness is None else None
         if objectness is not None:
             scores = scores * self._activated(objectness.float())
-        return Candidates(self._corners(boxes), scores, logits, levels=self._levels(boxes.device))
+        levels = self._levels(boxes.device)
+        cells = None if self.cells is None else self.cells.boxes(boxes.device)
+        return Candidates(self._corners(boxes), scores, logits, levels=levels, cells=cells)
 
     def _activated(self, values: Tensor) -> Tensor:
         if self.scores == "none":

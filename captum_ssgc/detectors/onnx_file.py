@@ -136,6 +136,7 @@ class Runtime:
 
     Raises:
         ImportError: if ONNX Runtime is not installed.
+        ValueError: if ONNX Runtime cannot run the graph.
     """
 
     def __init__(
@@ -146,14 +147,20 @@ class Runtime:
         except ImportError as error:
             raise ImportError(
                 "checking or running an ONNX file needs onnxruntime: pip install onnxruntime "
-                "(part of 'captum-ssgc[onnx]')"
+                "(part of 'captum-ssgc[onnx]'), or pass check=False to go without the proof"
             ) from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         model = model or file.model
-        self.session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self.session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # types of its own
+            raise ValueError(
+                f"{file.path}: ONNX Runtime cannot run it ({first_line(error)}), so that its "
+                "conversion cannot be proved; pass check=False to go without."
+            ) from None
         self.image, self.size = file.image, size
         self.taken = {entry.name: entry.type for entry in self.session.get_inputs()}
         self.fixed = {
@@ -166,6 +173,9 @@ class Runtime:
         """Outputs by name for one canvas ``(1, 3, H, W)``; half precision becomes single.
 
         A fixed batch is filled with the same image, and the first one's outputs are returned.
+
+        Raises:
+            ValueError: if the file fails on this canvas.
         """
         count = self.image.batch or 1
         given = canvas.detach().cpu().repeat(count, 1, 1, 1)
@@ -180,7 +190,10 @@ class Runtime:
             given = given.half() if "float16" in precision else given.double()
         feeds = {self.image.name: given.contiguous().numpy(), **self.fixed}
         names = [entry.name for entry in self.session.get_outputs()]
-        found = self.session.run(names, feeds)
+        try:
+            found = self.session.run(names, feeds)
+        except Exception as error:  # types of its own
+            raise ValueError(f"ONNX Runtime cannot run the file: {first_line(error)}") from None
         first = slice(1) if count > 1 else slice(None)
         return {
             name: torch.as_tensor(array.astype("float32") if array.dtype == "float16" else array)[

@@ -7,11 +7,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.detectors.black_box import BlackBoxDetector
-from captum_ssgc.detectors.candidates import CandidateDetector
+from captum_ssgc.detectors.candidates import CandidateDetector, CandidateOutput, Candidates
 from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.detectors.onnx_boxes import BOXES, SCORES
 from captum_ssgc.detectors.onnx_cut import selection_of
@@ -19,6 +21,7 @@ from captum_ssgc.detectors.onnx_file import OnnxFile, Runtime, first_line
 from captum_ssgc.detectors.onnx_layouts import LAYOUTS, layout_of
 from captum_ssgc.detectors.onnx_network import Reading, unknown_layout
 from captum_ssgc.detectors.onnx_reports import ReportReader
+from captum_ssgc.label_names import LabelNames, fit_label_names
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ def onnx_detector(
     *,
     preprocess: Letterbox | None = None,
     level_layers: Sequence[str] | None = None,
-    label_names: Sequence[str] | None = None,
+    label_names: LabelNames | None = None,
     score_threshold: float = 0.05,
     iou_threshold: float | None = None,
     max_detections: int = 300,
@@ -59,7 +62,7 @@ def onnx_detector(
         preprocess: from images to the canvas; ``None``: as the layout's own tools do it.
         level_layers: names of the modules that feed the heads, one per level; ``None``: read off
             the graph.
-        label_names: class names, indexed by label; ``None``: those of the metadata.
+        label_names: class names: a list, a dictionary or a file; ``None``: those of the metadata.
         score_threshold: candidates below it are not reported.
         iou_threshold: of the class-wise non-maximum suppression; ``None``: the file's or the
             layout's own.
@@ -96,10 +99,13 @@ def onnx_detector(
     if file.metadata.get("task") == "obb":
         raise ValueError(f"{path}: oriented boxes are not read from ONNX files; load the .pt file.")
     own = file.label_names()
-    names = label_names or own
+    names = own if label_names is None else fit_label_names(label_names)
     counts = [None if one is None else len(one) for one in (own, names)]
     reading = Reading(file, canvas_size, layout, boxes, scores, counts[0], counts[1], check)
-    options: dict[str, Any] = {"score_threshold": score_threshold, "label_names": names}
+    options: dict[str, Any] = {
+        "score_threshold": score_threshold,
+        "label_names": label_names or own,
+    }
     suppression: dict[str, Any] = {"max_detections": max_detections}
     if iou_threshold is not None:
         suppression["iou_threshold"] = iou_threshold
@@ -123,9 +129,10 @@ def onnx_detector(
     chosen: Sequence[Any] = levels.layers if level_layers is None else level_layers
     one_each = with_levels or len(chosen) < 2 or level_layers is not None
     module_names = {module: name for name, module in network.module.named_modules()}
-    detector = CandidateDetector(
+    detector = OnnxDetector(
         network.module,
         found,
+        queries=network.queries,
         preprocess=preprocess or reading.letterbox(found),
         multi_label=multi_label,
         level_layers=chosen if one_each else (),
@@ -135,6 +142,35 @@ def onnx_detector(
     )
     detector.window_share = found.window_share
     return _described(detector, f"{found.name}: {found.title}: {network.said}")
+
+
+class OnnxDetector(CandidateDetector):
+    """The candidates of a converted file.
+
+    A network that chooses queries runs on one image after the other, as its file may take one
+    image only; the tokens of every image are pinned for themselves.
+    """
+
+    def run(
+        self, images: Tensor, detections: Sequence[Detections] | None = None
+    ) -> CandidateOutput:
+        if self.queries is None or len(images) == 1:
+            return super().run(images, detections)
+        outputs = [
+            super(OnnxDetector, self).run(
+                images[i : i + 1], None if detections is None else [detections[i]]
+            )
+            for i in range(len(images))
+        ]
+        found = [one.candidates for one in outputs]
+        logits = [one.class_logits for one in found if one.class_logits is not None]
+        candidates = Candidates(
+            torch.cat([one.boxes for one in found]),
+            torch.cat([one.class_scores for one in found]),
+            torch.cat(logits) if logits else None,
+        )
+        tokens = torch.cat([one.tokens for one in outputs if one.tokens is not None])
+        return CandidateOutput(candidates, outputs[0].geometry, tokens)
 
 
 def _only_run(
