@@ -14,7 +14,7 @@ import captum_ssgc
 
 PHOTO = "x" * 250 + ".png"
 PACKAGE = Path(captum_ssgc.__file__).parent
-MODULES = {"crypt", "fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
+MODULES = {"crypt", "fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 CALLS = {
     "os": {
         "chown", "fork", "forkpty", "geteuid", "getgid", "getloadavg", "getpgid", "getuid", "killpg",
