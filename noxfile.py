@@ -23,8 +23,9 @@ MIDDLE = "2026-01-20"
 # What old versions do is deprecated by newer ones of their own dependencies.
 TOLERANT = ("-W", "default::DeprecationWarning", "-W", "default::FutureWarning")
 # The example has an image processor on tensors that transformers 4 has not, or has wrong.
-DETR = "captum_ssgc/detectors/transformers_queries.py"
-OLD = (*TOLERANT, f"--deselect={DETR}::captum_ssgc.detectors.transformers_queries.TransformersDetector")
+EXAMPLE = "captum_ssgc.detectors.transformers_queries"
+FILE = f"{EXAMPLE.replace('.', '/')}.py"
+OLD = (*TOLERANT, f"--deselect={FILE}::{EXAMPLE}.TransformersDetector")
 
 
 def run_tests(session: nox.Session, *versions: str, options: Sequence[str] = ()) -> None:

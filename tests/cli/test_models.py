@@ -347,7 +347,7 @@ def test_a_folder_of_transformers_executes_nothing(
 
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "yolos"}))
     torch.save({"weights": Pickled()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(CommandError, match="hold Python objects, which are not|Unable to load"):
+    with pytest.raises(CommandError, match=r"hold Python objects, which are not|Unable to load"):
         load_detector(choice(f"transformers:{tmp_path}"))
     assert not (tmp_path / "executed").exists()
 

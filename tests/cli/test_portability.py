@@ -17,7 +17,7 @@ PACKAGE = Path(captum_ssgc.__file__).parent
 MODULES = {"crypt", "fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 CALLS = {
     "os": {
-        "chown", "fork", "forkpty", "geteuid", "getgid", "getloadavg", "getpgid", "getuid", "killpg",
+        "chown", "fork", "forkpty", "geteuid", "getgid", "getpgid", "getuid", "killpg",
         "mkfifo", "nice", "pread", "pwrite", "sched_getaffinity", "setsid", "statvfs", "uname",
         "wait", "O_NOFOLLOW", "O_DIRECTORY",
     },

@@ -12,7 +12,7 @@ import captum_ssgc as ssgc
 
 transformers = pytest.importorskip("transformers", reason="needs the extra [transformers]")
 
-from detectors.transformers_families import processor_of  # noqa: E402
+from detectors.transformers_families import NO_OTHER_BACKBONE, processor_of  # noqa: E402
 
 from captum_ssgc._vendor_versions import processor_on_tensors  # noqa: E402
 from captum_ssgc.detectors import TransformersDetector  # noqa: E402
@@ -165,7 +165,7 @@ def test_a_segmentation_model_detects(vendor_settings, picture):
     )
     config = transformers.DetrConfig(
         backbone_config=backbone,
-        use_timm_backbone=False,
+        **NO_OTHER_BACKBONE,
         d_model=32,
         encoder_layers=1,
         decoder_layers=1,
@@ -182,7 +182,7 @@ def test_a_segmentation_model_detects(vendor_settings, picture):
     names = list(detector.target_layers())
     assert names == [
         "detr.model.backbone.model.encoder.stages.3",
-        "detr.model.encoder.layers.0",
+        "detr.model.encoder.layers.0.final_layer_norm",
     ]
     wrapper = ssgc.InstanceScoreWrapper(detector, found)
     for layer in detector.target_layers().values():
@@ -273,7 +273,7 @@ def test_backbones_that_record_their_stages_by_hooks_of_their_own(vendor_setting
         decoder_ffn_dim=32,
         num_queries=6,
         num_labels=3,
-        use_timm_backbone=False,
+        **NO_OTHER_BACKBONE,
         backbone_config=transformers.ConvNextConfig(**stages),
     )
     detector = ssgc.wrap_detector(

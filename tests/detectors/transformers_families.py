@@ -30,6 +30,12 @@ SIDES = {
 STRETCH = {"size": {"height": 96, "width": 128}}
 THREE = ["stage2", "stage3", "stage4"]
 WIDTHS = [8, 16, 24, 32]
+# transformers 4 has one by name, of timm and trained, unless told otherwise.
+NO_OTHER_BACKBONE = {
+    "backbone": None,
+    "use_timm_backbone": False,
+    "use_pretrained_backbone": False,
+}
 
 
 def of_transformers(name: str) -> Any:
@@ -63,9 +69,7 @@ def resnet(out: list[str]) -> Any:
 def detr(name: str, **settings: Any) -> nn.Module:
     out = settings.pop("out", ["stage4"])
     settings = {**SHRUNK, "encoder_layers": 2, "num_queries": 8, **settings}
-    # transformers 4 has a backbone by name, of timm and trained, unless told otherwise
-    no_other = {"backbone": None, "use_timm_backbone": False, "use_pretrained_backbone": False}
-    return model_of(name, backbone_config=resnet(out), **no_other, **settings)
+    return model_of(name, backbone_config=resnet(out), **NO_OTHER_BACKBONE, **settings)
 
 
 def timm_detr() -> nn.Module:

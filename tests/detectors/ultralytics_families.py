@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import ultralytics
-from detectors.family import Family, calibrate, known_images, spread
+from detectors.family import SIZE, Family, calibrate, known_images, spread
 from torch import Tensor
 from ultralytics import RTDETR, YOLO
 from ultralytics.nn.modules.head import WorldDetect
 from ultralytics.utils import nms, ops
 
 import captum_ssgc as ssgc
+from captum_ssgc._vendor_versions import yolo_predictions
 
 SIDE = 128
 MOST = 25
@@ -32,12 +34,23 @@ def described(kind: Any, name: str) -> Any:
         pytest.skip(f"ultralytics {ultralytics.__version__} has no {name}")
 
 
+def boxes_off(geometry: ssgc.ImageGeometry) -> float:
+    """How far off ``scale_boxes`` puts the image's own corners; 8.3 has one scale for both axes."""
+    height, width = geometry.image_size
+    corners = torch.tensor([[0.0, 0.0, width, height]])
+    top, left = geometry.offset
+    across, down = width * geometry.scale[1], height * geometry.scale[0]
+    on_canvas = torch.tensor([[left, top, left + across, top + down]])
+    found = ops.scale_boxes(geometry.canvas_size, on_canvas, geometry.image_size)
+    off = float((found - corners).abs().max())
+    assert off < 0.5
+    return off
+
+
 def choose_head(model: Any, one_to_one: bool) -> None:
     """Set which head is used; skips the test where this version cannot."""
-    try:
+    with contextlib.suppress(AttributeError):  # early 8.4 has no setter
         model.end2end = one_to_one
-    except AttributeError as error:  # early 8.4
-        assert "no setter" in str(error)
     if bool(model.model[-1].end2end) != one_to_one:
         pytest.skip(f"ultralytics {ultralytics.__version__} cannot choose the head of this model")
 
@@ -65,10 +78,7 @@ def yolo(name: str) -> Family:
     def on_canvas(batch: Tensor) -> list[dict[str, Tensor]]:
         canvas, _ = detector.preprocess(batch)
         with torch.no_grad():
-            raw = model(canvas)[0]
-        prototypes = None
-        if isinstance(raw, tuple):
-            raw, prototypes = raw
+            raw, *_, prototypes = yolo_predictions(head, model(canvas))
         kept = nms.non_max_suppression(
             raw, 0.0, 0.7, max_det=MOST, nc=head.nc, max_time_img=1e9, end2end=head.end2end
         )
@@ -93,6 +103,7 @@ def yolo(name: str) -> Family:
         on_canvas,
         "sigmoid",
         levels=head.nl,
+        boxes_off=boxes_off(detector.geometry(SIZE)),
         from_bytes=lambda pixels: predicted(vendor, pixels, **settings),
         doubled=(45, 64),
     )
