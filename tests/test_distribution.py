@@ -113,6 +113,7 @@ def test_nothing_that_is_installed_is_changed(files, tmp_path):
         (folder / "INSTALLER").write_text("pip\n")
     pip = [sys.executable, "-m", "pip", "--python", tmp_path / "theirs"]
     report = run(*pip, "install", "-q", "--dry-run", "--report", "-", files[0])
-    plan = {entry["metadata"]["name"].lower().replace("_", "-") for entry in json.loads(report)["install"]}
+    names = [entry["metadata"]["name"] for entry in json.loads(report)["install"]]
+    plan = {name.lower().replace("_", "-") for name in names}
     assert {"captum-ssgc", "captum", "matplotlib"} <= plan
     assert not plan & set(INSTALLED)

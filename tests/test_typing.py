@@ -64,7 +64,7 @@ def test_the_types_of_a_script_are_known(checker, tmp_path):
         capture_output=True, text=True, check=False, cwd=tmp_path, timeout=900,
         env={**os.environ, "MYPYPATH": str(package)},
     )  # fmt: skip
-    if checker == "pyright" and "reveal" not in result.stdout and "information" not in result.stdout:
+    if checker == "pyright" and "information" not in result.stdout:  # it fetches its program
         pytest.skip(f"pyright did not run: {(result.stdout + result.stderr)[-300:]}")
     said = result.stdout.replace("builtins.", "")
     revealed = re.findall(r"(?:Revealed type is|Type of \".*?\" is) \"(.*?)\"", said)

@@ -15,7 +15,7 @@ class SmoothedMethod(LayerMethod):
     """A layer method whose gradient may be smoothed."""
 
     @log_usage()
-    def attribute(
+    def attribute(  # type: ignore[override]
         self,
         inputs: Tensor | tuple[Tensor, ...],
         target: Any = None,

@@ -70,7 +70,7 @@ class SSGradCAMPlusPlus(LayerMethod):
     maps = staticmethod(_maps.ssgrad_cam_plus_plus)
 
     @log_usage()
-    def attribute(
+    def attribute(  # type: ignore[override]
         self,
         inputs: Tensor | tuple[Tensor, ...],
         target: Any = None,
