@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from captum.attr import GradientAttribution, LayerAttribution
-from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_ssgc.attr._captum import as_tuple, call_forward
+from captum_ssgc.attr._captum import as_tuple, call_forward, log_usage
 from captum_ssgc.attr._capture import capturing
 from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
 from captum_ssgc.attr._layer_grid import Reshape

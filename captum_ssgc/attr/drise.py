@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from captum_ssgc._similarity import similarities
 from captum_ssgc._warnings import warn_user
+from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._method import PerturbationMethod, register
 from captum_ssgc.attr._random_masks import MaskShape
 from captum_ssgc.attr._targets import single_image_targets, targeted_instances
