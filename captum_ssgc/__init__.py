@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from captum_ssgc.explanation import Explanation as Explanation
     from captum_ssgc.explanation import NoDetectionError as NoDetectionError
     from captum_ssgc.explanation import explain as explain
+    from captum_ssgc.explanations import Explanations as Explanations
     from captum_ssgc.geometry import CellGrid as CellGrid
     from captum_ssgc.geometry import ImageGeometry as ImageGeometry
     from captum_ssgc.images import load_image as load_image
@@ -40,6 +41,7 @@ _HOMES = {
     "Detections": "detections",
     "Detector": "detector",
     "Explanation": "explanation",
+    "Explanations": "explanations",
     "GradCAM": "attr",
     "GradCAMPlusPlus": "attr",
     "ImageGeometry": "geometry",

@@ -28,6 +28,7 @@ from captum_ssgc.attr import (
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
+from captum_ssgc.explanations import Explanations, name_of
 from captum_ssgc.images import ImageSource, load_image
 from captum_ssgc.instance_score import InstanceScoreWrapper
 from captum_ssgc.metrics import energy_pointing_game
@@ -86,7 +87,7 @@ def explain(
     output: Output = "score",
     mask: Mask = "region",
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
-) -> list[Explanation]:
+) -> Explanations[Explanation]:
     """Every detection of an image with its heat maps, from one forward of the model.
 
     Args:
@@ -108,8 +109,9 @@ def explain(
             ``{"d-rise": {"n_masks": 1000}, "odam": {"smoothing": 1.0}}``.
 
     Returns:
-        One :class:`Explanation` per detection and method, best detection first, methods in the
-        order given.
+        A list of one :class:`Explanation` per detection and method, best detection first, methods
+        in the order given. It shows itself in a notebook, and has ``overview()`` and
+        ``save_html(path)``, see :class:`captum_ssgc.Explanations`.
 
     Raises:
         NoDetectionError: if no detection reaches ``score_threshold``; says the highest score.
@@ -154,7 +156,7 @@ def explain(
             further = {"perturbations_per_eval": IMAGES_PER_FORWARD, **options.get(entry.name, {})}
             wrapper = InstanceScoreWrapper(detector, chosen)
             maps[entry] = entry(wrapper).attribute_instances(images, **further)[:, 0]
-    return [
+    explanations = [
         Explanation(
             index=index,
             label=detector.label_name(int(found.labels[index])),
@@ -168,6 +170,7 @@ def explain(
         for row, (index, level) in enumerate(zip(order, chosen.levels.tolist(), strict=True))
         for entry in methods
     ]
+    return Explanations(explanations, image=images, name=name_of(image), output=output)
 
 
 @contextmanager
