@@ -83,11 +83,26 @@ def traced_lines(
                 run()
 
         # In a thread of its own no hooks, modes or settings of this thread's get in between.
-        thread = Thread(target=follow)
-        thread.start()
-        thread.join()
+        _run_in_thread(follow)
         _traced.update({module: found.get(module) for module in wanted})
     return _traced[layer]
+
+
+def _run_in_thread(work: Callable[[], None]) -> None:
+    """Also an interrupt waits for its end: until then there are hooks on the model."""
+    thread = Thread(target=work)
+    try:
+        try:
+            thread.start()
+        finally:
+            _wait_for(thread)
+    finally:  # an interrupt during the first time
+        _wait_for(thread)
+
+
+def _wait_for(thread: Thread) -> None:
+    if thread.is_alive():
+        thread.join()
 
 
 class _AllFound(Exception):

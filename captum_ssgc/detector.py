@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc._windows import WindowGradient
@@ -292,6 +293,7 @@ class Detector(ABC):
             )
         return layers[level] if len(layers) > 1 else layers[0]
 
+    @leaves_all_as_before
     def detect(self, images: Tensor) -> list[Detections]:
         """What the model itself reports for each image: same boxes, labels, scores and order.
 
@@ -311,6 +313,7 @@ class Detector(ABC):
         with outside_inference_mode(), torch.no_grad():
             return self.select(self.run(images))
 
+    @leaves_all_as_before
     def score(
         self,
         images: Tensor,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.attr import (
     LayerChoice,
     LayerMethod,
@@ -75,6 +76,7 @@ class Explanation:
         return energy_pointing_game(self.heat_map[None], boxes=self.box[None]).mean()
 
 
+@leaves_all_as_before
 def explain(
     model: Any,
     image: ImageSource,

@@ -11,6 +11,7 @@ from captum.attr import GradientAttribution, LayerAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.attr._captum import as_tuple, call_forward
 from captum_ssgc.attr._capture import capturing
 from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
@@ -104,6 +105,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         formula = Formula(cls.maps, bound)
         return MapRequest(cls.title, formula, mask, output, relu_attributions, attr_dim_summation)
 
+    @leaves_all_as_before
     @log_usage()
     def attribute(
         self,
@@ -174,6 +176,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         result = self._result(made, interpolate_mode, fuse_layers)
         return (result,) if isinstance(inputs, tuple) and isinstance(result, Tensor) else result
 
+    @leaves_all_as_before
     def attribute_instances(
         self,
         inputs: Tensor,

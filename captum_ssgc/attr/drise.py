@@ -10,6 +10,7 @@ from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._similarity import similarities
 from captum_ssgc._warnings import warn_user
 from captum_ssgc.attr._method import PerturbationMethod, register
@@ -90,6 +91,7 @@ class DRISE(PerturbationMethod):
         self._wrapper = forward_func
         self.objectness, self.score_threshold = objectness, score_threshold
 
+    @leaves_all_as_before
     @log_usage()
     def attribute(
         self,
@@ -138,6 +140,7 @@ class DRISE(PerturbationMethod):
         _warn_if_never_found(result, n_masks)
         return (result,) if isinstance(inputs, tuple) else result
 
+    @leaves_all_as_before
     def attribute_instances(
         self,
         inputs: Tensor,

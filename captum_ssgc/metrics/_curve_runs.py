@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._baselines import baseline_images
 from captum_ssgc.metrics._curve_inputs import CurveInputs
@@ -34,6 +35,7 @@ class CurveRun:
         return {score: Reading.of(self.settings, score) for score in self.scores}
 
 
+@leaves_all_as_before
 @torch.no_grad()
 def run_curves(
     detector: Detector,
