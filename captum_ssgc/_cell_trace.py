@@ -8,7 +8,9 @@ place. Layouts (tokens, windows, channels last) therefore need no rules of their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Thread
 from typing import Any
@@ -47,50 +49,30 @@ _traced: WeakKeyDictionary[nn.Module, list[Line] | None] = WeakKeyDictionary()
 
 
 def traced_lines(
-    layer: nn.Module,
-    others: Callable[[], Iterable[nn.Module]],
-    run: Callable[[], Any],
-    canvas_size: tuple[int, int],
-    reshape_of: Callable[[nn.Module], Callable[[Tensor], Tensor] | None],
+    detector: Any, layer: nn.Module, image_size: tuple[int, int], canvas_size: tuple[int, int]
 ) -> list[Line] | None:
     """Where the rows and the columns of a layer's grid lie; remembered for each module.
 
     Args:
-        layer: the module.
-        others: gives modules that will be asked for, too.
-        run: one forward of the network, made at most once.
-        canvas_size: ``(H, W)`` of the network's input in that forward, in pixels.
-        reshape_of: what brings a layer's output to ``(N, C, h, w)``, where something has to.
+        detector: a :class:`captum_ssgc.Detector`. A copy that shares its tensors runs, once.
+        layer: a module of its model.
+        image_size: ``(H, W)`` of an image that it takes, in pixels.
+        canvas_size: ``(H, W)`` of the network's input for that image, in pixels.
 
     Returns:
         For ``(y, x)``; ``None`` where it cannot be followed, through code of a kind not known here.
     """
     if layer not in _traced:
-        wanted = {layer, *others()} - set(_traced)
-        trace = _Trace(canvas_size)
+        wanted = {layer, *detector.target_layers().values()} - set(_traced)
         found: dict[nn.Module, list[Line] | None] = {}
-
-        def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            places = trace.places(output) if isinstance(output, Tensor) else None
-            found[module] = None if places is None else _lines(places, reshape_of(module))
-            if len(found) == len(wanted):
-                raise _AllFound
-
-        def follow() -> None:
-            hooks = forward_hooks(dict.fromkeys(wanted, keep))
-            # What the network does after the layers, with outputs that are all zero, may fail.
-            with suppress(Exception), torch.no_grad(), trace, hooks:
-                run()
-
         # In a thread of its own no hooks, modes or settings of this thread's get in between.
-        _run_in_thread(follow)
+        _run_to_end(Thread(target=_follow, args=(detector, wanted, image_size, canvas_size, found)))
         _traced.update({module: found.get(module) for module in wanted})
     return _traced[layer]
 
 
-def _run_in_thread(work: Callable[[], None]) -> None:
-    """Also an interrupt waits for its end: until then there are hooks on the model."""
-    thread = Thread(target=work)
+def _run_to_end(thread: Thread) -> None:
+    """Also an interrupt waits for its end: until then the thread is at work on the model."""
     try:
         try:
             thread.start()
@@ -103,6 +85,56 @@ def _run_in_thread(work: Callable[[], None]) -> None:
 def _wait_for(thread: Thread) -> None:
     if thread.is_alive():
         thread.join()
+
+
+def _follow(
+    detector: Any,
+    wanted: set[nn.Module],
+    image_size: tuple[int, int],
+    canvas_size: tuple[int, int],
+    found: dict[nn.Module, list[Line] | None],
+) -> None:
+    twin, modules = _twin(detector, wanted)
+    trace = _Trace(canvas_size)
+
+    def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        original = modules[module]
+        places = trace.places(output) if isinstance(output, Tensor) else None
+        reshape = detector.reshape_transform_for(original, image_size)
+        found[original] = None if places is None else _lines(places, reshape)
+        if len(found) == len(wanted):
+            raise _AllFound
+
+    parameter = next(twin.model.parameters(), None)
+    device = "cpu" if parameter is None else parameter.device
+    hooks = forward_hooks(dict.fromkeys(modules, keep))
+    # What the network does after the layers, with outputs that are all zero, may fail.
+    with suppress(Exception), torch.no_grad(), trace, hooks:
+        twin.run(torch.zeros(1, 3, *image_size, device=device, dtype=torch.float32))
+
+
+def _twin(detector: Any, wanted: set[nn.Module]) -> tuple[Any, dict[nn.Module, nn.Module]]:
+    """A copy without hooks that shares the tensors, and what each module to follow is in it.
+
+    The detector itself thus sees no forward, and keeps whatever it remembers. A network that it
+    reaches by other ways, such as a function around it, runs itself.
+    """
+    memo: dict[int, Any] = {}
+    for module in detector.model.modules():
+        memo |= {id(hooks): OrderedDict() for hooks in _hooks_of(module)}
+        entries = [*module._parameters.values(), *module._buffers.values(), *vars(module).values()]
+        memo |= {id(entry): entry for entry in entries if isinstance(entry, Tensor)}
+    originals = {module: module for module in wanted}
+    try:
+        twin = copy.deepcopy(detector, memo)
+    except Exception:  # of whatever kind: what cannot be copied runs itself
+        return detector, originals
+    copies = {memo[id(module)]: module for module in wanted if id(module) in memo}
+    return twin, {**originals, **copies}
+
+
+def _hooks_of(module: nn.Module) -> list[Any]:
+    return [module._forward_hooks, module._forward_pre_hooks]
 
 
 class _AllFound(Exception):

@@ -203,8 +203,8 @@ class Detector(ABC):
         ``(i + 0.5) * stride`` is, the place that most heads read a cell for; trained networks
         settle in between. :attr:`window_share` says how far on the way from the latter (0) to the
         former (1), as measured for the family, see *The method* in the documentation. The first
-        call for a layer follows one forward to find strides and windows, without computing its
-        convolutions.
+        call for a layer follows one forward of a copy to find strides and windows, without
+        computing its convolutions.
 
         Args:
             layer: a module of :attr:`model`.
@@ -216,19 +216,7 @@ class Detector(ABC):
             where its windows do not cover the canvas.
         """
         geometry = self.geometry(image_size)
-
-        def run() -> None:
-            parameter = next(self.model.parameters(), None)
-            device = "cpu" if parameter is None else parameter.device
-            self.run(torch.zeros(1, 3, *image_size, device=device))
-
-        lines = traced_lines(
-            layer,
-            lambda: self.target_layers().values(),
-            run,
-            geometry.canvas_size,
-            lambda module: self.reshape_transform_for(module, image_size),
-        )
+        lines = traced_lines(self, layer, image_size, geometry.canvas_size)
         sides = zip(geometry.canvas_size, grid_size, strict=True)
         if lines is None or any(
             abs(side - count * step) >= 1.5 * step

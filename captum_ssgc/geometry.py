@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from captum_ssgc._autocast import own_precision
 from captum_ssgc._resampling import resampled, taps
 
 
@@ -143,10 +144,10 @@ class ImageGeometry:
             for axis in (0, 1)
         )
         found = values.new_empty(*maps.shape[:2], *self.image_size)
-        for place in product(
-            *map(range, maps.shape[:2])
-        ):  # one by one: memory is what takes the time
-            found[place] = resampled(resampled(values[place], 1, columns), 0, rows)
+        places = product(*map(range, maps.shape[:2]))
+        with own_precision(maps.device):
+            for place in places:  # one by one: memory is what takes the time
+                found[place] = resampled(resampled(values[place], 1, columns), 0, rows)
         return found.to(maps.dtype) if maps.is_floating_point() else found
 
     def cells(self, grid: tuple[int, int]) -> CellGrid:

@@ -105,7 +105,7 @@ class InstanceScoreWrapper(nn.Module):
                     f"this wrapper has {len(self.detections)} reference images: pass "
                     "additional_forward_args=image_index, an int64 tensor with one entry per row."
                 )
-            index = torch.as_tensor(image_index).reshape(-1).tolist()
+            index = torch.as_tensor(image_index, device="cpu").reshape(-1).tolist()
             if len(index) != images.shape[0]:
                 raise ValueError(
                     f"image_index: expected {images.shape[0]} entries, got {len(index)}."

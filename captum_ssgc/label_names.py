@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping, Set
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,8 @@ def _by_label(names: LabelNames, classes: int | None) -> dict[int, str]:
 def _label(key: Any) -> int:
     if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 10:
         return int(key)
-    if isinstance(key, int) and not isinstance(key, bool) and key >= 0:
-        return key
+    if isinstance(key, Integral) and not isinstance(key, bool) and int(key) >= 0:
+        return int(key)
     raise ValueError(f"label_names: expected labels 0, 1, ... as keys, got {str(key)[:40]!r}.")
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from captum_ssgc.label_names import BACKGROUND, fit_label_names, own_label_names
@@ -22,9 +23,19 @@ ANIMALS = ("cat", "dog", "eel")
         {str(label): name for label, name in enumerate(ANIMALS)},
         dict(enumerate(ANIMALS, 1)),
         {3: "eel", 1: "cat", 2: "dog"},
+        dict(zip(np.arange(3), np.array(ANIMALS), strict=True)),
         ["background", *ANIMALS],
     ],
-    ids=["list", "iterator", "dict", "text-keys", "from-1", "any-order", "with-background"],
+    ids=[
+        "list",
+        "iterator",
+        "dict",
+        "text-keys",
+        "from-1",
+        "any-order",
+        "numpy",
+        "with-background",
+    ],
 )
 def test_names_of_a_detector_without_background(names):
     assert fit_label_names(names, 3) == ANIMALS

@@ -52,7 +52,7 @@ class MaskShape:
         device = torch.device("cpu") if generator is None else generator.device
         cells, shifts = [], []
         for _ in range(count):
-            drawn = torch.rand(self.grid, generator=generator, device=device)
+            drawn = torch.rand(self.grid, generator=generator, device=device, dtype=torch.float32)
             cells.append((drawn < self.probability).float())
             shifts.append(
                 torch.stack(

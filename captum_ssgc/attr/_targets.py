@@ -33,7 +33,7 @@ def target_indices(target: Any, examples: int, count: int) -> list[int]:
         target = 0
     if isinstance(target, tuple) and len(target) == 1:
         target = target[0]
-    index = torch.as_tensor(target)
+    index = torch.as_tensor(target, device="cpu")
     if index.is_floating_point() or index.dtype == torch.bool or index.dim() > 1:
         raise TypeError(f"target: expected int, a list of int or an int tensor, got {target!r}.")
     entries = index.reshape(-1).tolist()

@@ -117,7 +117,7 @@ def forwards_shown(model: nn.Module) -> Iterator[None]:
     if not on_screen():
         yield
         return
-    with tqdm(unit="forward", file=sys.stderr, leave=False, delay=1.0) as bar:
+    with tqdm(unit=" forwards", file=sys.stderr, leave=False, delay=1.0) as bar:
 
         def count(*_: object) -> None:
             bar.update()

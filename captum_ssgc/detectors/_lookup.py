@@ -17,6 +17,8 @@ from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.detectors._rows import reported_rows, rounding_of, rows_above
 from captum_ssgc.geometry import ImageGeometry
 
+_REPORTED = ("boxes", "labels", "scores")
+
 
 class ImageCandidates(ABC):
     """The candidates of one image of one forward, one row for each; what differs by adapter.
@@ -26,13 +28,14 @@ class ImageCandidates(ABC):
     Attributes:
         geometry: of the image.
         device: where the model computed them.
+        count: how many rows there are.
         first_label: 1 where column 0 of the scores is the background.
     """
 
     first_label = 0
 
-    def __init__(self, geometry: ImageGeometry, device: torch.device) -> None:
-        self.geometry, self.device = geometry, device
+    def __init__(self, geometry: ImageGeometry, device: torch.device, count: int) -> None:
+        self.geometry, self.device, self.count = geometry, device, count
 
     @abstractmethod
     def scores(self) -> Tensor:
@@ -67,7 +70,19 @@ class ImageCandidates(ABC):
         return rows
 
     def rows(self, candidates: Tensor) -> Tensor:
-        """The rows of :meth:`candidates`."""
+        """The rows of :meth:`candidates`.
+
+        Raises:
+            ValueError: if there are no such rows.
+        """
+        low, high = torch.stack(candidates.aminmax()).tolist() if len(candidates) else (0, -1)
+        if not 0 <= low <= high + 1 <= self.count:
+            raise ValueError(
+                f"detections: expected candidates 0 to {self.count - 1} of this image, got {low} "
+                f"to {high}: they come from an image of another size, or from another detector. A "
+                "detector of your own has to give all candidates of every image, before "
+                "suppression and thresholds, so that row k is always the same one."
+            )
         return candidates
 
     def detections(self, scores: Tensor, rows: Tensor, labels: Tensor, boxes: Tensor) -> Detections:
@@ -138,6 +153,7 @@ class LookupDetector(RowDetector):
         for image, reported in pairs:
             scores = image.scores()
             self.fit_names(scores.shape[1])
+            reported = {name: reported[name].to(image.device) for name in _REPORTED}
             rows = reported_rows(scores, reported, image.reported_boxes, self.vendor)
             labels, boxes = reported["labels"], reported["boxes"].detach()
             check_geometry(image, rows, labels, boxes)

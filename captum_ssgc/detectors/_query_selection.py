@@ -123,7 +123,7 @@ class Queries(ImageCandidates):
     def __init__(
         self, geometry: ImageGeometry, logits: Tensor, boxes: Tensor, tokens: Tensor | None
     ) -> None:
-        super().__init__(geometry, logits.device)
+        super().__init__(geometry, logits.device, len(logits))
         self._logits, self._boxes, self._tokens = logits, boxes, tokens
 
     def scores(self) -> Tensor:
@@ -139,7 +139,7 @@ class Queries(ImageCandidates):
         return candidates_of(rows, self._tokens)
 
     def rows(self, candidates: Tensor) -> Tensor:
-        return query_of(candidates, len(self._logits))
+        return super().rows(query_of(candidates, None if self._tokens is None else self.count))
 
 
 class SoftmaxQueries(Queries):
@@ -176,9 +176,16 @@ def candidates_of(queries: Tensor, tokens: Tensor | None) -> Tensor:
     return queries if tokens is None else tokens[queries] * len(tokens) + queries
 
 
-def query_of(candidates: Tensor, queries: int) -> Tensor:
-    """The query of each candidate, in both cases of :func:`candidates_of`."""
-    return candidates % queries
+def query_of(candidates: Tensor, queries: int | None) -> Tensor:
+    """The query of each candidate, in both cases of :func:`candidates_of`; -1 for none.
+
+    Args:
+        candidates: ``(K,)``.
+        queries: how many there are, where tokens are chosen; ``None`` elsewhere.
+    """
+    if queries is None:
+        return candidates
+    return torch.where(candidates < 0, -1, candidates % max(queries, 1))
 
 
 def _pinned(natural: Tensor, chosen: Detections) -> Tensor:

@@ -229,12 +229,10 @@ class CandidateDetector(RowDetector):
         else:
             rows = torch.where(scores.amax(-1) >= self.score_threshold)[0]
             labels = scores[rows].argmax(-1)
-        kept = batched_nms(
-            candidates.boxes[image, rows].float(),
-            scores[rows, labels].float(),
-            labels,
-            self.iou_threshold,
-        )[: self.max_detections]
+        boxes = candidates.boxes[image, rows].float()
+        with boxes.device:  # torchvision makes a tensor wherever new ones are made
+            kept = batched_nms(boxes, scores[rows, labels].float(), labels, self.iou_threshold)
+        kept = kept[: self.max_detections]
         return rows[kept], labels[kept]
 
 
@@ -242,7 +240,8 @@ class _Rows(ImageCandidates):
     """The candidates of one image of yours."""
 
     def __init__(self, raw: CandidateOutput, image: int) -> None:
-        super().__init__(raw.geometry, raw.candidates.boxes.device)
+        boxes = raw.candidates.boxes
+        super().__init__(raw.geometry, boxes.device, boxes.shape[1])
         self._all, self._image = raw.candidates, image
         self._tokens = None if raw.tokens is None else raw.tokens[image]
 
@@ -276,16 +275,7 @@ class _Rows(ImageCandidates):
         return candidates_of(rows, self._tokens)
 
     def rows(self, candidates: Tensor) -> Tensor:
-        count = self._all.boxes.shape[1]
-        if self._tokens is not None:
-            return query_of(candidates, count)
-        if candidates.numel() and not 0 <= int(candidates.min()) <= int(candidates.max()) < count:
-            raise ValueError(
-                f"the detector gives {count} rows of candidates for this image, and a detection "
-                f"came from row {int(candidates.max())}: return all candidates of every image, "
-                "before suppression and thresholds, so that row k is always the same one."
-            )
-        return candidates
+        return super().rows(query_of(candidates, None if self._tokens is None else self.count))
 
     def _in_image(self, boxes: Tensor) -> Tensor:
         return self.geometry.boxes_to_image(at_least_single(boxes))

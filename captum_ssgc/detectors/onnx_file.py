@@ -114,7 +114,7 @@ class OnnxFile:
         values = {}
         for name in self.size_inputs:
             pair = size if name in _HEIGHT_FIRST else size[::-1]
-            given = torch.tensor([(1, 1) if name == "scale_factor" else pair])
+            given = torch.tensor([(1, 1) if name == "scale_factor" else pair], device="cpu")
             values[name] = given.to(torch.int64 if types[name] == 7 else torch.float32)
         return values
 
@@ -136,6 +136,7 @@ class Runtime:
 
     Raises:
         ImportError: if ONNX Runtime is not installed.
+        ValueError: if ONNX Runtime cannot run the graph.
     """
 
     def __init__(
@@ -146,14 +147,20 @@ class Runtime:
         except ImportError as error:
             raise ImportError(
                 "checking or running an ONNX file needs onnxruntime: pip install onnxruntime "
-                "(part of 'captum-ssgc[onnx]')"
+                "(part of 'captum-ssgc[onnx]'), or pass check=False to go without the proof"
             ) from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         model = model or file.model
-        self.session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self.session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # types of its own
+            raise ValueError(
+                f"{file.path}: ONNX Runtime cannot run it ({first_line(error)}), so that its "
+                "conversion cannot be proved; pass check=False to go without."
+            ) from None
         self.image, self.size = file.image, size
         self.taken = {entry.name: entry.type for entry in self.session.get_inputs()}
         self.fixed = {
@@ -183,7 +190,7 @@ class Runtime:
         found = self.session.run(names, feeds)
         first = slice(1) if count > 1 else slice(None)
         return {
-            name: torch.as_tensor(array.astype("float32") if array.dtype == "float16" else array)[
+            name: torch.from_numpy(array.astype("float32") if array.dtype == "float16" else array)[
                 first
             ]
             for name, array in zip(names, found, strict=True)

@@ -170,7 +170,7 @@ def _grid_sample(
     padding_mode: str = "zeros",
 ) -> Tensor:  # fmt: skip
     mode = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
-    return F.grid_sample(x, grid, mode, padding_mode, bool(align_corners))
+    return F.grid_sample(x, grid.to(x), mode, padding_mode, bool(align_corners))
 
 
 def _einsum(*tensors: Tensor, equation: str) -> Tensor:

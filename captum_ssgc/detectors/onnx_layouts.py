@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_ssgc.detectors.candidates import Candidates
-from captum_ssgc.detectors.onnx_boxes import BoxDecoder, Cells
+from captum_ssgc.detectors.onnx_boxes import BoxDecoder, Cells, cells_of_sizes
 
 # Strides of the levels that a number of rows may belong to, the most usual first.
 _PYRAMIDS = (
@@ -93,7 +93,8 @@ class Layout:
 
     def with_levels(self, sizes: Sequence[int]) -> Layout:
         """The same, with the rows of each level."""
-        return replace(self, decoder=replace(self.decoder, level_sizes=tuple(sizes)))
+        cells = cells_of_sizes(self.decoder.size, sizes)
+        return replace(self, decoder=replace(self.decoder, level_sizes=tuple(sizes), cells=cells))
 
     def without(self, background: str | None) -> Layout:
         """The same, where the first or last class is none."""

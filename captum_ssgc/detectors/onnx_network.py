@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.detectors.onnx import FixedBatch, network_of
@@ -35,12 +36,14 @@ class Network:
         layout: outputs to candidates.
         levels: of the candidates.
         said: what was found, and how it was proved.
+        queries: how many rows it makes of tokens that it chooses, ``None`` where it chooses none.
     """
 
     module: torch.nn.Module
     layout: Layout
     levels: Levels
     said: str
+    queries: int | None
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Reading:
             proved = self._proved(model, module, layout, outputs)
             count = "nothing" if reported is None else str(len(reported[0]))
             said = f"{proved.said}; cut before the file's own selection, which reports {count}"
-            return Network(proved.module, layout, proved.levels, said)
+            return replace(proved, layout=layout, said=said)
         return None
 
     def canvas(self, layout: Layout | None = None) -> Tensor:
@@ -160,7 +163,7 @@ class Reading:
     ) -> Network:
         canvas = self.canvas(layout)
         tensors = _run(module, canvas)
-        said = outputs.described()
+        said = f"{outputs.described()}; canvas {self.letterbox(layout)}"
         if self.check:
             theirs = Runtime(self.file, self.size, model)(canvas)
             chooses = any(node.op_type == "TopK" for node in model.graph.node)
@@ -173,13 +176,30 @@ class Reading:
                 )
             said += f"; agrees with ONNX Runtime to {away:.1g}"
         rows = layout(tensors).boxes.shape[1]
-        return Network(module, layout, levels_of_rows(module, canvas, rows), said)
+        with ChosenTokens() as chosen, torch.no_grad():
+            module(canvas)
+        queries = rows if rows in chosen.counts else None
+        return Network(module, layout, levels_of_rows(module, canvas, rows), said, queries)
 
 
 def _run(module: torch.nn.Module, canvas: Tensor) -> list[Tensor]:
     with torch.no_grad():
         given = module(canvas)
     return [given] if isinstance(given, Tensor) else list(given)
+
+
+class ChosenTokens(TorchFunctionMode):
+    """How many entries of rows each ``topk`` of a forward takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: set[int] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.topk and args[0].dim() == 2 and result.indices.shape[1] < args[0].shape[1]:
+            self.counts.add(result.indices.shape[1])
+        return result
 
 
 def _pairs(ends: Outputs) -> list[Outputs]:

@@ -70,7 +70,7 @@ def torchscript_detector(
         raise ValueError(f"size: {path.name} does not say it; pass (H, W) of the canvas.")
     height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
     names = label_names or (list(own["names"].values()) if "names" in own else None)
-    network = _OneByOne(script)
+    network = _OneByOne(script).eval()
     with torch.no_grad():
         tensors = network(sample_picture((height, width)))
     named = _named(tensors)

@@ -225,7 +225,7 @@ class _Anchors(ImageCandidates):
     """
 
     def __init__(self, raw: OneStageOutput, image: int, coder: Any) -> None:
-        super().__init__(raw.geometry, raw.anchors.device)
+        super().__init__(raw.geometry, raw.anchors.device, len(raw.anchors))
         self._raw, self._coder = raw, coder
         self._head = {name: tensor[image] for name, tensor in raw.head.items()}
 

@@ -248,13 +248,13 @@ class _Proposals(ImageCandidates):
         content_size: tuple[int, int],
         in_order: bool,
     ) -> None:
-        super().__init__(geometry, proposals.device)
+        super().__init__(geometry, proposals.device, len(proposals))
         self._heads, self._proposals, self._content_size = heads, proposals, content_size
         self._logits, self._regression, self._in_order = class_logits, box_regression, in_order
 
     def rows(self, candidates: Tensor) -> Tensor:
         if not self._in_order:
-            return candidates
+            return super().rows(candidates)
         return torch.arange(len(candidates), device=candidates.device)
 
     def scores(self) -> Tensor:

@@ -212,7 +212,7 @@ class _GridPoints(ImageCandidates):
     """
 
     def __init__(self, raw: YoloOutput, image: int, corners: bool) -> None:
-        super().__init__(raw.geometry, raw.logits.device)
+        super().__init__(raw.geometry, raw.logits.device, raw.logits.shape[-1])
         self._raw, self._corners = raw, corners
         self._decoded, self._logits = raw.decoded[image], raw.logits[image]
 

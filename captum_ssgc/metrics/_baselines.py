@@ -41,5 +41,7 @@ def baseline_images(
 def _noise(images: Tensor, generator: torch.Generator | None) -> Tensor:
     if generator is None:
         generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(images.shape, generator=generator, device=generator.device)
+    noise = torch.rand(
+        images.shape, generator=generator, device=generator.device, dtype=torch.float32
+    )
     return noise.to(images)

@@ -115,5 +115,6 @@ def test_the_instance_masks_of_mask_rcnn(mask_rcnn):
         scale = float(found.max())
         torch.testing.assert_close(maps[row : row + 1], found, rtol=1e-3, atol=1e-4 * scale)
         size = tuple(one.attribute(image, target=row).shape[-2:])
-        inside = detector.geometry((48, 80)).mask_to_grid(masks[row : row + 1], size)
+        cells = detector.cell_grid(layer, (48, 80), size)
+        inside = detector.geometry((48, 80)).mask_to_grid(masks[row : row + 1], cells)
         assert torch.equal(found, one.attribute(image, mask=inside, **options))

@@ -82,9 +82,9 @@ def test_a_second_perturbation_method_registers_like_any_other(registered, detec
     assert [(one.method, one.layer) for one in found] == [("occlusion", ""), ("odam", "fine")]
     assert (found[0].heat_map == 3.0).all()
     settings = BenchmarkSettings(methods=["occlusion", "odam"], floors=())
-    assert settings.methods == ("occlusion", "odam")
+    assert [row.method for row in settings.rows] == ["occlusion", "odam"]
     maps, seconds = MapMaker(detector, settings).maps(
-        settings.methods, image, detector.detect(image)[0], 0
+        settings.rows, image, detector.detect(image)[0], 0
     )
     assert (maps["occlusion"] == 1.0).all()
     assert seconds["occlusion"] >= 0.0

@@ -75,7 +75,14 @@ def truth(maps: list[Tensor]) -> Candidates:
     raw = rows(maps)
     counts = torch.tensor([one.shape[-2] * one.shape[-1] for one in maps])
     levels = torch.arange(len(maps)).repeat_interleave(counts)
-    return Candidates(corners(centres(raw)), scores(raw), levels=levels)
+    cells = [
+        [x * stride, y * stride, (x + 1) * stride, (y + 1) * stride]
+        for stride in STRIDES
+        for y in range(SIZE[0] // stride)
+        for x in range(SIZE[1] // stride)
+    ]
+    places = torch.tensor(cells, dtype=torch.float32)
+    return Candidates(corners(centres(raw)), scores(raw), levels=levels, cells=places)
 
 
 class Written(nn.Module):

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc.attr import LayerMethod
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
@@ -26,7 +27,8 @@ def recorded(detector: Detector, images: Tensor, found: Detections, output: str)
     for parameter in wanted:
         parameter.requires_grad_(False)
     try:
-        raw = detector.run(images)
+        with sound_norm_gradients(detector.model):
+            raw = detector.run(images)
         return leaves, detector.values(raw, [found], output)[0]
     finally:
         for handle in handles:

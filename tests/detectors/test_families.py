@@ -244,3 +244,13 @@ def test_regions_and_levels_belong_to_the_candidates(family, picture):
     by_level = [found.candidates[found.levels == level] for level in found.levels.unique()]
     for lower, upper in pairwise(by_level):
         assert int(lower.max()) < int(upper.min())
+
+
+def test_candidates_of_another_detector_are_refused(family, picture):
+    """Negative rows must not count from the end."""
+    found = reference(family, picture)
+    some = replace(found, candidates=found.candidates - 10**9)
+    with torch.no_grad():
+        raw = family.detector.run(picture)
+    with pytest.raises(ValueError, match="expected candidates 0 to"):
+        family.detector.values(raw, [some], "score")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,7 @@ def test_levels_are_traced_to_the_maps_that_feed_them(name, network, image, tmp_
     relus = [f"network./network/features/{i}/features/{i}/1/Relu".replace(".0", "") for i in "012"]
     assert list(detector.target_layers()) == relus
     torch_detector = expected(network, multi_label=name == "boxes-scores")
+    torch_detector.window_share = detector.window_share
     options: dict[str, Any] = {"score_threshold": 0.0, "method": ["ssgrad-cam++", "odam"]}
     maps = ssgc.explain(detector, image, **options)
     wanted = ssgc.explain(torch_detector, image, **options)
@@ -329,6 +331,29 @@ def test_a_selection_that_cannot_be_cut_leaves_a_black_box(network, image, tmp_p
         detector, image, "d-rise", score_threshold=0.0, top_k=1, method_options=options
     )
     assert entry.heat_map.shape == (48, 80)
+
+
+def test_what_cannot_be_converted_is_run_only(network, image, tmp_path, monkeypatch):
+    from captum_ssgc.detectors import onnx_layers
+
+    path = save(tmp_path / "it.onnx", Written(network, yolox).eval(), ["output"])
+    monkeypatch.delitem(onnx_layers.OPERATORS, "Relu")
+    detector = onnx_detector(path, **OPTIONS)
+    assert "operator Relu" in detector.description
+    assert_same(detector.detect(image)[0], expected(network).detect(image)[0])
+    with pytest.raises(ValueError, match=r"cannot be converted .*What is left: method='d-rise'"):
+        detector.check_differentiable()
+    found = detector.detect(image)[0]
+    scores_again = ssgc.InstanceScoreWrapper(detector, found)(torch.cat([image, image]))
+    torch.testing.assert_close(scores_again, found.scores.expand(2, -1), rtol=0, atol=1e-6)
+
+
+def test_onnx_runtime_is_asked_for(network, tmp_path, monkeypatch):
+    path = save(tmp_path / "it.onnx", Written(network, yolov8).eval(), ["output0"])
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"onnxruntime.*check=False"):
+        onnx_detector(path)
+    assert isinstance(onnx_detector(path, check=False), CandidateDetector)
 
 
 def test_an_unknown_layout_shows_outputs_and_a_decode(tmp_path):

@@ -109,7 +109,7 @@ class Queries(nn.Module):
                 ("rt-detr-v2", (96, 128), False),
                 ("d-fine", (96, 128), False),
                 ("yolos", (64, 96), False),
-                ("deformable-detr", (96, 128), False),
+                ("conditional-detr", (96, 128), False),
             )
         ),
     ],

@@ -126,7 +126,7 @@ def test_rows_that_another_image_lacks_are_refused(rows):
         lambda images: (BOXES[None, :2].expand(len(images), 2, 4), torch.ones(len(images), 2, 1))
     )
     found.candidates[0] = rows
-    with pytest.raises(ValueError, match=r"gives 2 rows of candidates.*before suppression"):
+    with pytest.raises(ValueError, match=r"expected candidates 0 to 1 .* before suppression"):
         ssgc.InstanceScoreWrapper(fewer, found)(image())
 
 
@@ -351,3 +351,16 @@ def test_names_that_do_not_fit_the_columns_are_refused(names):
     detector = CandidateDetector(network_of(BOXES), label_names=names)
     with pytest.raises(ValueError, match="label_names: expected 1 names"):
         detector.detect(image())
+
+
+def test_new_tensors_may_be_made_anywhere_by_default():
+    """Nothing of ours takes the default device for that of the images."""
+    detector = CandidateDetector(network_of(BOXES), score_threshold=0.0)
+    images = image()
+    expected = detector.detect(images)[0]
+    with torch.device("meta"):
+        found = detector.detect(images)[0]
+        scores = ssgc.InstanceScoreWrapper(detector, found)(images)
+        assert detector.geometry((20, 30)).canvas_size == (20, 30)
+    assert torch.equal(found.boxes, expected.boxes)
+    assert torch.equal(scores[0], expected.scores)

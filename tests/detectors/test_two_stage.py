@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 import torchvision
+from detectors.plain_maps import plain_heat_maps
 from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.rpn import AnchorGenerator
@@ -14,6 +15,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import captum_ssgc as ssgc
+from captum_ssgc.attr import METHODS, Layers, recording
 from captum_ssgc.detectors import TwoStageDetector
 
 SMALL = {
@@ -376,3 +378,49 @@ def test_a_backbone_that_gives_a_dictionary_names_its_levels(picture):
     assert any(e.heat_map.any() for e in found)
     with pytest.raises(ValueError, match=r"got dict; .*level_layers"):
         ssgc.explain(model, picture, score_threshold=0.0)
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")
+@pytest.mark.parametrize("output", ["score", "logit", "left"])
+def test_gradients_at_the_pooled_features_give_the_plain_maps(case, image, output):
+    """One backward of the sum for all regions, then the pooling's own on each window."""
+    detector = ssgc.wrap_detector(case[0])
+    detections = detector.detect(image)[0][:8]
+    if not detector.level_layers():
+        pytest.skip("this backbone has no layer of its own for the pooled features")
+    methods = [METHODS[name] for name in ("grad-cam", "odam", "ssgrad-cam++")]
+    expected = plain_heat_maps(detector, image, detections, [(m, {}) for m in methods], output)
+    requests = [method.request({}, output) for method in methods]
+    with recording(detector, Layers.of_detector(detector), image) as run:
+        features = {
+            level: run._grids[run.layers.places(level)[0]].tensor.detach()
+            for level in detections.levels.unique().tolist()
+        }
+        local = detector.local_gradients(run.raw, features, detections, output)
+        made = run.heat_maps(requests, detections)
+    assert local is not None
+    assert len(local.gradients) == len(detections)
+    for plain, ours in zip(expected, made, strict=True):
+        for (one, scale), mine in zip(plain, ours.heat_maps(), strict=True):
+            torch.testing.assert_close(mine, one, rtol=0.0, atol=1e-5 * scale + 1e-30)
+
+
+def test_a_region_head_that_mixes_regions_goes_through_the_network(image):
+    class Mixing(torch.nn.Module):
+        def __init__(self, head):
+            super().__init__()
+            self.head = head
+
+        def forward(self, pooled):
+            features = self.head(pooled)
+            return features + features.mean(0, keepdim=True)
+
+    model = faster_rcnn_mobilenet().eval()
+    model.roi_heads.box_head = Mixing(model.roi_heads.box_head).eval()
+    perturb(model, image)
+    detector = ssgc.wrap_detector(model)
+    found = detector.detect(image)[0]
+    with torch.no_grad():
+        raw = detector.run(image)
+    features = dict(enumerate(raw.features.values()))
+    assert detector.local_gradients(raw, features, found, "score") is None
