@@ -101,14 +101,29 @@ def _check_baseline(baseline: object) -> None:
         return
     if isinstance(baseline, bool) or not isinstance(baseline, (Real, Sequence, np.ndarray, Tensor)):
         raise TypeError(f"baseline: expected a name, {kinds}, got {type(baseline).__name__}.")
-    if isinstance(baseline, (Real, list, tuple)):
-        values = [baseline] if isinstance(baseline, Real) else baseline
-        numbers = [float(value) for value in values if isinstance(value, Real)]
-        if len(numbers) < len(values) or not all(0.0 <= number <= 1.0 for number in numbers):
-            raise ValueError(
-                f"baseline: expected values in [0, 1], as in images, got {baseline!r}; "
-                "divide values from 0 to 255 by 255."
-            )
+    values = _numbers(baseline)
+    if values is None or not bool(((values >= 0) & (values <= 1)).all()):
+        got = repr(baseline) if values is None or values.size <= 3 else _range(values)
+        raise ValueError(
+            f"baseline: expected values in [0, 1], as in images, got {got}; "
+            "divide values from 0 to 255 by 255."
+        )
+
+
+def _numbers(baseline: Any) -> npt.NDArray[Any] | None:
+    """``None`` if there is something else among them."""
+    if isinstance(baseline, Tensor):
+        baseline = baseline.detach().cpu()
+        baseline = baseline if baseline.is_complex() else baseline.double()
+    try:
+        values = np.asarray(baseline)
+    except ValueError:  # rows of different lengths
+        return None
+    return values if values.dtype.kind in "iuf" else None
+
+
+def _range(values: npt.NDArray[Any]) -> str:
+    return f"values from {values.min():.4g} to {values.max():.4g}"
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...], more: str = "") -> None:

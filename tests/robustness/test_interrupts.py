@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import captum_ssgc as ssgc
 
-FEW, MANY = 25, 900
+FEW, MANY = 25, 150
 
 
 def some_lines(count: int, most: int) -> list[int]:
@@ -82,7 +82,7 @@ def test_many_lines(name, folders, some_own):
 @SCOPES
 @pytest.mark.parametrize("name", CALLS)
 def test_a_trained_two_stage_detector(name, folders, demo_subject):
-    assert leftovers(demo_subject.calls()[name], demo_subject.model, folders, 60) == []
+    assert leftovers(demo_subject.calls()[name], demo_subject.model, folders, 12) == []
 
 
 CIRCUMSTANCES = {
@@ -144,7 +144,7 @@ def test_signals_at_any_moment(name, demo_subject):
     handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
     moments = random.Random(1)
     try:
-        for _ in range(40):
+        for _ in range(10):
             with contextlib.suppress(KeyboardInterrupt):
                 signal.setitimer(signal.ITIMER_REAL, max(moments.uniform(0.0, usual), 1e-4))
                 call()
