@@ -43,6 +43,9 @@ class NoDetectionError(ValueError):
         super().__init__(message)
         self.highest_score = highest_score
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.highest_score)
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
