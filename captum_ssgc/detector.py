@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._arguments import check_choice
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc._norm_gradients import sound_norm_gradients
@@ -390,8 +391,7 @@ def _has_modes(module: nn.Module) -> bool:
 
 def check_output(output: str) -> None:
     """Raise ``ValueError`` unless ``output`` is one of the known ones."""
-    if output not in OUTPUTS:
-        raise ValueError(f"output: expected one of {', '.join(OUTPUTS)}, got {output!r}.")
+    check_choice("output", output, OUTPUTS)
 
 
 def logit_of_probability(score: Tensor) -> Tensor:

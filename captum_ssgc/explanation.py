@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_ssgc._arguments import check_number, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.attr import (
     LayerChoice,
@@ -133,7 +134,7 @@ def explain(
     check_mask(mask)
     _check_choice(score_threshold, top_k)
     methods = methods_named(method)
-    options = _options(methods, method_options or {})
+    options = _options(methods, {} if method_options is None else method_options)
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image).to(device)
@@ -202,7 +203,16 @@ def _options(
     methods: Sequence[type[Method]], given: Mapping[str, Mapping[str, Any]]
 ) -> Mapping[str, Mapping[str, Any]]:
     names = [entry.name for entry in methods]
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            "method_options: expected a dictionary from the name of a method to its options, got "
+            f"{shown(given)}."
+        )
     for name, options in given.items():
+        if not isinstance(options, Mapping):
+            raise TypeError(
+                f"method_options[{name!r}]: expected a dictionary of options, got {shown(options)}."
+            )
         if name not in names:
             raise ValueError(
                 f"method_options: {name!r} is none of the chosen methods {', '.join(names)}."
@@ -217,16 +227,11 @@ def _options(
 
 
 def _check_choice(score_threshold: float, top_k: int | None) -> None:
-    if isinstance(score_threshold, bool) or not isinstance(score_threshold, (int, float)):
-        raise TypeError(f"score_threshold: expected a number, got {score_threshold!r}.")
+    check_number("score_threshold", score_threshold)
     if math.isnan(score_threshold):
         raise ValueError("score_threshold: expected a number, got nan.")
-    if top_k is None:
-        return
-    if isinstance(top_k, bool) or not isinstance(top_k, int):
-        raise TypeError(f"top_k: expected a whole number or None, got {top_k!r}.")
-    if top_k < 1:
-        raise ValueError(f"top_k: expected at least 1, or None for all, got {top_k}.")
+    if top_k is not None:
+        check_whole_number("top_k", top_k, " or None")
 
 
 def _choose(

@@ -10,6 +10,7 @@ from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ssgc._arguments import check_share, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._similarity import similarities
 from captum_ssgc._warnings import warn_user
@@ -86,8 +87,7 @@ class DRISE(PerturbationMethod):
         score_threshold: float = 0.05,
     ) -> None:
         super().__init__(forward_func)
-        if not 0.0 <= score_threshold <= 1.0:
-            raise ValueError(f"score_threshold: expected a value in [0, 1], got {score_threshold}.")
+        check_share("score_threshold", score_threshold)
         self._wrapper = forward_func
         self.objectness, self.score_threshold = objectness, score_threshold
 
@@ -200,8 +200,11 @@ class DRISE(PerturbationMethod):
     ) -> list[Tensor]:
         """For each image the maps of its instances, ``(K, 1, H, W)``."""
         for name, number in (("n_masks", n_masks), ("perturbations_per_eval", per_eval)):
-            if number < 1:
-                raise ValueError(f"{name}: expected at least 1, got {number}.")
+            check_whole_number(name, number)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(
+                f"generator: expected a torch.Generator or None, got {shown(generator)}."
+            )
         detector = self._wrapper.detector
         totals = [
             torch.zeros(len(one), *shape.size, dtype=torch.float64, device=images.device)
