@@ -106,7 +106,8 @@ def explain(
         layer: a module or its name; several are joined by their maximum in image pixels. ``None``:
             the detector's recommended layer for each detection.
         score_threshold: detections below it are left out.
-        top_k: the most detections, best first; ``None`` for all.
+        top_k: the most detections, best first; ``None`` for all. How many are explained together
+            may change the last digits of a map.
         output: what is explained, see :class:`captum_ssgc.InstanceScoreWrapper`; D-RISE always
             explains the detection as a whole.
         mask: as in :meth:`captum_ssgc.SSGradCAMPlusPlus.attribute`, for methods that use one.
@@ -160,18 +161,19 @@ def explain(
             further = {"perturbations_per_eval": IMAGES_PER_FORWARD, **options.get(entry.name, {})}
             wrapper = InstanceScoreWrapper(detector, chosen)
             maps[entry] = entry(wrapper).attribute_instances(images, **further)[:, 0]
+    details = (chosen.labels.tolist(), chosen.scores.tolist(), chosen.levels.tolist())
     return [
         Explanation(
             index=index,
-            label=detector.label_name(int(found.labels[index])),
-            label_index=int(found.labels[index]),
-            score=float(found.scores[index]),
+            label=detector.label_name(label),
+            label_index=label,
+            score=score,
             box=found.boxes[index],
             heat_map=maps[entry][row],
             method=entry.name,
             layer="" if layers is None or entry not in requests else layers.names_for(level),
         )
-        for row, (index, level) in enumerate(zip(order, chosen.levels.tolist(), strict=True))
+        for row, (index, label, score, level) in enumerate(zip(order, *details, strict=True))
         for entry in methods
     ]
 
@@ -237,8 +239,9 @@ def _check_choice(score_threshold: float, top_k: int | None) -> None:
 def _choose(
     detector: Detector, raw: Any, found: Detections, score_threshold: float, top_k: int | None
 ) -> list[int]:
-    order = found.scores.argsort(descending=True, stable=True)
-    kept = [int(index) for index in order if float(found.scores[index]) >= score_threshold]
+    scores, order = found.scores.sort(descending=True, stable=True)
+    ranked = zip(order.tolist(), scores.tolist(), strict=True)
+    kept = [index for index, score in ranked if score >= score_threshold]
     if kept:
         return kept[:top_k]
     scores = found.scores if len(found) else detector.candidates_above(raw, 0.0)[0].scores

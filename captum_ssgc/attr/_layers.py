@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -65,7 +66,7 @@ class Layers:
             TypeError: if ``layer`` is neither a module nor a list of modules.
         """
         several = not isinstance(layer, nn.Module)
-        modules = list(layer) if several and isinstance(layer, Iterable) else [layer]
+        modules: list[Any] = list(layer) if several and isinstance(layer, Iterable) else [layer]
         if not modules or not all(isinstance(entry, nn.Module) for entry in modules):
             raise TypeError(f"layer: expected a module or a list of modules, got {shown(layer)}.")
         if isinstance(forward_func, InstanceScoreWrapper):

@@ -114,7 +114,8 @@ class DRISE(PerturbationMethod):
             additional_forward_args: the wrapper's ``image_index`` where it has several reference
                 images.
             perturbations_per_eval: masks per call of the detector, which then sees
-                ``perturbations_per_eval * N`` images; the result does not depend on it.
+                ``perturbations_per_eval * N`` images; the result does not depend on it, but for the
+                last digits, in which a network may differ from one batch size to another.
             show_progress: show a progress bar.
             n_masks: number of masks; no memory is kept for them.
             grid: ``(h, w)`` cells of a mask before it is upsampled.
