@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._norm_gradients import sound_norm_gradients
 
@@ -74,7 +74,7 @@ class LayerCapture:
         )
 
 
-class ConstantParameters(TorchFunctionMode):
+class ConstantParameters(FunctionMode):
     """In this thread, parameters enter every operation as constants.
 
     A graph then holds nothing that does not depend on the captured layers. The parameters

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from torch import nn
 
+from captum_ssgc._arguments import shown
 from captum_ssgc.attr._method import METHODS
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
@@ -64,9 +66,9 @@ class Layers:
             TypeError: if ``layer`` is neither a module nor a list of modules.
         """
         several = not isinstance(layer, nn.Module)
-        modules = [layer] if isinstance(layer, nn.Module) else list(layer)
+        modules: list[Any] = list(layer) if several and isinstance(layer, Iterable) else [layer]
         if not modules or not all(isinstance(entry, nn.Module) for entry in modules):
-            raise TypeError(f"layer: expected a module or a list of modules, got {layer!r}.")
+            raise TypeError(f"layer: expected a module or a list of modules, got {shown(layer)}.")
         if isinstance(forward_func, InstanceScoreWrapper):
             detector = forward_func.detector
             detector.check_differentiable()
@@ -89,7 +91,7 @@ class Layers:
             layer = [layer]
         elif not isinstance(layer, Sequence):
             raise TypeError(
-                f"layer: expected a module, its name, or a list of these, got {layer!r}."
+                f"layer: expected a module, its name, or a list of these, got {shown(layer)}."
             )
         if not layer:
             nothing = cls([], detector.model, detector)
@@ -120,7 +122,7 @@ class Layers:
         if isinstance(entry, nn.Module):
             return entry
         if not isinstance(entry, str):
-            raise TypeError(f"layer: expected a module or its name, got {entry!r}.")
+            raise TypeError(f"layer: expected a module or its name, got {shown(entry)}.")
         modules = dict(detector.model.named_modules())
         if not entry or entry not in modules:
             nothing = cls([], detector.model, detector)

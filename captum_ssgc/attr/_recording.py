@@ -195,8 +195,11 @@ class Recording:
         local = self._local_gradients(instances, levels, output)
         if local is not None:
             places = [self.layers.places(level)[0] for level in levels]
-            rows = range(len(places))
-            return local.values, zip(rows, places, local.gradients, strict=True)
+            single = [
+                WindowGradient(one.window, one.values.to(self._grids[place].activations))
+                for one, place in zip(local.gradients, places, strict=True)
+            ]
+            return local.values, zip(range(len(places)), places, single, strict=True)
         if not self._has_graph:
             self._run_again(instances)
         values = self._detector.values(self.raw, [instances], output)[0]

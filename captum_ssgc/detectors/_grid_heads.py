@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ class GridHeadDetector(LookupDetector):
             return None
         with torch.no_grad():
             values = self.values(raw, [detections], output)[0]
-        starts = torch.tensor([0, *self.level_sizes(raw)]).cumsum(0).tolist()
+        starts = [0, *accumulate(self.level_sizes(raw))]
         rows, levels = detections.candidates.tolist(), detections.levels.tolist()
         gradients: dict[int, WindowGradient] = {}
         for level in sorted(set(levels)):
