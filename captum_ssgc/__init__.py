@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 from captum_ssgc._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from captum_ssgc import attr as attr
+    from captum_ssgc import benchmark as benchmark
+    from captum_ssgc import data as data
+    from captum_ssgc import demo as demo
+    from captum_ssgc import detectors as detectors
+    from captum_ssgc import metrics as metrics
+    from captum_ssgc import visualization as visualization
     from captum_ssgc.attr import DRISE as DRISE
     from captum_ssgc.attr import ODAM as ODAM
     from captum_ssgc.attr import GradCAM as GradCAM

@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._arguments import check_choice
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc._windows import WindowGradient
@@ -157,6 +159,10 @@ class Detector(ABC):
         See :class:`captum_ssgc.InstanceScoreWrapper` for the meaning of ``output``.
         """
 
+    def local_outputs(self) -> tuple[str, ...]:
+        """The outputs that :meth:`local_gradients` is made for; the run then needs no graph."""
+        return ()
+
     def local_gradients(
         self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
     ) -> LocalGradients | None:
@@ -280,6 +286,7 @@ class Detector(ABC):
             )
         return layers[level] if len(layers) > 1 else layers[0]
 
+    @leaves_all_as_before
     def detect(self, images: Tensor) -> list[Detections]:
         """What the model itself reports for each image: same boxes, labels, scores and order.
 
@@ -299,6 +306,7 @@ class Detector(ABC):
         with outside_inference_mode(), torch.no_grad():
             return self.select(self.run(images))
 
+    @leaves_all_as_before
     def score(
         self,
         images: Tensor,
@@ -387,8 +395,7 @@ def _has_modes(module: nn.Module) -> bool:
 
 def check_output(output: str) -> None:
     """Raise ``ValueError`` unless ``output`` is one of the known ones."""
-    if output not in OUTPUTS:
-        raise ValueError(f"output: expected one of {', '.join(OUTPUTS)}, got {output!r}.")
+    check_choice("output", output, OUTPUTS)
 
 
 def logit_of_probability(score: Tensor) -> Tensor:
