@@ -19,6 +19,7 @@ PACKAGES = [
         "",
         ".attr",
         ".detectors",
+        ".diagnosis",
         ".metrics",
         ".visualization",
         ".data",

@@ -143,13 +143,13 @@ _, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
 axes[0].imshow(scene.image.permute(1, 2, 0))
 axes[0].set_axis_off()
 for ax, heat, name in zip(axes[1:], (signed, -signed), ("pushes it down", "holds it up")):
-    overlay(
-        scene.image, heat, detections.boxes[target], name, ax=ax, maximum=float(signed.abs().max())
-    )
+    share = float(heat.max() / signed.abs().max())
+    overlay(scene.image, heat, detections.boxes[target], f"{name}, peak {share:.0%}", ax=ax)
 
 # %%
-# What holds the edge up lies along the lower rim of the green body. Paint the green body over, and
-# read all four edges of the same candidate:
+# Each map has its own scale; the titles say how high its peak is beside the higher of the two.
+# What holds the edge up is stronger, and lies along the lower rim of the green body. Paint that
+# body over, and read all four edges of the same candidate:
 
 without = painted_over(scene, scene.masks[green], scene.masks[purple])
 for name, x in (("as it is", image), ("without the green body", without)):

@@ -21,7 +21,8 @@ from captum_ssgc.visualization import overlay, overview
 # -----------
 # Three channels: how red, green and blue a pixel is. Two levels of different stride look for a blob
 # of one colour that fills 3 x 3 cells and ends there, and predict two classes, *red* and *blue*. A
-# real network would be trained and predict boxes, too; here the box of a cell is fixed.
+# real network would be trained and predict boxes, too; here the box of a cell is fixed, and the
+# blobs of the picture below lie in the middle of cells, so that it fits them.
 
 
 class BlobDetector(nn.Module):
@@ -99,8 +100,8 @@ image += 0.06 * torch.rand(3, 100, 160, generator=torch.Generator().manual_seed(
 y, x = torch.meshgrid(torch.arange(100), torch.arange(160), indexing="ij")
 for centre, radius, color in (
     ((25, 35), 15, (0.9, 0.2, 0.1)),
-    ((52, 92), 30, (0.1, 0.3, 0.9)),
-    ((24, 140), 14, (0.9, 0.1, 0.2)),
+    ((50, 90), 30, (0.1, 0.3, 0.9)),
+    ((25, 145), 14, (0.9, 0.1, 0.2)),
     ((76, 30), 16, (0.2, 0.8, 0.2)),
 ):
     inside = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2
@@ -151,16 +152,17 @@ for ax, heat, box, score in zip(axes, maps[:, 0], detections.boxes, detections.s
 #
 # An ONNX file
 # ------------
-# A file in the YOLOX layout needs one call, and finds its layers from the graph:
+# The usual layouts are recognised, and level layers are found from the graph:
 #
 # .. code-block:: python
 #
-#    from captum_ssgc.detectors import yolox
+#    from captum_ssgc.detectors import onnx_detector
 #
-#    detector = yolox("yolox_nano.onnx", label_names=names)
+#    detector = onnx_detector("detector.onnx")
+#    print(detector.description)
 #
-# Any other ONNX detector goes through the same steps as above, with the converted graph as network;
-# its modules are named after the nodes of the file:
+# Any other goes through the same steps as above, with the converted graph as network; its modules
+# are named after the nodes of the file:
 #
 # .. code-block:: python
 #

@@ -69,6 +69,7 @@ class Layers:
             raise TypeError(f"layer: expected a module or a list of modules, got {layer!r}.")
         if isinstance(forward_func, InstanceScoreWrapper):
             detector = forward_func.detector
+            detector.check_differentiable()
             return cls(modules, detector.model, detector, several=several)
         model = forward_func if isinstance(forward_func, nn.Module) else None
         return cls(modules, model, several=several)
@@ -81,6 +82,7 @@ class Layers:
             TypeError: if ``layer`` is no module, name, or list of these.
             ValueError: if there is no such layer, or none is recommended.
         """
+        detector.check_differentiable()
         if layer is None:
             return cls._recommended(detector)
         if isinstance(layer, (nn.Module, str)):

@@ -25,6 +25,7 @@ from captum_ssgc.attr._request_maps import RequestMaps
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, LocalGradients, Output
 from captum_ssgc.geometry import CellGrid, ImageGeometry
+from captum_ssgc.map_layout import check_map_layout
 
 GRADIENTS_AT_ONCE = 8
 
@@ -172,9 +173,12 @@ class Recording:
             return detector.cell_grid(module, self._image_size, size)
 
         name, count = self.layers.names[module], self.images.shape[0]
-        return LayerGrid(
+        grid = LayerGrid(
             tensor, count, name, self.layers.advice, reshape, lambda: self.geometry, cells
         )
+        if detector is not None and self._reshape is None:
+            check_map_layout(grid.activations.shape, self.geometry.canvas_size, name)
+        return grid
 
     def _each_gradient(
         self, instances: Detections, levels: Sequence[int | None], output: Output
@@ -250,7 +254,8 @@ class Recording:
                 if id(grid.tensor) in where
             )
             raise ValueError(
-                f"layer {names} is not on the path to the {output} (no gradient); "
+                f"layer {names} is not on the path to the {output} (no gradient), or the model "
+                "cuts the path behind it (torch.no_grad, detach); "
                 f"{self.layers.advice()}"
             )
         return [

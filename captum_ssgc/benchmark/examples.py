@@ -19,6 +19,7 @@ from captum_ssgc.benchmark.small_maps import unpacked
 from captum_ssgc.benchmark.sources import Case, Source
 from captum_ssgc.benchmark.summary import Summary
 from captum_ssgc.benchmark.tally import Place
+from captum_ssgc.detections import Detections
 from captum_ssgc.visualization import BOX_COLORS, blend
 
 KINDS = {1: ("only",), 2: ("best", "worst"), 3: ("best", "median", "worst")}
@@ -61,17 +62,22 @@ def draw_examples(
         OSError, ValueError: if a picture cannot be written, or an image no longer be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted: dict[int, list[tuple[str, Place]]] = {}
+    wanted: dict[int, dict[int, list[tuple[str, Path]]]] = {}
     for key, places in summary.examples.items():
         for place in places:
-            if not picture_path(folder, key, place).exists():
-                wanted.setdefault(place.index, []).append((key, place))
-    for number, entries in sorted(wanted.items()):
+            path = picture_path(folder, key, place)
+            if not path.exists():
+                rows = wanted.setdefault(place.index, {})
+                rows.setdefault(place.row, []).append((key, path))
+    for number, rows in sorted(wanted.items()):
         record, case = index.record(number), source.load(number)
-        for key, place in entries:
-            heat_map = _heat_map(key, place, record, case, evaluation)
-            picture = _picture(case.image, heat_map, record.detections[place.row].box)
-            write_whole(picture_path(folder, key, place), picture)
+        heat_maps = _heat_maps(
+            record, case, evaluation, {row: [key for key, _ in rows[row]] for row in rows}
+        )
+        for row, entries in rows.items():
+            for key, path in entries:
+                box = record.detections[row].box
+                write_whole(path, _picture(case.image, heat_maps[key, row], box))
 
 
 def read_examples(summary: Summary, index: Index, folder: Path) -> list[Example]:
@@ -107,18 +113,27 @@ def picture_path(folder: Path, key: str, place: Place) -> Path:
     return folder / f"{plain}_{place.index}_{place.row}.jpg"
 
 
-def _heat_map(
-    key: str, place: Place, record: ImageRecord, case: Case, evaluation: ImageEvaluation
-) -> Tensor:
-    """The map that the record holds, else the map once more."""
-    if key in record.small_maps:
-        height, width = case.image.shape[-2:]
-        return unpacked(record.small_maps[key][place.row], (height, width))
-    image = case.image.to(evaluation.device)
-    detection = evaluation.detections(case)[1][place.row]
-    seed = image_seed(evaluation.settings, record.key)
-    heat_maps, _ = evaluation.maps([key], image, detection, seed, place.row)
-    return heat_maps[key][0]
+def _heat_maps(
+    record: ImageRecord, case: Case, evaluation: ImageEvaluation, keys_by_row: dict[int, list[str]]
+) -> dict[tuple[str, int], Tensor]:
+    """By key and detection: the map that the record holds, else the map made again."""
+    size = (case.image.shape[-2], case.image.shape[-1])
+    heat_maps: dict[tuple[str, int], Tensor] = {}
+    evaluated: Detections | None = None
+    for row, keys in keys_by_row.items():
+        again = [key for key in keys if key not in record.small_maps]
+        for key in set(keys) - set(again):
+            heat_maps[key, row] = unpacked(record.small_maps[key][row], size)
+        if again:
+            if evaluated is None:
+                evaluated = evaluation.detections(case)[1]
+            image, seed = (
+                case.image.to(evaluation.device),
+                image_seed(evaluation.settings, record.key),
+            )
+            made, _ = evaluation.maps(again, image, evaluated[row], seed, row)
+            heat_maps |= {(key, row): made[key][0] for key in again}
+    return heat_maps
 
 
 def _picture(image: Tensor, heat_map: Tensor, box: Sequence[float]) -> bytes:

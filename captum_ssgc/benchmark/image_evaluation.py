@@ -11,20 +11,19 @@ import torch
 from torch import Tensor
 
 from captum_ssgc.attr import method_named
-from captum_ssgc.benchmark.agreement import Truth, agreement, truth_of
-from captum_ssgc.benchmark.captum_metrics import infidelities, sensitivities
-from captum_ssgc.benchmark.columns import CURVES, ON_ANNOTATIONS
+from captum_ssgc.benchmark.agreement import truth_of
+from captum_ssgc.benchmark.columns import ON_ANNOTATIONS
 from captum_ssgc.benchmark.errors import BenchmarkError
 from captum_ssgc.benchmark.floors import floor_maps
 from captum_ssgc.benchmark.heat_maps import MapMaker
 from captum_ssgc.benchmark.matching import LabelMap, chosen, label_map, matched
 from captum_ssgc.benchmark.measurements import Measurements, rounded
 from captum_ssgc.benchmark.records import DetectionRecord, ImageRecord
+from captum_ssgc.benchmark.scores import score_maps
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.benchmark.sources import Case
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
-from captum_ssgc.metrics import deletion_insertion
 
 GROUP = 16
 
@@ -169,50 +168,8 @@ class ImageEvaluation:
             group_maps |= {
                 row: heat_maps[start : start + GROUP] for row, heat_maps in whole.items()
             }
-            self._score(measured, image, group, {row: group_maps[row] for row in keys}, truth, seed)
-
-    def _score(
-        self,
-        measured: Measurements,
-        image: Tensor,
-        detections: Detections,
-        maps_by_row: dict[str, Tensor],
-        truth: Truth,
-        seed: int,
-    ) -> None:
-        settings, metrics = self.settings, self.settings.metrics
-        for row, heat_maps in maps_by_row.items():
-            flat = heat_maps.flatten(1)
-            empty = ~(flat.isfinite().all(1) & (flat > 0).any(1))
-            measured.add(row, "zero", empty.float())
-        if "deletion-insertion" in metrics:
-            curves = deletion_insertion(
-                self.detector,
-                image,
-                detections,
-                maps_by_row,
-                settings.curve_preset,
-                generator=torch.Generator().manual_seed(seed),
-                perturbations_per_eval=settings.batch_size,
-            )
-            for row, both in curves.items():
-                for column in CURVES:
-                    side = both.deletion if column.startswith("del") else both.insertion
-                    measured.add(row, column, side[column[4:]].area)
-                    measured.add_curves(row, column, side[column[4:]].scores)
-        for row, heat_maps in maps_by_row.items():
-            for column, numbers in agreement(metrics, heat_maps.cpu(), truth).items():
-                measured.add(row, column, numbers)
-        samples = settings.perturbed_images
-        for row, heat_maps in maps_by_row.items():
-            if "infidelity" in metrics:
-                errors = infidelities(self.detector, image, detections, heat_maps, samples, seed)
-                measured.add(row, "infidelity", errors)
-            if "sensitivity" in metrics and row in self._rows:
-                changes = sensitivities(
-                    self.maker, self._rows[row], image, detections, samples, seed
-                )
-                measured.add(row, "sensitivity", changes)
+            scored = {row: group_maps[row] for row in keys}
+            score_maps(measured, self.maker, image, group, scored, truth, seed)
 
 
 def image_seed(settings: BenchmarkSettings, key: str) -> int:

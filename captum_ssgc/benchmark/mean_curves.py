@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -33,6 +32,7 @@ def mean_curve_pictures(summary: Summary) -> dict[str, str]:
         figure = curves(
             np.linspace(0.0, 1.0, len(next(iter(means.values())))),
             means,
+            floors=[row.title for row in drawn if row.is_floor],
             areas={row.title: row.cells[key].mean for row in drawn},
             title=title,
             x_label=f"share of the {settings.budget}'s pixels {'removed' if deletes else 'added'}",
@@ -44,7 +44,6 @@ def mean_curve_pictures(summary: Summary) -> dict[str, str]:
 
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "captum-ssgc"}):
-        figure.savefig(text, format="svg", metadata={"Date": None})
+    figure.savefig(text, format="svg", metadata={"Date": None})
     content = text.getvalue()
     return content[content.index("<svg") :]

@@ -13,6 +13,8 @@ from captum_ssgc.benchmark.typed_json import read_as
 SCHEMA = 2
 """Changed with the fields of :class:`ImageRecord`."""
 _COMPACT = (",", ":")
+# Texts that are empty are not written.
+_LEFT_OUT = {"file": "", "failed": "", "labels": ""}
 
 
 class DamagedRecordError(ValueError):
@@ -115,9 +117,10 @@ def as_line(record: ImageRecord, run: str) -> bytes:
     Raises:
         ValueError: if there is NaN or infinity in it, which JSON does not have.
     """
-    content = json.dumps(asdict(record), separators=_COMPACT, allow_nan=False)
+    fields = {name: value for name, value in asdict(record).items() if value != ""}
+    content = json.dumps(fields, separators=_COMPACT, allow_nan=False)
     head = {"schema": SCHEMA, "run": run, "checksum": _digest(run + content)}
-    return f'{json.dumps(head, separators=_COMPACT)[:-1]},"record":{content}}}'.encode()
+    return f"{json.dumps(head, separators=_COMPACT)[:-1]},{content[1:]}".encode()
 
 
 def from_line(line: bytes, run: str) -> ImageRecord:
@@ -127,18 +130,18 @@ def from_line(line: bytes, run: str) -> ImageRecord:
         DamagedRecordError: if it is something else, or was written by another run.
     """
     try:
-        content = json.loads(line)
+        fields = json.loads(line)
     except (ValueError, RecursionError):
         raise DamagedRecordError("cut off, or overwritten") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA:
         raise DamagedRecordError("written by another version")
-    if content.get("run") != run:
+    if fields.pop("run", None) != run:
         raise DamagedRecordError("written by another run")
-    record = content.get("record")
-    if content.get("checksum") != _digest(run + json.dumps(record, separators=_COMPACT)):
+    checksum = fields.pop("checksum", None)
+    if checksum != _digest(run + json.dumps(fields, separators=_COMPACT)):
         raise DamagedRecordError("changed after it was written")
     try:
-        return read_as(ImageRecord, record, "record")
+        return read_as(ImageRecord, {**_LEFT_OUT, **fields}, "record")
     except ValueError as error:
         raise DamagedRecordError(str(error)) from None
 

@@ -9,26 +9,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tqdm import tqdm
-
 from captum_ssgc._printable import printable
-from captum_ssgc.benchmark.columns import ON_ANNOTATIONS
 from captum_ssgc.benchmark.description import describe
 from captum_ssgc.benchmark.distributed import World, cpu_threads
 from captum_ssgc.benchmark.errors import BenchmarkError
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
-from captum_ssgc.benchmark.record_files import Index, Writer, open_writer, read_index
+from captum_ssgc.benchmark.opening import Data, open_source
+from captum_ssgc.benchmark.progress import progress_bar, tell
+from captum_ssgc.benchmark.record_files import Writer, open_writer, read_index
 from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.reporting import write_report
+from captum_ssgc.benchmark.run_checks import changed_image, check_complete, check_measured
 from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.settings import BenchmarkSettings
-from captum_ssgc.benchmark.sources import Data, Source, open_source
+from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.benchmark.summary import Summary
 from captum_ssgc.detectors import wrap_detector
 
 # One bad image is survived; so many in a row mean that something else is wrong.
 FAILURES_IN_A_ROW = 20
-_TOLD = 10
 
 
 def run_benchmark(
@@ -106,10 +105,10 @@ def run_benchmark(
             stored = read_index(folder.results, run)
             mine = world.share(len(source))
             if show_progress and world.leads:
-                _tell(source.left_out, "left out of the data set")
-                _tell([f"{count} x {why}" for why, count in stored.damaged.items()],
+                tell(source.left_out, "left out of the data set")
+                tell([f"{count} x {why}" for why, count in stored.damaged.items()],
                       "stored lines that are done again")  # fmt: skip
-            problem = _changed(stored, source, mine)
+            problem = changed_image(stored, source, mine)
             if not problem:
                 todo = [
                     index
@@ -124,9 +123,9 @@ def run_benchmark(
             raise BenchmarkError("; ".join(dict.fromkeys(problems)))
         if not world.leads:
             return None
-        _check_complete(folder, source)
+        check_complete(folder, source)
         summary = write_report(folder, evaluation, source)
-    _check_measured(summary, folder)
+    check_measured(summary, folder)
     return summary
 
 
@@ -140,7 +139,7 @@ def _evaluate(
 ) -> str:
     """Evaluate images and store their records; returns why it stopped early, or nothing."""
     failures = 0
-    with _progress(len(todo), total, progress) as bar:
+    with progress_bar(len(todo), total, progress) as bar:
         for index in todo:
             try:
                 record = _record(evaluation, source, index)
@@ -179,81 +178,6 @@ def _record(evaluation: ImageEvaluation, source: Source, index: int) -> ImageRec
         raise
     except Exception as error:  # whatever a model may raise
         return replace(image, failed=f"{type(error).__name__}: {_one_line(error)}")
-
-
-def _changed(stored: Index, source: Source, mine: Sequence[int]) -> str:
-    """Which image is not the one that its stored results are of, or nothing."""
-    for index in mine:
-        line = stored.lines.get(index)
-        if line is None or line.failed:
-            continue
-        try:
-            same = source.fingerprint(index) == line.image
-        except OSError:
-            same = False
-        if not same:
-            return (
-                f"{source.name(index)} is not the file that the stored results were measured on: "
-                "use the images of that run, or another folder for the results"
-            )
-    return ""
-
-
-def _progress(todo: int, total: int, world: World | None) -> tqdm[Any]:
-    """A bar for the images of this process; only the first process draws one."""
-    hidden = world is None or not world.leads
-    several = "" if world is None or world.size == 1 else f" (process 1 of {world.size})"
-    return tqdm(
-        total=total,
-        initial=total - todo,
-        desc=f"benchmark{several}",
-        unit="image",
-        file=sys.stderr,
-        disable=hidden,
-        # In a log file a line now and then is enough.
-        mininterval=0.2 if sys.stderr.isatty() else 30.0,
-    )
-
-
-def _check_complete(folder: RunFolder, source: Source) -> None:
-    missing = len(source) - len(read_index(folder.results, folder.fingerprint()).lines)
-    if missing:
-        raise BenchmarkError(
-            f"{missing} of {len(source)} images are missing in {folder.results}: the processes "
-            "need one folder that all machines see. Copy the files of the other machines there "
-            "and run the same again with one process."
-        )
-
-
-def _check_measured(summary: Summary, folder: RunFolder) -> None:
-    """Raise if what was asked for could not be measured on a single detection."""
-    counts, metrics = summary.counts, summary.settings.metrics
-    if counts["failed"] == counts["images"]:
-        return  # that is said already, image by image
-    threshold = summary.settings.score_threshold
-    if not counts["evaluated"]:
-        raise BenchmarkError(
-            f"nothing was measured: none of {counts['reported']} detections in {counts['images']} "
-            f"images has a score above {threshold:g}; choose a lower score_above (--score-above) "
-            f"and another folder than {folder.root}."
-        )
-    asked = [name for name in metrics if name in ON_ANNOTATIONS]
-    if asked and not counts["matched"]:
-        raise BenchmarkError(
-            f"{' and '.join(asked)} could not be measured: none of {counts['evaluated']} "
-            "detections overlaps an annotation of its class with an IoU above "
-            f"{summary.settings.iou_threshold:g} (categories and labels were brought together "
-            f"{'; '.join(summary.labels)}). Everything else is in {folder.root}; check the label "
-            "names and the boxes, or leave these metrics out."
-        )
-
-
-def _tell(lines: Sequence[str], what: str) -> None:
-    """A few lines on stderr."""
-    for line in lines[:_TOLD]:
-        tqdm.write(printable(f"{what}: {line}"), file=sys.stderr)
-    if len(lines) > _TOLD:
-        tqdm.write(f"{what}: {len(lines) - _TOLD} more, see the report", file=sys.stderr)
 
 
 def _one_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ from captum_ssgc.cli.messages import (
 )
 from captum_ssgc.cli.model_choice import DEFAULT_MODEL, ModelChoice
 from captum_ssgc.cli.models import check_layers, load_detector
-from captum_ssgc.cli.options import add_model_options
+from captum_ssgc.cli.options import add_model_options, onnx_options
 
 if TYPE_CHECKING:
     from captum_ssgc.benchmark import Summary
@@ -161,6 +161,7 @@ def _model(args: argparse.Namespace, world: World) -> ModelChoice:
         labels=args.labels,
         device=world.device(args.device),
         score_threshold=_LOWEST_REPORTED,
+        onnx=onnx_options(args),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from typing import Any
 
 from captum_ssgc.cli.messages import CommandError, one_line
 from captum_ssgc.label_names import fit_label_names
@@ -23,6 +25,8 @@ class ModelChoice:
         device: as torch names it, or ``"auto"``.
         score_threshold: no detection below it is wanted; vendors' own thresholds above it are
             lowered.
+        onnx: how an ONNX file is read: ``layout``, ``boxes``, ``scores`` and ``size`` of
+            :func:`captum_ssgc.detectors.onnx_detector`, where the user says.
     """
 
     name: str = DEFAULT_MODEL
@@ -31,6 +35,7 @@ class ModelChoice:
     labels: str | None = None
     device: str = "auto"
     score_threshold: float = 0.5
+    onnx: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

@@ -44,10 +44,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         default=DEFAULT_MODEL,
-        help="a torchvision detection model (NAME or torchvision:NAME), onnx:FILE for an ONNX file "
-        "in the YOLOX layout, transformers:FOLDER_OR_NAME, ultralytics:FILE (which can run "
-        "code: load only what you trust), or demo for the small detector in the box (default: "
-        "%(default)s)",
+        help="a torchvision detection model (NAME or torchvision:NAME), onnx:FILE, "
+        "transformers:FOLDER_OR_NAME, ultralytics:FILE (which can run code: load only what you "
+        "trust), or demo for the small detector in the box (default: %(default)s)",
     )
     group.add_argument(
         "--weights",
@@ -69,6 +68,35 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "names by label, or coco; a background's name may be left out",
     )
     _add_device(group)
+    _add_onnx(parser.add_argument_group("ONNX files, where their layout is not recognised"))
+
+
+def _add_onnx(group: argparse._ArgumentGroup) -> None:
+    """What :func:`captum_ssgc.detectors.onnx_detector` may be told."""
+    group.add_argument(
+        "--layout",
+        metavar="NAME",
+        help="yolov8, yolov5, yolox, boxes-scores or heads (default: the first that fits)",
+    )
+    group.add_argument(
+        "--boxes", metavar="HOW", help="xyxy or cxcywh; for maps of heads grid, dfl or anchors"
+    )
+    group.add_argument(
+        "--scores", metavar="HOW", help="what is still to be done: sigmoid, softmax or none"
+    )
+    group.add_argument(
+        "--canvas",
+        metavar="N[,N]",
+        type=_sides,
+        help="height and width of the canvas in pixels, where the file leaves it open",
+    )
+
+
+def _sides(text: str) -> tuple[int, int]:
+    sides = [_count(side.strip()) for side in text.split(",")]
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError(f"expected one number or two, got {text}")
+    return sides[0], sides[-1]
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
@@ -184,7 +212,14 @@ def model_choice(args: argparse.Namespace) -> ModelChoice:
         labels=args.labels,
         device=args.device,
         score_threshold=args.score_threshold,
+        onnx=onnx_options(args),
     )
+
+
+def onnx_options(args: argparse.Namespace) -> dict[str, Any]:
+    """How an ONNX file is to be read, as far as the user says."""
+    given = {"layout": args.layout, "boxes": args.boxes, "scores": args.scores, "size": args.canvas}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:

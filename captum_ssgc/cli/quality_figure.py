@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from captum_ssgc._printable import printable
 from captum_ssgc.cli.map_quality import MapQuality
 from captum_ssgc.metrics import (
     Curves,
@@ -17,8 +16,7 @@ from captum_ssgc.metrics import (
     insertion_images,
     preset_named,
 )
-from captum_ssgc.visualization import curves
-from captum_ssgc.visualization._marks import shortened
+from captum_ssgc.visualization import Picture, curves, legible, plain_style, shortened
 
 _SHOWN_AT = (0.1, 0.3, 0.6)
 _LONGEST_NAME, _LONGEST_LABEL = 50, 30
@@ -37,12 +35,14 @@ def quality_figure(name: str, quality: MapQuality, preset: str) -> Figure:
     count, first = len(quality.rows), quality.rows[0][0]
     mean = f"mean of {count} detections" if count > 1 else "1 detection"
     images = f"images: {shortened(first['label'], _LONGEST_LABEL)}, {first['method']}"
-    figure = Figure(figsize=(11.5, 5.4), dpi=100, layout="constrained")
-    title = f"{shortened(printable(name), _LONGEST_NAME)} · {mean} · {images}"
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
-    left, right = figure.subplots(1, 2)
-    _draw(left, quality, preset_named(preset), deletes=True)
-    _draw(right, quality, preset_named(preset), deletes=False)
+    title = f"{shortened(name, _LONGEST_NAME)} · {mean} · {images}"
+    with plain_style():
+        figure = Picture(1600, 750, dpi=139)
+        figure.set_layout_engine("constrained")
+        figure.suptitle(legible(title), x=0.01, ha="left", fontweight="bold", parse_math=False)
+        left, right = figure.subplots(1, 2)
+        _draw(left, quality, preset_named(preset), deletes=True)
+        _draw(right, quality, preset_named(preset), deletes=False)
     return figure
 
 

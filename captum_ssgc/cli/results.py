@@ -113,7 +113,16 @@ def _write_overlays(result: ImageResult, folder: ResultFolder) -> list[str]:
                 name += f"_{file_name(one.method, 40)}"
             color = BOX_COLORS[(number - 1) % len(BOX_COLORS)]
             figure = overlay(
-                result.image, one.heat_map, one.box, one.label, one.score, box_color=color
+                result.image,
+                one.heat_map,
+                one.box,
+                one.label,
+                one.score,
+                number=number,
+                method=one.method,
+                layer=one.layer,
+                source=result.name,
+                box_color=color,
             )
             names.append(folder.add_picture(name, figure))
     return names

@@ -10,10 +10,10 @@ import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from captum_ssgc.cli.hints import close_names
-from captum_ssgc.cli.messages import CommandError, on_screen
+from captum_ssgc.cli.messages import CommandError, on_screen, say
 
 if TYPE_CHECKING:
     from captum_ssgc.cli.model_choice import ModelChoice
@@ -38,11 +38,14 @@ def _onnx(file: str, choice: ModelChoice) -> Detector:
     from captum_ssgc.detectors import onnx_detector
 
     choice.refuse_weights("the file holds the weights")
-    return onnx_detector(
+    detector: Any = onnx_detector(
         file,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
         label_names=choice.labels,
+        **choice.onnx,
     )
+    say(f"{Path(file).name}: {detector.description}")
+    return detector
 
 
 def _demo(rest: str, choice: ModelChoice) -> Detector:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -62,7 +63,7 @@ class CocoImage:
         if found == self.size[::-1]:
             with Image.open(self.path) as stored:
                 if (stored.height, stored.width) == self.size:
-                    return load_image(stored.convert("RGB"))
+                    return load_image(np.array(stored.convert("RGB")))
         raise ValueError(
             f"{self.path.name}: the data set says {self.size[0]} x {self.size[1]} pixels (height x "
             f"width), the file has {found[0]} x {found[1]}; use the images that were annotated."

@@ -143,7 +143,7 @@ def _refuse(model: Any, decoded: bool) -> None:
     if isinstance(model, (jit.ScriptModule, jit.ScriptFunction)):
         raise TypeError(
             f"{expected} a scripted {kind}, whose layers cannot be read: pass the Python model "
-            "that it was made from."
+            "that it was made from, or its file to captum_ssgc.detectors.torchscript_detector."
         )
     if not callable(model) or kind.endswith("Predictor"):
         path, network = _network_in(model, _DEEPEST)

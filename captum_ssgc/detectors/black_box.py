@@ -17,6 +17,7 @@ from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output, logit_of_probability
 from captum_ssgc.detectors._rows import MOST_CANDIDATES
 from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.label_names import LabelNames
 
 SAME_OBJECT = 0.5
 MOST_CLASSES = 1000
@@ -48,7 +49,7 @@ class BlackBoxDetector(Detector):
         batch_size: the most images in one call; ``None`` for as many as there are.
         score_threshold: reports below it are left out of ``detect``.
         class_count: how many labels there are at most; ``None``: as many as names, else 1000.
-        label_names: class names, indexed by label.
+        label_names: class names, indexed by label: a list, a dictionary or a file.
         why: why no gradient passes, for error messages.
 
     Raises:
@@ -77,7 +78,7 @@ class BlackBoxDetector(Detector):
         batch_size: int | None = None,
         score_threshold: float = 0.05,
         class_count: int | None = None,
-        label_names: Sequence[str] | None = None,
+        label_names: LabelNames | None = None,
         why: str = "only the reports of this detector are known",
     ) -> None:
         if not callable(function):
@@ -87,7 +88,7 @@ class BlackBoxDetector(Detector):
         super().__init__(nn.Module().eval(), label_names)
         self.function, self.takes, self.preprocess = function, takes, preprocess
         self.batch_size, self.score_threshold = batch_size, score_threshold
-        self.class_count = class_count or len(label_names or ()) or MOST_CLASSES
+        self.class_count = class_count or len(self.label_names or ()) or MOST_CLASSES
         self.why_black_box = why
 
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> BlackBoxOutput:

@@ -173,6 +173,9 @@ class Runtime:
         """Outputs by name for one canvas ``(1, 3, H, W)``; half precision becomes single.
 
         A fixed batch is filled with the same image, and the first one's outputs are returned.
+
+        Raises:
+            ValueError: if the file fails on this canvas.
         """
         count = self.image.batch or 1
         given = canvas.detach().cpu().repeat(count, 1, 1, 1)
@@ -187,7 +190,10 @@ class Runtime:
             given = given.half() if "float16" in precision else given.double()
         feeds = {self.image.name: given.contiguous().numpy(), **self.fixed}
         names = [entry.name for entry in self.session.get_outputs()]
-        found = self.session.run(names, feeds)
+        try:
+            found = self.session.run(names, feeds)
+        except Exception as error:  # types of its own
+            raise ValueError(f"ONNX Runtime cannot run the file: {first_line(error)}") from None
         first = slice(1) if count > 1 else slice(None)
         return {
             name: torch.as_tensor(array.astype("float32") if array.dtype == "float16" else array)[

@@ -21,6 +21,7 @@ from captum_ssgc.detectors.onnx_file import OnnxFile, Runtime, first_line
 from captum_ssgc.detectors.onnx_layouts import LAYOUTS, layout_of
 from captum_ssgc.detectors.onnx_network import Reading, unknown_layout
 from captum_ssgc.detectors.onnx_reports import ReportReader
+from captum_ssgc.label_names import LabelNames, fit_label_names
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def onnx_detector(
     *,
     preprocess: Letterbox | None = None,
     level_layers: Sequence[str] | None = None,
-    label_names: Sequence[str] | None = None,
+    label_names: LabelNames | None = None,
     score_threshold: float = 0.05,
     iou_threshold: float | None = None,
     max_detections: int = 300,
@@ -61,7 +62,7 @@ def onnx_detector(
         preprocess: from images to the canvas; ``None``: as the layout's own tools do it.
         level_layers: names of the modules that feed the heads, one per level; ``None``: read off
             the graph.
-        label_names: class names, indexed by label; ``None``: those of the metadata.
+        label_names: class names: a list, a dictionary or a file; ``None``: those of the metadata.
         score_threshold: candidates below it are not reported.
         iou_threshold: of the class-wise non-maximum suppression; ``None``: the file's or the
             layout's own.
@@ -98,10 +99,13 @@ def onnx_detector(
     if file.metadata.get("task") == "obb":
         raise ValueError(f"{path}: oriented boxes are not read from ONNX files; load the .pt file.")
     own = file.label_names()
-    names = label_names or own
+    names = own if label_names is None else fit_label_names(label_names)
     counts = [None if one is None else len(one) for one in (own, names)]
     reading = Reading(file, canvas_size, layout, boxes, scores, counts[0], counts[1], check)
-    options: dict[str, Any] = {"score_threshold": score_threshold, "label_names": names}
+    options: dict[str, Any] = {
+        "score_threshold": score_threshold,
+        "label_names": label_names or own,
+    }
     suppression: dict[str, Any] = {"max_detections": max_detections}
     if iou_threshold is not None:
         suppression["iou_threshold"] = iou_threshold
@@ -125,7 +129,7 @@ def onnx_detector(
     chosen: Sequence[Any] = levels.layers if level_layers is None else level_layers
     one_each = with_levels or len(chosen) < 2 or level_layers is not None
     module_names = {module: name for name, module in network.module.named_modules()}
-    detector = _ImageByImage(
+    detector = OnnxDetector(
         network.module,
         found,
         queries=network.queries,
@@ -140,10 +144,11 @@ def onnx_detector(
     return _described(detector, f"{found.name}: {found.title}: {network.said}")
 
 
-class _ImageByImage(CandidateDetector):
-    """Runs a network that chooses queries on one image after the other.
+class OnnxDetector(CandidateDetector):
+    """The candidates of a converted file.
 
-    Its file may take one image only, and the tokens of every image are pinned for themselves.
+    A network that chooses queries runs on one image after the other, as its file may take one
+    image only; the tokens of every image are pinned for themselves.
     """
 
     def run(
@@ -152,7 +157,7 @@ class _ImageByImage(CandidateDetector):
         if self.queries is None or len(images) == 1:
             return super().run(images, detections)
         outputs = [
-            super(_ImageByImage, self).run(
+            super(OnnxDetector, self).run(
                 images[i : i + 1], None if detections is None else [detections[i]]
             )
             for i in range(len(images))

@@ -19,6 +19,7 @@ from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.detectors.onnx_layouts import LAYOUTS, STRETCHED, Outputs, layout_of
 from captum_ssgc.detectors.onnx_proof import sample_picture
 from captum_ssgc.detectors.onnx_reports import ReportReader
+from captum_ssgc.label_names import LabelNames, fit_label_names
 
 _ULTRALYTICS = "config.txt"
 
@@ -31,7 +32,7 @@ def torchscript_detector(
     scores: str | None = None,
     *,
     preprocess: Letterbox | None = None,
-    label_names: Sequence[str] | None = None,
+    label_names: LabelNames | None = None,
     **options: Any,
 ) -> Detector:
     """A detector from a TorchScript file, which runs one image after the other.
@@ -69,12 +70,12 @@ def torchscript_detector(
     if wanted is None:
         raise ValueError(f"size: {path.name} does not say it; pass (H, W) of the canvas.")
     height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
-    names = label_names or (list(own["names"].values()) if "names" in own else None)
+    names = own.get("names") if label_names is None else label_names
     network = _OneByOne(script).eval()
     with torch.no_grad():
         tensors = network(sample_picture((height, width)))
     named = _named(tensors)
-    count = None if names is None else len(names)
+    count = None if names is None else len(fit_label_names(names))
     outputs = Outputs(named, (height, width), count, boxes, scores)
     read = ReportReader((height, width))
     if layout is None and read(named) is not None:
@@ -82,6 +83,7 @@ def torchscript_detector(
             lambda canvas: [read(_named(network(one[None]))) for one in canvas],
             preprocess=preprocess or Letterbox((height, width), **STRETCHED),
             label_names=names,
+            why=f"{path.name} reports detections only",
             **options,
         )
     found = layout_of(outputs, layout)

@@ -12,6 +12,7 @@ from captum_ssgc.detector import Detector
 from captum_ssgc.detectors.candidates import Candidates
 from captum_ssgc.detectors.onnx_boxes import BoxDecoder, Cells
 from captum_ssgc.detectors.onnx_reading import onnx_detector
+from captum_ssgc.label_names import LabelNames
 
 STRIDES = (8, 16, 32)
 
@@ -45,7 +46,7 @@ def yolox(
     level_layers: Sequence[str] | None = None,
     score_threshold: float = 0.05,
     iou_threshold: float = 0.45,
-    label_names: Sequence[str] | None = None,
+    label_names: LabelNames | None = None,
 ) -> Detector:
     """A detector from an ONNX file in the YOLOX layout.
 

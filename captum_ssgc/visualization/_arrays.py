@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -10,13 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating[Any]]
+Box = tuple[float, float, float, float]
 
 
 class Explained(Protocol):
-    """What a picture needs of one detection, such as :class:`captum_ssgc.Explanation`."""
+    """What a picture needs of one detection, such as :class:`captum_ssgc.Explanation`.
+
+    Two more are read where they exist: ``index`` tells detections apart that share box, label and
+    score, and ``why_empty`` is written into the panel of an empty map.
+    """
 
     @property
     def label(self) -> str: ...
@@ -55,31 +58,18 @@ def heat_array(heat_map: Any, size: tuple[int, int]) -> Array:
             f"heat map: expected shape {size}, as the image, got {values.shape}; attributions on "
             "a layer's grid need interpolate_mode='bilinear' first."
         )
-    if not np.isfinite(values).all():
+    if not (np.isfinite(values.min()) and np.isfinite(values.max())):
         raise ValueError("heat map: expected finite values, got NaN or infinity.")
     return values.reshape(size)
 
 
-def box_array(box: Any) -> tuple[float, float, float, float]:
+def box_array(box: Any) -> Box:
     """A box ``(4,)`` as ``x1, y1, x2, y2``."""
     corners = as_array(box).reshape(-1)
     if corners.size != 4 or not np.isfinite(corners).all():
         raise ValueError(f"box: expected four finite numbers x1, y1, x2, y2, got {box!r}.")
     x1, y1, x2, y2 = (float(corner) for corner in corners)
     return x1, y1, x2, y2
-
-
-def reduced(values: Array, size: tuple[float, float]) -> Array:
-    """``(H, W)`` or ``(H, W, C)`` averaged to at most twice ``size``, which is plenty to draw.
-
-    Photos have many times more pixels than a panel, and colouring them all takes seconds.
-    """
-    target = (math.ceil(2 * size[0]), math.ceil(2 * size[1]))
-    if values.shape[0] <= target[0] or values.shape[1] <= target[1]:
-        return values
-    channels = torch.from_numpy(values.reshape(*values.shape[:2], -1)).movedim(-1, 0)
-    smaller = adaptive_avg_pool2d(channels, target).movedim(0, -1).numpy()
-    return smaller.reshape(*target, *values.shape[2:])
 
 
 def one_by_one(explanations: Sequence[Explained]) -> list[Explained]:
@@ -95,7 +85,13 @@ def one_by_one(explanations: Sequence[Explained]) -> list[Explained]:
 
 
 def as_array(values: Any) -> Array:
-    """A tensor or anything that NumPy takes, as float64 on the CPU."""
+    """A tensor or anything that NumPy takes, on the CPU: as it is in single precision, else double.
+
+    Copies of large maps would be most of the memory that a picture of many needs.
+    """
     if isinstance(values, Tensor):
-        values = values.detach().cpu().double().numpy()
-    return np.asarray(values, dtype=np.float64)
+        as_it_is = values.dtype in (torch.float32, torch.float64)
+        values = values.detach().cpu()
+        values = (values if as_it_is else values.double()).numpy()
+    array = np.asarray(values)
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from captum_ssgc._map_floor import map_floor
 from captum_ssgc.visualization._arrays import Array, heat_array, image_array
 
 COLOR_MAP = "inferno"
@@ -27,6 +28,7 @@ class Look:
     strength: float = STRENGTH
     mute: float = MUTE
     maximum: float | None = None
+    floor: float | None = 0.0
 
     def __post_init__(self) -> None:
         for name, share in (("strength", self.strength), ("mute", self.mute)):
@@ -34,13 +36,24 @@ class Look:
                 raise ValueError(f"{name}: expected a value in [0, 1], got {share}.")
         if self.maximum is not None and not self.maximum > 0.0:
             raise ValueError(f"maximum: expected a positive number or None, got {self.maximum}.")
+        if self.floor is not None and not 0.0 <= self.floor < (self.maximum or np.inf):
+            raise ValueError(
+                "floor: expected a number from 0 to below the maximum, or None for the map's "
+                f"lowest value, got {self.floor}."
+            )
+
+    def scale(self, heat: Array) -> tuple[float, float]:
+        """What is drawn as nothing, and what in the last colour, of a map ``(H, W)``."""
+        peak = float(heat.max()) if self.maximum is None else self.maximum
+        floor = map_floor(heat) if self.floor is None else self.floor
+        # A map that is nowhere above its floor has no colour, and no scale either.
+        return floor, peak if peak > floor else np.inf
 
 
 def mixed(pixels: Array, heat: Array, look: Look) -> Array:
     """:func:`blend` for arrays ``(H, W, 3)`` and ``(H, W)``."""
-    heat = heat.clip(min=0.0)
-    peak = float(heat.max()) if look.maximum is None else look.maximum
-    intensity: Array = np.zeros_like(heat) if peak == 0.0 else (heat / peak).clip(max=1.0)
+    floor, peak = look.scale(heat)
+    intensity = ((heat - floor) / (peak - floor)).clip(0.0, 1.0)
     grey = (pixels @ _LUMINANCE)[..., None]
     backdrop = (1.0 - look.mute) * pixels + look.mute * grey
     steps = matplotlib.colormaps[look.color_map](np.linspace(DARKEST, 1.0, 256))[:, :3]
@@ -58,13 +71,15 @@ def blend(
     strength: float = STRENGTH,
     mute: float = MUTE,
     maximum: float | None = None,
+    floor: float | None = 0.0,
 ) -> Array:
     r"""Mix a heat map into an image.
 
     With the heat map :math:`L`, its colour :math:`c` and the image :math:`I`,
 
     .. math::
-        a = \text{strength} \cdot (\max(L, 0) / \text{maximum})^{0.6}, \qquad
+        a = \text{strength} \cdot
+        \left(\frac{\max(L - \text{floor}, 0)}{\text{maximum} - \text{floor}}\right)^{0.6}, \qquad
         \text{result} = (1 - a) I + a c,
 
     so that pixels without influence show the image alone and the object stays visible below the
@@ -79,6 +94,9 @@ def blend(
         mute: how much of the image's own colour is taken out, in [0, 1], so that colour means
             influence.
         maximum: the value drawn in the last colour; ``None`` for the map's own maximum.
+        floor: the value up to which nothing is drawn; ``None`` for the map's lowest value. Where
+            even that is above a fifth of the highest, as in D-RISE's maps, values scatter around
+            their median, and the floor is as far above it as the lowest is below it.
 
     Returns:
         ``(H, W, 3)`` in [0, 1].
@@ -93,6 +111,7 @@ def blend(
         >>> bool((blend(grey, torch.zeros(4, 4)) == 0.5).all())
         True
     """
-    look = Look(color_map, strength, mute, maximum)
-    pixels = image_array(image)
-    return mixed(pixels, heat_array(heat_map, (pixels.shape[0], pixels.shape[1])), look)
+    look = Look(color_map, strength, mute, maximum, floor)
+    pixels = image_array(image).astype(np.float64)
+    heat = heat_array(heat_map, (pixels.shape[0], pixels.shape[1])).astype(np.float64)
+    return mixed(pixels, heat, look)

@@ -14,19 +14,20 @@ from captum_ssgc.visualization._arrays import (
     heat_array,
     image_array,
     one_by_one,
-    reduced,
 )
 from captum_ssgc.visualization._blend import Look
+from captum_ssgc.visualization._heat_panel import draw_heat_map
 from captum_ssgc.visualization._layout import best_blocks, room_in
 from captum_ssgc.visualization._marks import (
     BOX_COLORS,
-    CASING,
     Tag,
     draw_box,
-    draw_tags,
+    draw_boxes,
+    named,
     shortened,
 )
-from captum_ssgc.visualization._overlay import draw_heat_map
+from captum_ssgc.visualization._method_colors import line_styles
+from captum_ssgc.visualization._overlay import smoothing_remark
 from captum_ssgc.visualization._panels import (
     FOOTER,
     HEADER,
@@ -34,24 +35,29 @@ from captum_ssgc.visualization._panels import (
     NARROWEST,
     TITLE,
     Sheet,
-    fit_text,
+    note,
     panel_title,
+    pixels_of,
     show_pixels,
 )
+from captum_ssgc.visualization._picture import plainly
+from captum_ssgc.visualization._views import Photo, smoothed, view_of, whole
 
 
+@plainly
 def comparison_grid(
     image: Any,
     rows: Sequence[Sequence[Explained]],
     *,
     captions: Sequence[Sequence[str]] | None = None,
     title: str | None = None,
+    smoothing: float = 0.0,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw one row for each detection and one column for each method.
 
-    The first column shows the image with the row's box, label and score; every map is scaled to
-    its own maximum.
+    The first column shows the image with the row's box, label and score. Every map is scaled to
+    its own lowest and highest value; a small box fills more of its panel, with its surroundings.
 
     Args:
         image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
@@ -59,11 +65,13 @@ def comparison_grid(
             rows; any objects with ``label``, ``score``, ``box``, ``heat_map`` and ``method``.
         captions: short texts, one for each explanation, written into its panel.
         title: a line above all panels.
+        smoothing: standard deviation in pixels of a Gaussian under which the maps are shown; the
+            picture says so.
         ax: axes whose place the picture takes, and which are hidden; ``None`` for a new figure that
             pyplot does not know of.
 
     Returns:
-        The figure. A new one is at most 1,360 pixels wide at its own 100 dots per inch.
+        The figure. A new one is at least 1,600 pixels wide, and as high as its panels need.
 
     Raises:
         ValueError: if there is no row, or rows differ in their methods or captions.
@@ -82,8 +90,8 @@ def comparison_grid(
     found = [one_by_one(row) for row in rows]
     methods = _methods(found)
     texts = _captions(captions, found)
-    pixels = image_array(image)
-    size = (pixels.shape[0], pixels.shape[1])
+    photo = Photo(image_array(image), panels=len(found) * (len(methods) + 1))
+    size = photo.size
     above = MARGIN + (HEADER if title else 0) + TITLE
     blocks = best_blocks(len(methods) + 1, len(found), size[1] / size[0], room_in(ax, above))
     sheet = Sheet(
@@ -91,28 +99,38 @@ def comparison_grid(
     )
     if title:
         sheet.header(title)
-    cell = blocks.cell_height, blocks.cell_width
+    cell = blocks.cell_width, blocks.cell_height
     for number, (row, captioned) in enumerate(zip(found, texts)):
         color = BOX_COLORS[number % len(BOX_COLORS)]
         panels = []
         for column in range(blocks.columns):
             left, top = blocks.place(number, column)
-            panels.append(sheet.panel(MARGIN + left, above + top, cell[1], cell[0]))
+            panels.append(sheet.panel(MARGIN + left, above + top, *cell))
         first, box = row[0], box_array(row[0].box)
-        show_pixels(panels[0], reduced(pixels, cell), size)
-        draw_box(panels[0], box, size, color)
-        text = shortened(f"{number + 1} {first.label}", int(cell[1] / 7) - 5)
-        draw_tags(panels[0], [Tag(box, f"{text} {first.score:.2f}", color)])
+        show_pixels(panels[0], photo.plain(whole(size), pixels_of(panels[0])), whole(size))
+        text = shortened(named(number + 1, first.label), int(cell[0] / 7) - 5)
+        draw_boxes(panels[0], [Tag(box, f"{text} {first.score:.2f}", color)], size)
+        view = view_of(box, size, cell[0] / cell[1])
         for panel, one, caption in zip(panels[1:], row, captioned):
-            draw_heat_map(panel, pixels, heat_array(one.heat_map, size), Look())
+            heat = smoothed(heat_array(one.heat_map, size), smoothing)
+            why_empty = getattr(one, "why_empty", None) or ""
+            draw_heat_map(panel, photo, heat, Look(floor=None), view, why_empty)
             draw_box(panel, box_array(one.box), size, color)
             if caption:
-                _write(panel, caption)
+                note(panel, caption)
         if number % blocks.rows == 0:
-            for panel, name in zip(panels, ["image", *methods]):
+            panel_title(panels[0], "image")
+            for panel, (name, style) in zip(panels[1:], line_styles(methods, ()).items()):
                 panel_title(panel, name)
-    sheet.legend("each map on its own scale")
+                _underline(panel, style["color"])
+    remarks = ["each map on its own scale", smoothing_remark(smoothing)]
+    sheet.legend(", ".join(part for part in remarks if part))
     return sheet.figure
+
+
+def _underline(ax: Axes, color: str) -> None:
+    """The method's colour in the curves, below its title."""
+    ax.plot([0, 1], [1.015, 1.015], transform=ax.transAxes, color=color, lw=2.5, clip_on=False)
 
 
 def _methods(found: Sequence[Sequence[Explained]]) -> list[str]:
@@ -140,18 +158,3 @@ def _captions(
             f"rows of {[len(row) for row in texts]}."
         )
     return texts
-
-
-def _write(ax: Axes, caption: str) -> None:
-    written = ax.annotate(
-        " ".join(caption.split()),
-        (0, 0),
-        (4, 4),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=7.5,
-        color="white",
-        parse_math=False,
-        bbox={"boxstyle": "square,pad=0.25", "fc": CASING, "ec": "none", "alpha": 0.72},
-    )
-    fit_text(written, ax.get_window_extent().width - 16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,21 +10,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import BboxTransformTo, ScaledTranslation, blended_transform_factory
 
-from captum_ssgc.visualization._arrays import Array, as_array, image_array, reduced
+from captum_ssgc.visualization._arrays import Array, as_array, image_array
+from captum_ssgc.visualization._letters import families, legible
 from captum_ssgc.visualization._marks import INK, QUIET
-from captum_ssgc.visualization._panels import MARGIN, Sheet, figure_of, show_pixels
+from captum_ssgc.visualization._method_colors import line_styles
+from captum_ssgc.visualization._panels import (
+    MARGIN,
+    Sheet,
+    lettering,
+    pixels_of,
+    show_pixels,
+)
+from captum_ssgc.visualization._picture import figure_of, plainly
+from captum_ssgc.visualization._views import Photo, whole
 
-# Okabe and Ito's colours that are dark enough for lines on white, then line styles as well.
-_LINE_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#1B2430")
-_LINE_STYLES = ("-", "--", ":", "-.")
 # The strip of images, in shares of the height that the axes have when they are drawn.
 _THUMBNAIL_HEIGHT, _THUMBNAIL_LIFT = 0.24, 0.045
 
 
+@plainly
 def curves(
     fractions: Any,
     scores: Mapping[str, Any],
     *,
+    floors: Collection[str] = (),
     ax: Axes | None = None,
     areas: Mapping[str, float] | None = None,
     thumbnails: Sequence[tuple[float, Any]] = (),
@@ -32,11 +41,12 @@ def curves(
     x_label: str = "share of pixels removed",
     y_label: str = "score",
 ) -> Figure:
-    """Draw deletion or insertion curves, one for each method.
+    """Draw deletion or insertion curves, one for each method, in its own colour.
 
     Args:
         fractions: ``(S,)`` shares of changed pixels, rising, in [0, 1].
         scores: for each label the scores ``(S,)`` at these fractions.
+        floors: labels of the curves that no method should lose to; they are grey and dashed.
         ax: where to draw; ``None`` for a new figure.
         areas: for each label the area under the curve, for the legend; ``None``: by the
             trapezoidal rule, divided by the range of ``fractions``.
@@ -64,16 +74,19 @@ def curves(
         areas = {label: _area(steps, line) for label, line in lines.items()}
     if set(areas) != set(lines):
         raise ValueError(f"areas: expected the labels {list(lines)}, got {list(areas)}.")
+    unknown = [label for label in floors if label not in lines]
+    if unknown:
+        raise ValueError(f"floors: expected some of the labels {list(lines)}, got {unknown[0]!r}.")
+    styles = line_styles(lines, floors)
     if ax is None:
         ax = _new_axes(bool(thumbnails), bool(title))
-    for number, (label, line) in enumerate(lines.items()):
+    for label, values in lines.items():
         ax.plot(
             steps,
-            line,
-            color=_LINE_COLORS[number % len(_LINE_COLORS)],
-            linestyle=_LINE_STYLES[number // len(_LINE_COLORS) % len(_LINE_STYLES)],
+            values,
+            **styles[label],
             linewidth=2.0,
-            marker="o" if len(steps) <= 25 else None,
+            marker="o" if len(steps) <= 25 and label not in floors else None,
             markersize=3.5,
             label=f"{_legible(label)}  {areas[label]:.3f}",
             clip_on=False,
@@ -89,18 +102,21 @@ def curves(
         framealpha=0.9,
     )
     legend.get_title().set_color(QUIET)
+    for text in legend.get_texts():
+        text.set_fontfamily(families(text.get_text()))
     inches = ax.get_window_extent().height / ax.figure.dpi
     if thumbnails:
         _strip(ax, steps, thumbnails, inches)
     if title:
         lift = _THUMBNAIL_HEIGHT + 2 * _THUMBNAIL_LIFT if thumbnails else 0.025
+        line = legible(title)
         style: dict[str, Any] = {
             "color": INK,
             "fontsize": 11,
             "fontweight": "bold",
-            "parse_math": False,
+            **lettering(line),
         }
-        ax.set_title(title, loc="left", y=1.0, pad=lift * inches * 72, **style)
+        ax.set_title(line, loc="left", y=1.0, pad=lift * inches * 72, **style)
     return figure_of(ax)
 
 
@@ -108,7 +124,7 @@ def _new_axes(thumbnails: bool, title: bool) -> Axes:
     width, height = 640.0, 360.0
     strip = (_THUMBNAIL_HEIGHT + 1.5 * _THUMBNAIL_LIFT) * height if thumbnails else 0.0
     above = MARGIN + strip + (28 if title else 0)
-    sheet = Sheet(66 + width + 24, above + height + 58)
+    sheet = Sheet(66 + width + 24, above + height + 58, pixels=0)
     ax = sheet.panel(66, above, width, height)
     ax.set_axis_on()
     return ax
@@ -116,12 +132,12 @@ def _new_axes(thumbnails: bool, title: bool) -> Axes:
 
 def _legible(label: str) -> str:
     """``label`` so that the legend shows it: matplotlib hides those that begin with ``_``."""
-    label = " ".join(label.split()).replace("$", r"\$")
+    label = legible(label).replace("$", r"\$")
     return f"\u200b{label}" if label.startswith("_") else label
 
 
 def _fractions(fractions: Any) -> Array:
-    steps = as_array(fractions)
+    steps = as_array(fractions).astype(np.float64)
     if steps.ndim != 1 or len(steps) < 2 or not np.isfinite(steps).all():
         raise ValueError(
             f"fractions: expected at least two finite numbers (S,), got shape {steps.shape}."
@@ -132,7 +148,9 @@ def _fractions(fractions: Any) -> Array:
 
 
 def _lines(scores: Mapping[str, Any], steps: Array) -> dict[str, Array]:
-    lines = {str(label): as_array(values) for label, values in scores.items()}
+    lines: dict[str, Array] = {
+        str(label): as_array(values).astype(np.float64) for label, values in scores.items()
+    }
     if not lines:
         raise ValueError("scores: expected at least one curve, got none.")
     for label, line in lines.items():
@@ -150,7 +168,7 @@ def _lines(scores: Mapping[str, Any], steps: Array) -> dict[str, Array]:
 
 
 def _area(steps: Array, line: Array) -> float:
-    return float(np.trapezoid(line, steps) / (steps[-1] - steps[0]))
+    return float(((line[1:] + line[:-1]) / 2 * np.diff(steps)).sum() / (steps[-1] - steps[0]))
 
 
 def _dress(ax: Axes, steps: Array, lines: Mapping[str, Array], x_label: str, y_label: str) -> None:
@@ -184,9 +202,9 @@ def _strip(ax: Axes, steps: Array, thumbnails: Sequence[tuple[float, Any]], inch
         bounds = (centre - width / 2, lift, width, height)
         inset = ax.inset_axes(bounds, transform=place_of)
         inset.set_axis_off()
-        pixels, extent = image_array(image), inset.get_window_extent()
-        small = reduced(pixels, (max(extent.height, 1.0), max(extent.width, 1.0)))
-        show_pixels(inset, small, (pixels.shape[0], pixels.shape[1]))
+        photo = Photo(image_array(image))
+        everything = whole(photo.size)
+        show_pixels(inset, photo.plain(everything, pixels_of(inset)), everything)
         place = (float(fraction) - float(steps[0])) / span
         ax.plot(
             [place, centre],

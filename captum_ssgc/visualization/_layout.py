@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from captum_ssgc.visualization._panels import FOOTER, GAP, MARGIN, TITLE, extent_of, figure_of
+from captum_ssgc.visualization._panels import (
+    DPI,
+    FOOTER,
+    GAP,
+    MARGIN,
+    TITLE,
+    WIDTH,
+    extent_of,
+)
+from captum_ssgc.visualization._picture import figure_of
 
-_LARGEST_WIDTH, _COMFORTABLE_HEIGHT = 1360, 780
-_SMALLEST_CELL, _LARGEST_CELL = 200, 650
-_WIDE = 4.0
+_COMFORTABLE_HEIGHT = 880
+_SMALLEST_CELL, _LARGEST_CELL, _MOST_COLUMNS = 180, 760, 8
+_MANY = 12
 _SMALL_GAP, _BLOCK_GAP, _SMALLEST_ROOM = 8, 26, 100
-_SMALLEST_SMALL_CELL, _LARGEST_SMALL_CELL = 150, 330
+_SMALLEST_SMALL_CELL, _LARGEST_SMALL_CELL = 150, 420
+_TALLEST, _WIDEST = 0.7, 1.8
 
 
 class Room(NamedTuple):
@@ -28,11 +40,11 @@ class Room(NamedTuple):
     grows: bool
 
 
-SCREEN = Room(_LARGEST_WIDTH - 2 * MARGIN, _COMFORTABLE_HEIGHT, grows=True)
+SCREEN = Room(WIDTH - 2 * MARGIN, _COMFORTABLE_HEIGHT, grows=True)
 
 
 def room_in(ax: Axes | None, above: float) -> Room:
-    """Between ``above`` and the legend in the rectangle of ``ax``; without it, on a laptop."""
+    """Between ``above`` and the legend in the rectangle of ``ax``; without it, on a screen."""
     if ax is None:
         return SCREEN
     figure = figure_of(ax)
@@ -43,54 +55,87 @@ def room_in(ax: Axes | None, above: float) -> Room:
     if min(width, height) < _SMALLEST_ROOM:
         raise ValueError(
             f"ax: expected axes with room for the picture, got {whole[0]:.0f} x {whole[1]:.0f} "
-            "pixels; make the figure larger, or give it to this picture alone."
+            f"pixels at {DPI} per inch; make the figure larger, or give it to this picture alone."
         )
     return Room(width, height, grows=False)
 
 
-class Layout(NamedTuple):
+def cell_aspect(aspect: float) -> float:
+    """Width over height of a panel, for an image of ``aspect``; parts of panoramas are shown."""
+    return min(max(aspect, _TALLEST), _WIDEST)
+
+
+@dataclass(frozen=True)
+class Layout:
     """One large image, heat maps beside and below it.
 
-    Cells are of equal size; the image covers the first ``span`` rows and columns. All lengths
-    are pixels, and places count from the top left corner of the panel area.
+    Cells are of equal size; the image covers the first ``span`` columns, and as many rows as it
+    needs. All lengths are pixels, and places count from the top left corner of the panel area.
     """
 
+    count: int
     columns: int
-    rows: int
     span: int
     cell_width: float
-    cell_height: float
+    aspect: float
+
+    @property
+    def cell_height(self) -> float:
+        return self.cell_width / cell_aspect(self.aspect)
 
     @property
     def image_size(self) -> tuple[float, float]:
-        """Width and height of the large image.
+        """Width and height of the large image."""
+        width = self.span * (self.cell_width + GAP) - GAP
+        tallest = max(_COMFORTABLE_HEIGHT, self.cell_height)
+        height = min(width / self.aspect, tallest)
+        return height * self.aspect, height
 
-        With nothing below, it is as high as the panels beside it; otherwise its sides are
-        aligned with the columns below.
-        """
-        if self.rows == self.span:
-            height = self.span * self.cell_height + (self.span - 1) * (TITLE + GAP)
-            return height * self.cell_width / self.cell_height, height
-        width = self.span * self.cell_width + (self.span - 1) * GAP
-        return width, width * self.cell_height / self.cell_width
+    @property
+    def beside(self) -> int:
+        """Rows of cells beside the large image."""
+        step = self.cell_height + TITLE + GAP
+        return max(round((self.image_size[1] + TITLE + GAP) / step), 1)
+
+    @property
+    def rows(self) -> int:
+        """Rows of cells, those beside the large image included."""
+        rest = self.count - (self.columns - self.span) * self.beside
+        return self.beside + math.ceil(max(rest, 0) / self.columns)
 
     @property
     def width(self) -> float:
-        return self.image_size[0] + (self.columns - self.span) * (self.cell_width + GAP)
+        return max(self.columns * (self.cell_width + GAP) - GAP, self.image_size[0])
 
     @property
     def height(self) -> float:
-        return self.rows * (TITLE + self.cell_height) + (self.rows - 1) * GAP
+        return self._top(self.rows) - GAP
+
+    def _top(self, row: int) -> float:
+        """Upper end of a row, its title included."""
+        step = TITLE + self.cell_height + GAP
+        if row < self.beside:
+            return row * step
+        below = max(self.image_size[1] + TITLE + GAP, self.beside * step)
+        return below + (row - self.beside) * step
 
     def place(self, number: int) -> tuple[float, float]:
         """Left and top of heat map ``number``, its title not included."""
-        beside = self.columns - self.span
-        step = self.cell_width + GAP, self.cell_height + TITLE + GAP
-        if number < beside * self.span:
-            left = self.image_size[0] + GAP + number % beside * step[0]
-            return left, number // beside * step[1] + TITLE
-        rest = number - beside * self.span
-        return rest % self.columns * step[0], (self.span + rest // self.columns) * step[1] + TITLE
+        columns = self.columns - self.span
+        if number < columns * self.beside:
+            row, column = divmod(number, columns)
+            column += self.span
+        else:
+            row, column = divmod(number - columns * self.beside, self.columns)
+            row += self.beside
+        return column * (self.cell_width + GAP), self._top(row) + TITLE
+
+    @property
+    def empty(self) -> int:
+        """Cells that nothing is in."""
+        return self.beside * (self.columns - self.span) + (
+            (self.rows - self.beside) * self.columns - self.count
+        )
 
 
 def best_layout(count: int, aspect: float, room: Room = SCREEN) -> Layout:
@@ -101,37 +146,35 @@ def best_layout(count: int, aspect: float, room: Room = SCREEN) -> Layout:
         aspect: width of the image divided by its height.
         room: for all panels.
     """
-    best: tuple[float, Layout] | None = None
-    for span in _spans(count, aspect):
-        for columns in range(span if aspect > _WIDE else span + 1, 7):
-            layout = _layout(count, columns, span, aspect, room)
-            empty = layout.columns * layout.rows - layout.span**2 - count
-            visible = min(1.0, 1.05 * room.height / layout.height)
-            value = layout.cell_width * visible * (1 - 0.1 * empty)
-            if best is None or value > best[0]:
-                best = value, layout
-            if layout.rows == layout.span:
-                break
-    assert best is not None
-    return best[1]
+    wanted = room.width * (0.3 if count <= _MANY else 0.55)
+    options = []
+    for columns in range(1, _MOST_COLUMNS + 1):
+        for span in range(1, columns + 1):
+
+            def layout(width: float, columns: int = columns, span: int = span) -> Layout:
+                return Layout(count, columns, span, width, aspect)
+
+            widest = min((room.width + GAP) / columns - GAP, _LARGEST_CELL)
+            smallest = min(_SMALLEST_CELL, widest) if room.grows else 1.0
+            chosen = layout(_largest(lambda w: layout(w).height, widest, smallest, room.height))
+            visible = min(1.0, room.height / chosen.height)
+            image = min(chosen.image_size[0], chosen.image_size[1] * 1.33)
+            value = chosen.cell_width * visible * min(image / wanted, 1.0)
+            options.append((value * (1 - 0.1 * min(chosen.empty, 5)), -columns, chosen))
+    return max(options, key=lambda option: option[:2])[2]
 
 
-def _spans(count: int, aspect: float) -> tuple[int, ...]:
-    """Beside the large image of a panorama there is no room for others: it may be a small one."""
-    if count == 1:
-        return (1,)
-    return (2, 1) if aspect > _WIDE else (2,)
-
-
-def _layout(count: int, columns: int, span: int, aspect: float, room: Room) -> Layout:
-    rows = span + math.ceil(max(count - (columns - span) * span, 0) / columns)
-    extra = (span - 1) * max((TITLE + GAP) * aspect, GAP)
-    widest = (room.width - extra - (columns - span) * GAP) / columns
-    fits = (room.height / rows - TITLE - GAP) * aspect
-    smallest = min(_SMALLEST_CELL, _SMALLEST_CELL * aspect) if room.grows else 1.0
-    largest = _LARGEST_CELL * max(aspect / _WIDE, 1.0)
-    width = max(min(widest, max(fits, smallest), largest), 1.0)
-    return Layout(columns, rows, span, width, width / aspect)
+def _largest(
+    height_of: Callable[[float], float], widest: float, smallest: float, room: float
+) -> float:
+    """The largest width of a cell with which everything fits, but at least ``smallest``."""
+    low, high = smallest, max(widest, smallest)
+    if height_of(high) <= room:
+        return high
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if height_of(middle) <= room else (low, middle)
+    return low
 
 
 class Blocks(NamedTuple):
@@ -171,17 +214,19 @@ def best_blocks(columns: int, detections: int, aspect: float, room: Room = SCREE
         aspect: width of the image divided by its height.
         room: for all panels.
     """
+    shape = cell_aspect(aspect)
     options = []
     for wanted in range(1, detections + 1):
         rows = math.ceil(detections / wanted)
         count = math.ceil(detections / rows)
         gaps = count * (columns - 1) * _SMALL_GAP + (count - 1) * _BLOCK_GAP
         widest = (room.width - gaps) / (count * columns)
-        fits = (room.height / rows - _SMALL_GAP) * aspect
-        side = max(min(aspect, 1.33), 0.8)
-        smallest = min(_SMALLEST_SMALL_CELL * side, room.height * aspect) if room.grows else 1.0
-        width = max(min(widest, max(fits, smallest), _LARGEST_SMALL_CELL * side), 1.0)
-        blocks = Blocks(count, rows, columns, width, width / aspect)
+        fits = (room.height / rows - _SMALL_GAP) * shape
+        smallest = _SMALLEST_SMALL_CELL * min(shape, 1.33) if room.grows else 1.0
+        if count > 1 and widest < smallest:
+            continue  # nobody scrolls to the side, and what is smaller cannot be read
+        width = max(min(widest, max(fits, smallest), _LARGEST_SMALL_CELL), 1.0)
+        blocks = Blocks(count, rows, columns, width, width / shape)
         visible = min(1.0, room.height / blocks.height)
         options.append((width * visible, -count, blocks))
     return max(options, key=lambda option: option[:2])[2]

@@ -10,14 +10,17 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-Box = tuple[float, float, float, float]
+from captum_ssgc.visualization._arrays import Box
+from captum_ssgc.visualization._letters import families, legible
 
 BOX_COLORS = ("#56B4E9", "#E69F00", "#00B283", "#F0E442", "#E28DBE", "#3D8FD1", "#F0733A")
 """Seven box colours that colour-blind readers can tell apart (hues of Okabe and Ito, 2008,
 the dark ones lightened so that they show on dark photos)."""
 
 INK, QUIET, CASING = "#1B2430", "#5B6675", "#10151C"
-_TAG_SIZE, _TAG_PADDING = 8.5, 0.3
+_TAG_SIZE, _SMALL_TAG_SIZE, _TAG_PADDING = 8.5, 6.5, 0.3
+MANY = 10
+"""More boxes than this in one panel are thin and have their number only."""
 
 
 class Tag(NamedTuple):
@@ -53,7 +56,26 @@ def draw_box(ax: Axes, box: Box, size: tuple[int, int], color: str, width: float
     ax.add_patch(outline)
 
 
-def draw_tags(ax: Axes, tags: Sequence[Tag]) -> None:
+def named(number: int, label: object) -> str:
+    """What a detection is called: its number, and its class by name or, where it has none, index.
+
+    Example:
+        >>> named(1, "cat"), named(2, "17")
+        ('1 cat', '#2 class 17')
+    """
+    name = legible(str(label))
+    return f"#{number} class {name}" if name.isdecimal() or not name else f"{number} {name}"
+
+
+def draw_boxes(ax: Axes, tags: Sequence[Tag], size: tuple[int, int]) -> None:
+    """Draw the boxes of all tags, the first uppermost, and the tags."""
+    width = 1.8 if len(tags) <= MANY else 1.1
+    for tag in reversed(tags):
+        draw_box(ax, tag.box, size, tag.color, width)
+    _draw_tags(ax, tags, _TAG_SIZE if len(tags) <= MANY else _SMALL_TAG_SIZE)
+
+
+def _draw_tags(ax: Axes, tags: Sequence[Tag], text_size: float) -> None:
     """Write each tag at its box, moved so that it covers no other tag where that is possible.
 
     The axes must already have their final place in the figure.
@@ -61,17 +83,19 @@ def draw_tags(ax: Axes, tags: Sequence[Tag]) -> None:
     frame = ax.get_window_extent()
     room = _Area(frame.x0, frame.y0, frame.width, frame.height)
     taken: list[_Area] = []
-    padding = _TAG_PADDING * _TAG_SIZE * ax.figure.dpi / 72
+    padding = _TAG_PADDING * text_size * ax.figure.dpi / 72
     for tag in tags:
         written = ax.text(
             0.0,
             0.0,
             tag.text,
             transform=None,
-            fontsize=_TAG_SIZE,
+            fontsize=text_size,
+            fontfamily=families(tag.text),
             color=readable_on(tag.color),
             va="bottom",
             parse_math=False,
+            usetex=False,
             bbox={"boxstyle": f"square,pad={_TAG_PADDING}", "fc": tag.color, "ec": "none"},
             zorder=5,
         )

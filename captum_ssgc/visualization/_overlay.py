@@ -7,21 +7,20 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from captum_ssgc.visualization._arrays import Array, box_array, heat_array, image_array, reduced
-from captum_ssgc.visualization._blend import COLOR_MAP, MUTE, STRENGTH, Look, mixed
-from captum_ssgc.visualization._marks import BOX_COLORS, draw_box
-from captum_ssgc.visualization._panels import (
-    MARGIN,
-    TITLE,
-    Sheet,
-    figure_of,
-    panel_title,
-    show_pixels,
-)
+from captum_ssgc.visualization._arrays import box_array, heat_array, image_array
+from captum_ssgc.visualization._blend import COLOR_MAP, MUTE, STRENGTH, Look
+from captum_ssgc.visualization._heat_panel import draw_heat_map
+from captum_ssgc.visualization._marks import BOX_COLORS, draw_box, named, shortened
+from captum_ssgc.visualization._panels import FOOTER, GAP, MARGIN, TITLE, Sheet, panel_title
+from captum_ssgc.visualization._picture import figure_of, plainly
+from captum_ssgc.visualization._views import Photo, smoothed, view_of, whole
 
-_SMALLEST_SIDE, _LARGEST_WIDTH, _LARGEST_HEIGHT = 420, 1100, 900
+_LONGEST_LABEL = 56
+_WORTHWHILE = 1.5  # times as large as in the whole image
+_LONGEST_SIDE, _LARGEST_WIDTH, _LARGEST_HEIGHT = 800, 1100, 900
 
 
+@plainly
 def overlay(
     image: Any,
     heat_map: Any,
@@ -29,14 +28,22 @@ def overlay(
     label: str | None = None,
     score: float | None = None,
     *,
+    number: int | None = None,
+    method: str | None = None,
+    layer: str | None = None,
+    source: str | None = None,
     ax: Axes | None = None,
     color_map: str = COLOR_MAP,
     strength: float = STRENGTH,
     mute: float = MUTE,
     maximum: float | None = None,
+    floor: float | None = None,
+    smoothing: float = 0.0,
     box_color: str = BOX_COLORS[0],
 ) -> Figure:
     """Draw one heat map over the image, with the box, and label and score as title.
+
+    A box that is small in the image is drawn once more beside it, enlarged with its surroundings.
 
     Args:
         image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
@@ -44,11 +51,18 @@ def overlay(
         box: ``(4,)`` x1, y1, x2, y2 in pixels, or ``None``.
         label: class name, or ``None``.
         score: in [0, 1], or ``None``.
-        ax: where to draw; ``None`` for a new figure of the image's proportions.
+        number: of the detection in other pictures of the image, from 1.
+        method: written below the image, as are the next two.
+        layer: the attributed layer.
+        source: where the image came from, such as the name of its file.
+        ax: where to draw, without the line below and the enlargement; ``None`` for a new figure.
         color_map: see :func:`blend`.
         strength: see :func:`blend`.
         mute: see :func:`blend`.
         maximum: see :func:`blend`.
+        floor: see :func:`blend`.
+        smoothing: standard deviation in pixels of a Gaussian under which the map is shown, which
+            hides the cells of a coarse grid (half a cell is enough). The picture says so.
         box_color: any matplotlib colour.
 
     Returns:
@@ -66,30 +80,47 @@ def overlay(
         >>> figure.axes[0].get_title(loc="left"), figure.axes[0].get_title(loc="right")
         ('cat', '0.93')
     """
-    look = Look(color_map, strength, mute, maximum)
-    pixels = image_array(image)
-    height, width = size = (pixels.shape[0], pixels.shape[1])
-    heat = heat_array(heat_map, size)
+    look = Look(color_map, strength, mute, maximum, floor)
+    photo = Photo(image_array(image))
+    height, width = size = photo.size
+    heat = smoothed(heat_array(heat_map, size), smoothing)
+    corners = None if box is None else box_array(box)
+    panels = [] if ax is None else [(ax, whole(size))]
     if ax is None:
-        scale = max(1.0, _SMALLEST_SIDE / max(width, height))
+        scale = max(1.0, _LONGEST_SIDE / max(width, height))
         scale = min(scale, _LARGEST_WIDTH / width, _LARGEST_HEIGHT / height)
-        shown = (max(width * scale, 1.0), max(height * scale, 1.0))
-        sheet = Sheet(shown[0] + 2 * MARGIN, shown[1] + TITLE + 2 * MARGIN - 6)
-        ax = sheet.panel(MARGIN, MARGIN + TITLE - 6, *shown)
+        wide, tall = max(width * scale, 1.0), max(height * scale, 1.0)
+        side = min(max(tall, 240.0), 480.0)
+        detail = None if corners is None else view_of(corners, size, 1.0)
+        if detail and side / max(detail.width, detail.height) < _WORTHWHILE * scale:
+            detail = None
+        below = [smoothing_remark(smoothing), method, layer, source]
+        caption = " · ".join(part for part in below[1:] + below[:1] if part)
+        top = MARGIN + TITLE - 6
+        sheet = Sheet(
+            wide + 2 * MARGIN + (side + GAP if detail else 0.0),
+            top + max(tall, side if detail else 0.0) + MARGIN + (FOOTER - 6 if caption else 0),
+            pixels=0,
+        )
+        panels.append((sheet.panel(MARGIN, top, wide, tall), whole(size)))
+        if detail:
+            panels.append((sheet.panel(MARGIN + wide + GAP, top, side, side), detail))
+        if caption:
+            room = sheet.width - 2 * MARGIN
+            sheet.text(MARGIN, sheet.height - MARGIN, caption, room=room, quiet=True)
     else:
         ax.set_axis_off()
-    draw_heat_map(ax, pixels, heat, look)
-    if box is not None:
-        draw_box(ax, box_array(box), size, box_color)
-    if label is not None or score is not None:
-        shown_score = "" if score is None else f"{score:.2f}"
-        panel_title(ax, label or "", shown_score)
-    return figure_of(ax)
+    for panel, view in panels:
+        draw_heat_map(panel, photo, heat, look, view)
+        if corners is not None:
+            draw_box(panel, corners, size, box_color)
+    name = shortened(label or "", _LONGEST_LABEL)
+    name = name if number is None else named(number, name)
+    if name or score is not None:
+        panel_title(panels[0][0], name, "" if score is None else f"{score:.2f}")
+    return figure_of(panels[0][0])
 
 
-def draw_heat_map(ax: Axes, pixels: Array, heat: Array, look: Look) -> None:
-    """Draw ``(H, W)`` over ``(H, W, 3)``, in image pixels, at the resolution of the axes."""
-    extent = ax.get_window_extent()
-    size = max(extent.height, 1.0), max(extent.width, 1.0)
-    small = mixed(reduced(pixels, size), reduced(heat, size), look)
-    show_pixels(ax, small, (pixels.shape[0], pixels.shape[1]))
+def smoothing_remark(deviation: float) -> str:
+    """What a picture says of maps that it has smoothed."""
+    return f"smoothed for display, σ = {deviation:g} px" if deviation else ""

@@ -15,12 +15,20 @@ from captum_ssgc.visualization._arrays import (
     heat_array,
     image_array,
     one_by_one,
-    reduced,
 )
 from captum_ssgc.visualization._blend import Look
-from captum_ssgc.visualization._layout import best_layout, room_in
-from captum_ssgc.visualization._marks import BOX_COLORS, Tag, draw_box, draw_tags, shortened
-from captum_ssgc.visualization._overlay import draw_heat_map
+from captum_ssgc.visualization._heat_panel import draw_heat_map
+from captum_ssgc.visualization._layout import best_layout, cell_aspect, room_in
+from captum_ssgc.visualization._marks import (
+    BOX_COLORS,
+    MANY,
+    Tag,
+    draw_box,
+    draw_boxes,
+    named,
+    shortened,
+)
+from captum_ssgc.visualization._overlay import smoothing_remark
 from captum_ssgc.visualization._panels import (
     FOOTER,
     HEADER,
@@ -29,33 +37,42 @@ from captum_ssgc.visualization._panels import (
     TITLE,
     Sheet,
     panel_title,
+    pixels_of,
     show_pixels,
 )
+from captum_ssgc.visualization._picture import plainly
+from captum_ssgc.visualization._views import Photo, smoothed, view_of, whole
 
 
+@plainly
 def overview(
     image: Any,
     explanations: Sequence[Explained],
     *,
     title: str | None = None,
+    smoothing: float = 0.0,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw the image with all boxes, and one heat map for each explanation.
 
-    Each map is scaled to its own maximum. Boxes have the same number and colour in all panels;
-    explanations of one detection by several methods share them.
+    Each map is scaled to its own lowest and highest value. Boxes have the same number and colour
+    in all panels; explanations of one detection by several methods share them. A small box fills
+    more of its panel, with its surroundings; what of the map lies outside is said.
 
     Args:
         image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
         explanations: as :func:`captum_ssgc.explain` returns them; any objects with ``label``,
             ``score``, ``box``, ``heat_map`` and ``method``, and ``index`` where the same box, label
-            and score may belong to two detections.
+            and score may belong to two detections. ``why_empty``, where there is one, is written
+            into the panel of an empty map.
         title: a line above all panels, such as the name of the image.
+        smoothing: standard deviation in pixels of a Gaussian under which the maps are shown, which
+            hides the cells of a coarse grid (half a cell is enough). The picture says so.
         ax: axes whose place the picture takes, and which are hidden; ``None`` for a new figure that
             pyplot does not know of.
 
     Returns:
-        The figure. A new one is at most 1,360 pixels wide at its own 100 dots per inch.
+        The figure. A new one is at least 1,600 pixels wide, and as high as its panels need.
 
     Raises:
         ValueError: if there is no explanation, or for a wrong shape or range.
@@ -70,9 +87,10 @@ def overview(
         3
     """
     found = one_by_one(explanations)
-    pixels = image_array(image)
-    size = (pixels.shape[0], pixels.shape[1])
+    photo = Photo(image_array(image), panels=len(found))
+    size = photo.size
     numbers = _numbers(found)
+    count = max(numbers) + 1
     methods = list(dict.fromkeys(one.method for one in found))
     above = MARGIN + (HEADER if title else 0)
     layout = best_layout(len(found), size[1] / size[0], room_in(ax, above))
@@ -82,33 +100,31 @@ def overview(
     if title:
         sheet.header(title)
 
-    wide, tall = layout.image_size
-    main = sheet.panel(MARGIN, above + TITLE, wide, tall)
-    show_pixels(main, reduced(pixels, (tall, wide)), size)
-    count = max(numbers) + 1
+    main = sheet.panel(MARGIN, above + TITLE, *layout.image_size)
+    show_pixels(main, photo.plain(whole(size), pixels_of(main)), whole(size))
     panel_title(main, "1 detection" if count == 1 else f"{count} detections")
     tags = {}
     for number, one in zip(numbers, found):
-        text = shortened(f"{number + 1} {one.label}", 28)
-        tags[number] = Tag(box_array(one.box), text, _color(number))
-    for number in sorted(tags, reverse=True):
-        draw_box(main, tags[number].box, size, tags[number].color)
-    draw_tags(main, [tags[number] for number in sorted(tags)])
+        name = named(number + 1, one.label)
+        text = str(number + 1) if count > MANY else shortened(name, 28)
+        tags[number] = Tag(box_array(one.box), text, BOX_COLORS[number % len(BOX_COLORS)])
+    draw_boxes(main, [tags[number] for number in sorted(tags)], size)
 
+    cell = layout.cell_width, layout.cell_height
     for place, (number, one) in enumerate(zip(numbers, found)):
         left, top = layout.place(place)
-        panel = sheet.panel(MARGIN + left, above + top, layout.cell_width, layout.cell_height)
-        draw_heat_map(panel, pixels, heat_array(one.heat_map, size), Look())
+        panel = sheet.panel(MARGIN + left, above + top, *cell)
+        heat = smoothed(heat_array(one.heat_map, size), smoothing)
+        view = view_of(tags[number].box, size, cell_aspect(layout.aspect))
+        draw_heat_map(
+            panel, photo, heat, Look(floor=None), view, getattr(one, "why_empty", None) or ""
+        )
         draw_box(panel, tags[number].box, size, tags[number].color)
-        name = f"{number + 1} {one.label}" + (f" · {one.method}" if len(methods) > 1 else "")
+        name = named(number + 1, one.label) + (f" · {one.method}" if len(methods) > 1 else "")
         panel_title(panel, name, f"{one.score:.2f}")
-    each = "each map on its own scale"
-    sheet.legend(f"{methods[0]}, {each}" if len(methods) == 1 else each)
+    remarks = [methods[0] if len(methods) == 1 else "", "each map on its own scale"]
+    sheet.legend(", ".join(part for part in [*remarks, smoothing_remark(smoothing)] if part))
     return sheet.figure
-
-
-def _color(number: int) -> str:
-    return BOX_COLORS[number % len(BOX_COLORS)]
 
 
 def _numbers(found: Sequence[Explained]) -> list[int]:

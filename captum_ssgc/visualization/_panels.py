@@ -8,14 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from captum_ssgc.visualization._arrays import Array
 from captum_ssgc.visualization._blend import COLOR_MAP, DARKEST
-from captum_ssgc.visualization._marks import INK, QUIET, shortened
+from captum_ssgc.visualization._letters import families, legible
+from captum_ssgc.visualization._marks import CASING, INK, QUIET, shortened
+from captum_ssgc.visualization._picture import Picture, figure_of
+from captum_ssgc.visualization._views import Bytes, View
 
-DPI = 100
+DPI, WIDTH = 100, 1600
 MARGIN, GAP, TITLE, HEADER, FOOTER = 16, 14, 24, 30, 30
 NARROWEST = 460
-_TEXT, _SMALL = 10.5, 9.0
+_HIGHEST = 2**16 - 1
+_TEXT, _SMALL, _NOTE = 10.5, 9.0, 7.5
 
 
 class Sheet:
@@ -24,16 +27,25 @@ class Sheet:
     Args:
         width: in pixels at 100 dots per inch.
         height: the same.
-        ax: axes that give their place to the picture; ``None`` makes a figure that pyplot does not
-            know of, so that there is nothing to close.
+        ax: axes that give their place to the picture; ``None`` makes a figure.
+        pixels: the least width of a figure in pixels; a narrower one gets more dots per inch.
     """
 
-    def __init__(self, width: float, height: float, ax: Axes | None = None) -> None:
+    def __init__(
+        self, width: float, height: float, ax: Axes | None = None, pixels: int = WIDTH
+    ) -> None:
         self.width, self.height = round(width), round(height)
         self._ax = ax
+        self.figure: Figure
         if ax is None:
-            size = (self.width / DPI, self.height / DPI)
-            self.figure = Figure(figsize=size, dpi=DPI, facecolor="white")
+            scale = max(pixels / self.width, 1.0)
+            pixels_high = round(self.height * scale)
+            if pixels_high > _HIGHEST:
+                raise ValueError(
+                    f"expected fewer panels: the picture would be {pixels_high:,} pixels high, and "
+                    f"matplotlib draws {_HIGHEST:,}; draw the detections in parts."
+                )
+            self.figure = Picture(self.width * scale, self.height * scale, DPI * scale)
         else:
             ax.set_axis_off()
             self.figure = figure_of(ax)
@@ -61,15 +73,16 @@ class Sheet:
         quiet: bool = False,
     ) -> None:
         """One line whose middle is at ``top``; ``left`` is its right end if ``right``."""
+        line = legible(text)
         style: dict[str, Any] = {
             "ha": "right" if right else "left",
             "va": "center_baseline",
             "fontsize": _SMALL if quiet else _TEXT,
             "color": QUIET if quiet else INK,
             "fontweight": "normal" if quiet else "bold",
-            "parse_math": False,
+            **lettering(line),
         }
-        place, line = self._fractions(left, top), " ".join(text.split())
+        place = self._fractions(left, top)
         if self._ax is None:
             written = self.figure.text(*place, line, **style)
         else:
@@ -97,22 +110,21 @@ class Sheet:
             self.text(self.width - MARGIN, middle, remark, room=room, right=True, quiet=True)
 
 
-def figure_of(ax: Axes) -> Figure:
-    """The whole figure that ``ax`` belongs to.
-
-    Raises:
-        ValueError: if it has been removed from its figure.
-    """
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise ValueError("ax: expected axes of a figure, got axes that were removed from theirs.")
-    return figure
-
-
 def extent_of(ax: Axes) -> tuple[float, float]:
     """Width and height in pixels at 100 dots per inch."""
     extent, unit = ax.get_window_extent(), figure_of(ax).dpi / DPI
     return extent.width / unit, extent.height / unit
+
+
+def pixels_of(ax: Axes) -> tuple[float, float]:
+    """Height and width in pixels of the figure."""
+    extent = ax.get_window_extent()
+    return max(extent.height, 1.0), max(extent.width, 1.0)
+
+
+def lettering(line: str) -> dict[str, Any]:
+    """What makes matplotlib write a :func:`legible` line as it is, whatever it is set to."""
+    return {"fontfamily": families(line), "parse_math": False, "usetex": False}
 
 
 def fit_text(written: Text, room: float) -> None:
@@ -124,28 +136,48 @@ def fit_text(written: Text, room: float) -> None:
         written.set_text(shortened(content, length))
 
 
-def show_pixels(ax: Axes, pixels: Array, size: tuple[int, int] | None = None) -> None:
+def show_pixels(ax: Axes, pixels: Bytes, view: View) -> None:
     """Draw pixels so that data coordinates are box coordinates: pixel (0, 0) is [0, 1] x [0, 1].
 
     Args:
         ax: where to draw.
         pixels: ``(h, w, 3)``.
-        size: ``(H, W)`` of the image, where ``pixels`` are fewer than it has.
+        view: which part of the image they show.
     """
-    height, width = pixels.shape[:2] if size is None else size
-    ax.imshow(pixels, extent=(0, width, height, 0), interpolation="auto", aspect="equal")
-    ax.set_xlim(0, width)
-    ax.set_ylim(height, 0)
+    extent = (view.left, view.right, view.bottom, view.top)
+    ax.imshow(pixels, extent=extent, aspect="equal")
+    ax.set_xlim(view.left, view.right)
+    ax.set_ylim(view.bottom, view.top)
 
 
 def panel_title(ax: Axes, left: str, right: str = "") -> None:
     """The label at the left and the score at the right, above the panel."""
     room = ax.get_window_extent().width
-    style: dict[str, Any] = {"fontsize": _TEXT, "pad": 6, "parse_math": False}
+    style: dict[str, Any] = {"fontsize": _TEXT, "pad": 6}
     if right:
-        number = ax.set_title(right, loc="right", **style)
+        number = ax.set_title(right, loc="right", **style, **lettering(right))
         number.set_color(INK)
         room -= number.get_window_extent().width + 8
-    title = ax.set_title(" ".join(left.split()), loc="left", fontweight="bold", **style)
+    line = legible(left)
+    title = ax.set_title(line, loc="left", fontweight="bold", **style, **lettering(line))
     title.set_color(INK)
     fit_text(title, room)
+
+
+def note(ax: Axes, text: str, *, at_top: bool = False) -> None:
+    """A short remark inside a panel, in a corner of its left."""
+    line = legible(text)
+    written = ax.annotate(
+        line,
+        (0, float(at_top)),
+        (4, -4 if at_top else 4),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="top" if at_top else "bottom",
+        fontsize=_NOTE,
+        color="white",
+        bbox={"boxstyle": "square,pad=0.25", "fc": CASING, "ec": "none", "alpha": 0.72},
+        zorder=6,
+        **lettering(line),
+    )
+    fit_text(written, ax.get_window_extent().width - 16)

@@ -95,7 +95,7 @@ def stored():
 
     def read(folder):
         return [
-            (file.name, json.loads(line)["record"])
+            (file.name, json.loads(line))
             for file in sorted((folder / "results").glob("*.jsonl"))
             for line in file.read_text().splitlines()
         ]

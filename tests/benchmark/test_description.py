@@ -6,7 +6,7 @@ from torch import nn
 
 from captum_ssgc.benchmark.description import describe
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
-from captum_ssgc.benchmark.sources import open_source
+from captum_ssgc.benchmark.opening import open_source
 
 
 class Odd(nn.Module):

@@ -11,8 +11,8 @@ from captum_ssgc.benchmark import BenchmarkSettings, MethodRow, image_evaluation
 from captum_ssgc.benchmark.captum_metrics import infidelities, sensitivities
 from captum_ssgc.benchmark.floors import floor_maps
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation, image_seed
+from captum_ssgc.benchmark.opening import open_source
 from captum_ssgc.benchmark.records import ImageRecord, as_line, from_line
-from captum_ssgc.benchmark.sources import open_source
 from captum_ssgc.data import SceneDataset
 from captum_ssgc.metrics import deletion, energy_pointing_game, insertion, pointing_game
 

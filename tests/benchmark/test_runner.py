@@ -11,10 +11,10 @@ from PIL import Image
 
 from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark, runner
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation, image_seed
+from captum_ssgc.benchmark.opening import open_source
 from captum_ssgc.benchmark.record_files import read_index
 from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.small_maps import unpacked
-from captum_ssgc.benchmark.sources import open_source
 
 IMAGES = 5
 
@@ -277,7 +277,7 @@ def test_a_layer_that_does_not_exist_stops_before_anything_is_written(run, tiny,
 
 
 def test_masks_without_pycocotools(run, tiny, monkeypatch):
-    monkeypatch.setattr("captum_ssgc.benchmark.sources.find_spec", lambda name: None)
+    monkeypatch.setattr("captum_ssgc.benchmark.coco_source.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'captum-ssgc\[coco\]'"):
         run()
     few = tiny.settings(methods="odam", metrics="deletion-insertion")

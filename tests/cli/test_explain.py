@@ -66,7 +66,7 @@ def test_writes_pictures_and_record_and_prints_them(
     for name in written["files"]:
         with Image.open(folder / name) as picture:
             assert picture.format == "PNG"
-            assert picture.width <= 1400
+            assert picture.width <= 1600
             assert np.asarray(picture.convert("L")).std() > 5
     assert str(folder / "cat_overview.png") in outcome.out
 

@@ -37,6 +37,23 @@ def test_the_module_runs_and_a_missing_image_needs_no_torch(tmp_path: Path) -> N
     assert done.stdout == "False\n"
 
 
+def test_a_backend_that_does_not_exist_is_not_asked_for(tmp_path: Path) -> None:
+    """A notebook hands its own to every command that is run from a cell."""
+    program = (
+        "from captum_ssgc.cli import main; main(['--version'])\n"
+        "import matplotlib.pyplot; print(matplotlib.get_backend())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "nonsense"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.split()[-1] == "agg"
+    assert done.stderr == ""
+
+
 def test_version(run: Callable[..., Any]) -> None:
     outcome = run("--version")
     assert (outcome.code, outcome.out) == (0, f"captum-ssgc {captum_ssgc.__version__}\n")

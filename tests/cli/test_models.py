@@ -267,6 +267,23 @@ def test_what_cannot_be_found_is_named(name: str, options: dict[str, Any], messa
         load_detector(choice(name, **options))
 
 
+def test_an_onnx_file_is_read_as_the_user_says(tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("onnxruntime")
+    from detectors.exported import Written, pyramid, save, truth
+
+    def layout(maps: Any) -> Any:
+        found = truth(maps)
+        return found.boxes * 1.0, found.class_scores * 1.0
+
+    path = save(tmp_path / "it.onnx", Written(pyramid(), layout).eval(), ["boxes", "scores"])
+    detector = load_detector(choice(f"onnx:{path}", onnx={"boxes": "cxcywh", "scores": "sigmoid"}))
+    assert "it.onnx: boxes-scores: " in capsys.readouterr().out
+    found = detector.detect(torch.rand(1, 3, 64, 96))[0]
+    assert 0.5 < float(found.scores.min()) < float(found.scores.max()) < 0.75
+    with pytest.raises(CommandError, match=r"layout: expected one of heads"):
+        load_detector(choice(f"onnx:{path}", onnx={"layout": "ssd"}))
+
+
 def test_unusable_onnx_files(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     import onnx

@@ -84,3 +84,10 @@ def test_the_gradient_reaches_every_pixel():
 def test_what_makes_no_canvas_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Letterbox(**options)
+
+
+def test_a_batch_is_resized_as_torch_resizes_it():
+    images = torch.rand(5, 3, 37, 50, generator=torch.Generator().manual_seed(2))
+    canvas, _ = Letterbox((64, 32))(images)
+    expected = F.interpolate(images, size=(23, 32), mode="bilinear", align_corners=False)
+    assert torch.equal(canvas[:, :, :23], expected)

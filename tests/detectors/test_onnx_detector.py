@@ -301,6 +301,31 @@ def test_a_selection_inside_the_graph_is_cut_off(name, network, image, tmp_path)
     assert_same(detector.detect(image)[0], expected(network, **options).detect(image)[0])
 
 
+@pytest.mark.parametrize("output", ["logits", "probabilities"])
+def test_a_single_map_is_one_level(output, network, image, tmp_path):
+    def layout(maps: list[Tensor]) -> Tensor:
+        kept = maps[1] * 1.0
+        return kept if output == "logits" else torch.cat([kept[:, :4], kept[:, 4:].sigmoid()], 1)
+
+    path = save(tmp_path / "it.onnx", Written(network, layout).eval(), ["out"])
+    detector = onnx_detector(path, **OPTIONS)
+    wanted = truth(network(AS_IT_IS(image)[0]))
+    [candidates] = [detector.run(image).candidates]
+    torch.testing.assert_close(candidates.boxes, wanted.boxes[:, 96:120], rtol=0, atol=1e-3)
+    torch.testing.assert_close(candidates.class_scores, wanted.class_scores[:, 96:120])
+    [layer] = detector.target_layers()
+    assert layer == "network./network/features/1/features/1/1/Relu"
+
+
+def test_rows_without_objectness_are_known_by_their_names(network, image, tmp_path):
+    def layout(maps: list[Tensor]) -> Tensor:
+        return yolov8(maps).transpose(1, 2)
+
+    path = save(tmp_path / "it.onnx", Written(network, layout).eval(), ["out"])
+    detector = onnx_detector(path, label_names=["a", "b", "c"], **OPTIONS)
+    assert_same(detector.detect(image)[0], expected(network).detect(image)[0])
+
+
 def entangled(maps: list[Tensor]) -> Any:
     """Boxes that are only made after the selection, of what it selected."""
     raw, classes = rows(maps), scores(rows(maps))

@@ -142,6 +142,12 @@ def test_an_export_of_transformers_is_its_model(name, size, dynamic, tmp_path):
     corners = torch.cat([centre - sides / 2, centre + sides / 2], -1)
     pixels = torch.tensor([size[1], size[0]] * 2)
     torch.testing.assert_close(candidates.boxes / pixels, corners, rtol=0, atol=1e-3)
+    found = detector.detect(image)[0]
+    wrapper = ssgc.InstanceScoreWrapper(detector, found)
+    with torch.no_grad():  # another image must not move the queries of the first
+        again = wrapper(torch.cat([image.flip(-1), image]))
+    torch.testing.assert_close(again[1], found.scores, rtol=0, atol=1e-5)
+    assert bool((again[0] != again[1]).all())
     assert detector.target_layers()
     [entry] = ssgc.explain(detector, image, score_threshold=0.0, top_k=1, method="odam")
     assert bool(entry.heat_map.isfinite().all())

@@ -74,11 +74,36 @@ def test_attributions_at_image_size_fit_as_they_are(
         (torch.rand(3, 4, 4), torch.rand(4, 4), {"strength": 1.5}, "strength: expected"),
         (torch.rand(3, 4, 4), torch.rand(4, 4), {"mute": -0.1}, "mute: expected"),
         (torch.rand(3, 4, 4), torch.rand(4, 4), {"maximum": 0.0}, "maximum: expected"),
+        (torch.rand(3, 4, 4), torch.rand(4, 4), {"floor": -0.1}, "floor: expected"),
+        (torch.rand(3, 4, 4), torch.rand(4, 4), {"floor": 0.5, "maximum": 0.5}, "floor: expected"),
     ],
-    ids=["batch", "grey", "bytes", "nan", "grid", "infinite", "strength", "mute", "maximum"],
+    ids=[
+        *("batch", "grey", "bytes", "nan", "grid", "infinite", "strength", "mute"),
+        *("maximum", "floor", "floor and maximum"),
+    ],
 )
 def test_errors_say_what_to_do(
     image: Tensor, heat: Tensor, options: dict[str, float], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         blend(image, heat, **options)
+
+
+def test_nothing_is_drawn_up_to_the_floor() -> None:
+    image = torch.full((3, 1, 5), 0.5)
+    heat = torch.tensor([[0.125, 0.25, 0.5, 0.75, 1.0]])
+    above = (heat - 0.25).clamp(min=0.0)
+    np.testing.assert_array_equal(blend(image, heat, floor=0.25), blend(image, above))
+    np.testing.assert_array_equal(blend(image, heat, floor=None), blend(image, heat - 0.125))
+
+
+def test_the_scatter_around_a_raised_level_is_not_drawn() -> None:
+    """As D-RISE's maps: noise around a level, and evidence above it."""
+    noise = 0.6 + 0.04 * (2 * torch.rand(40, 50, generator=torch.Generator().manual_seed(0)) - 1)
+    heat = noise.clone()
+    heat[10:16, 20:26] = 1.0
+    grey = torch.full((3, 40, 50), 0.5)
+    changed = np.abs(blend(grey, heat, floor=None) - 0.5).max(2) > 0.02
+    assert changed[10:16, 20:26].all()
+    assert changed.sum() == 36
+    assert (np.abs(blend(grey, heat) - 0.5).max(2) > 0.02).all()

@@ -5,9 +5,11 @@ import itertools
 from typing import Any
 
 import pytest
+import torch
+from rendering import rendered
 from torch import Tensor
 
-from captum_ssgc.visualization import comparison_grid
+from captum_ssgc.visualization import METHOD_COLORS, comparison_grid
 from captum_ssgc.visualization._layout import best_blocks
 
 METHODS = ("grad-cam", "odam", "ssgrad-cam++")
@@ -44,19 +46,40 @@ def test_captions_are_written_into_their_panels(picture: Tensor, rows: list[list
 @pytest.mark.parametrize(
     ("methods", "detections"), [(8, 1), (1, 10)], ids=["8 methods", "10 detections"]
 )
-def test_fits_a_laptop(
+def test_is_wide_enough_to_be_read(
     picture: Tensor, explained: list[Any], methods: int, detections: int
 ) -> None:
     row = [dataclasses.replace(explained[0], method=str(number)) for number in range(methods)]
     figure = comparison_grid(picture, [row] * detections)
-    assert figure.get_size_inches()[0] * figure.dpi <= 1400
+    assert rendered(figure).shape[1] == 1600
     sides = figure.axes[1].get_window_extent()
     assert sides.width >= 140
 
 
-def test_a_very_tall_image_fits_a_laptop() -> None:
-    blocks = best_blocks(3, 2, 0.03)
-    assert blocks.height <= 2 * 820
+@pytest.mark.parametrize("columns", [2, 4, 7], ids="{} columns".format)
+def test_panels_of_many_detections_can_be_read(columns: int) -> None:
+    assert best_blocks(columns, 300, 1.5).cell_width >= 150
+
+
+def test_a_very_tall_image_fits_a_screen() -> None:
+    assert best_blocks(3, 2, 0.03).height <= 960
+
+
+def test_methods_have_their_colour_in_the_curves(picture: Tensor, rows: list[list[Any]]) -> None:
+    panels = comparison_grid(picture, rows).axes
+    for ax, method in zip(panels[1:4], METHODS):
+        (line,) = ax.get_lines()
+        assert line.get_color() == METHOD_COLORS[method]
+
+
+def test_a_small_box_fills_more_of_the_panels_of_its_row(
+    picture: Tensor, rows: list[list[Any]]
+) -> None:
+    small = [dataclasses.replace(one, box=torch.tensor([70.0, 5.0, 74.0, 9.0])) for one in rows[0]]
+    panels = comparison_grid(picture, [rows[1], small]).axes
+    assert [ax.get_xlim() for ax in panels[:5]] == [(0.0, 80.0)] * 5
+    assert {ax.get_xlim() for ax in panels[5:8]} == {(56.0, 80.0)}
+    assert {ax.get_ylim() for ax in panels[5:8]} == {(18.0, 0.0)}
 
 
 @pytest.mark.parametrize("aspect", [0.5, 0.75, 1.33, 2.0], ids="aspect {}".format)
@@ -66,9 +89,9 @@ def test_panels_do_not_overlap_and_stay_inside(
     columns: int, detections: int, aspect: float
 ) -> None:
     blocks = best_blocks(columns, detections, aspect)
-    assert blocks.width <= 1360
+    assert blocks.width <= 1568
     if detections <= 10 and columns <= 3:
-        assert blocks.height <= 820
+        assert blocks.height <= 960
     places = [
         blocks.place(number, column) for number in range(detections) for column in range(columns)
     ]
@@ -89,5 +112,7 @@ def test_errors(picture: Tensor, rows: list[list[Any]]) -> None:
         comparison_grid(picture, [rows[0], []])
     with pytest.raises(ValueError, match=r"grad-cam, odam, ssgrad-cam\+\+ in row 0 and odam"):
         comparison_grid(picture, [rows[0], rows[1][1:]])
+    with pytest.raises(ValueError, match=r"fewer panels: the picture would be .* pixels high"):
+        comparison_grid(picture, rows[:1] * 1000)
     with pytest.raises(ValueError, match="captions: expected 2 rows of 3"):
         comparison_grid(picture, rows, captions=[["a"]])

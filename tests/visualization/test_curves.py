@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from captum_ssgc.visualization import curves
+from captum_ssgc.visualization import METHOD_COLORS, curves
 
 STEPS = torch.linspace(0, 1, 11)
 
@@ -34,6 +34,26 @@ def test_lines_are_the_scores_and_the_legend_has_their_areas() -> None:
 
 def test_the_area_is_divided_by_the_range_that_was_changed() -> None:
     assert legend(curves([0.0, 0.1, 0.4], {"flat": [0.6, 0.6, 0.6]})) == ["flat  0.600"]
+
+
+def test_a_method_has_one_colour_whatever_is_drawn_beside_it() -> None:
+    both = axes_of(curves(STEPS, {"ODAM": STEPS, "D-RISE": STEPS})).get_lines()
+    alone = axes_of(curves(STEPS, {"mine": STEPS, "d-rise": STEPS})).get_lines()
+    assert [line.get_color() for line in both] == [METHOD_COLORS["odam"], METHOD_COLORS["d-rise"]]
+    assert alone[1].get_color() == METHOD_COLORS["d-rise"]
+    assert alone[0].get_color() not in METHOD_COLORS.values()
+    assert {line.get_linestyle() for line in [*both, *alone]} == {"-"}
+
+
+def test_floors_are_grey_and_dashed() -> None:
+    lines = {"ODAM": STEPS, "Noise": STEPS, "box": STEPS}
+    method, *floors = axes_of(curves(STEPS, lines, floors=["Noise", "box"])).get_lines()
+    assert method.get_linestyle() == "-"
+    assert len({line.get_color() for line in floors}) == 1
+    assert all(line.is_dashed() for line in floors)
+    assert floors[0]._dash_pattern != floors[1]._dash_pattern
+    with pytest.raises(ValueError, match="floors: expected some of the labels"):
+        curves(STEPS, {"a": STEPS}, floors=["b"])
 
 
 def test_areas_can_be_given() -> None:

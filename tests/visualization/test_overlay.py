@@ -7,26 +7,18 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from rendering import rendered
 from torch import Tensor
 
 from captum_ssgc.visualization import BOX_COLORS, overlay
 
 
-def rendered(axes: Axes) -> np.ndarray:
-    """The pixels of the whole figure, RGB in [0, 1]."""
-    figure = axes.get_figure(root=True)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3] / 255.0
-
-
 def where_is(axes: Axes, x: float, y: float) -> tuple[int, int]:
     """Row and column in the rendered figure of a point in image pixels."""
     column, from_bottom = axes.transData.transform((x, y))
-    height = axes.get_figure(root=True).bbox.height
+    height = axes.figure.bbox.height
     return int(height - from_bottom), int(column)
 
 
@@ -45,14 +37,14 @@ def test_long_and_odd_labels_are_one_short_line_of_plain_text(
     assert title.startswith("a $x_{1 and bbb")
     assert title.endswith("…")
     assert len(title) < 60
-    rendered(axes)
+    rendered(axes.figure)
 
 
 def test_a_bright_map_pixel_is_drawn_where_the_pixel_is() -> None:
     heat = torch.zeros(30, 40)
     heat[7, 22] = 1.0
     (axes,) = overlay(torch.zeros(3, 30, 40), heat).axes
-    drawn = rendered(axes).sum(2)
+    drawn = rendered(axes.figure).sum(2)
     lit = drawn[where_is(axes, 22.5, 7.5)]
     assert lit > 1.5
     for x, y in ((21.5, 7.5), (23.5, 7.5), (22.5, 6.5), (22.5, 8.5)):
@@ -64,7 +56,7 @@ def test_the_box_is_drawn_in_image_pixels_and_clipped(picture: Tensor, heat_map:
     (axes,) = overlay(picture, heat_map, box, box_color="#00ff00").axes
     (outline,) = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     assert outline.get_bbox().extents.tolist() == [0.0, 12.0, 64.0, 60.0]
-    drawn = rendered(axes)
+    drawn = rendered(axes.figure)
     red, green, blue = drawn[where_is(axes, 30.0, 12.0)]
     assert green > 0.9
     assert max(red, blue) < 0.3
@@ -73,7 +65,7 @@ def test_the_box_is_drawn_in_image_pixels_and_clipped(picture: Tensor, heat_map:
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (17, 23), (1200, 1300)], ids=str)
 def test_any_image_size_gives_a_picture_that_fits_a_screen(size: tuple[int, int]) -> None:
     (axes,) = overlay(torch.full((3, *size), 0.4), torch.rand(size), label="x", score=1.0).axes
-    height, width = rendered(axes).shape[:2]
+    height, width = rendered(axes.figure).shape[:2]
     assert width <= 1140
     assert height <= 960
 
@@ -83,7 +75,7 @@ def test_flat_maps_draw_without_warnings(value: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         flat = torch.full((6, 8), value)
-        rendered(overlay(torch.rand(3, 6, 8), flat, label="x", score=0.1).axes[0])
+        rendered(overlay(torch.rand(3, 6, 8), flat, label="x", score=0.1))
 
 
 def test_draws_into_given_axes(picture: Tensor, heat_map: Tensor) -> None:
@@ -125,7 +117,53 @@ def test_a_large_photo_is_averaged_without_moving_anything() -> None:
     overlay(image, heat, ax=axes)
     drawn = axes.images[0].get_array()
     assert drawn.shape[:2] == (300, 400)
-    bright = rendered(axes).sum(2)
+    bright = rendered(axes.figure).sum(2)
     assert bright[where_is(axes, 416, 816)] > 1.5
     for x, y in ((386, 816), (446, 816), (416, 786), (416, 846)):
         assert bright[where_is(axes, x, y)] < 0.2
+
+
+def test_a_single_picture_says_what_it_shows(picture: Tensor, heat_map: Tensor) -> None:
+    box = torch.tensor([38.0, 12.0, 64.0, 40.0])
+    said = {"number": 3, "method": "odam", "layer": "backbone.layer3", "source": "cats.jpg"}
+    figure = overlay(picture, heat_map, box, "cat", 0.93, **said, smoothing=2.0)
+    assert figure.axes[0].get_title(loc="left") == "3 cat"
+    [line] = [text.get_text() for text in figure.texts]
+    assert line == "odam · backbone.layer3 · cats.jpg · smoothed for display, σ = 2 px"
+    unnamed = overlay(picture, heat_map, box, "17", 0.93, number=1)
+    assert unnamed.axes[0].get_title(loc="left") == "#1 class 17"
+    assert unnamed.texts == []
+
+
+def test_a_small_box_is_shown_enlarged_beside_the_image() -> None:
+    heat = torch.zeros(300, 400)
+    heat[96:104, 296:304] = 1.0
+    box = torch.tensor([290.0, 90.0, 310.0, 110.0])
+    whole, detail = overlay(torch.zeros(3, 300, 400), heat, box, label="clock").axes
+    assert (whole.get_xlim(), whole.get_ylim()) == ((0.0, 400.0), (300.0, 0.0))
+    assert (detail.get_xlim(), detail.get_ylim()) == ((275.0, 325.0), (125.0, 75.0))
+    drawn = rendered(whole.figure).sum(2)
+    for ax in (whole, detail):
+        assert drawn[where_is(ax, 300.0, 100.0)] > 1.5
+        assert drawn[where_is(ax, 285.0, 100.0)] < 0.2
+    shown = detail.patches[0].get_window_extent()
+    assert shown.width > 8 * whole.patches[0].get_window_extent().width / 2
+
+
+@pytest.mark.parametrize(
+    ("heat", "said"),
+    [
+        (torch.zeros(60, 80), "empty map: 0 everywhere"),
+        (torch.full((60, 80), -1.0), "flat map: one value everywhere"),
+        (torch.full((60, 80), 0.3), "flat map: one value everywhere"),
+        (-torch.rand(60, 80), "empty map: no value above 0"),
+    ],
+    ids=["zero", "negative", "constant", "no positive"],
+)
+def test_an_empty_map_says_why_it_is_empty(picture: Tensor, heat: Tensor, said: str) -> None:
+    (axes,) = overlay(picture, heat).axes
+    assert [text.get_text() for text in axes.texts] == [said]
+
+
+def test_a_map_with_colour_says_nothing(picture: Tensor, heat_map: Tensor) -> None:
+    assert not overlay(picture, heat_map).axes[0].texts

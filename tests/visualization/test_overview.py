@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +16,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from rendering import rendered
 from torch import Tensor
 
 from captum_ssgc.visualization import overview
@@ -74,14 +80,15 @@ def test_identical_detections_are_told_apart_by_their_index(
     assert overview(picture, [explained[0]] * 2).axes[0].get_title(loc="left") == "1 detection"
 
 
-@pytest.mark.parametrize("aspect", [0.4, 0.67, 1.0, 1.33, 2.5], ids="aspect {}".format)
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 7, 10, 25], ids="{} maps".format)
+@pytest.mark.parametrize("aspect", [0.03, 0.4, 0.67, 1.33, 2.5, 33.0], ids="aspect {}".format)
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 7, 10, 25, 60], ids="{} maps".format)
 def test_layout_is_readable_and_nothing_overlaps(count: int, aspect: float) -> None:
     layout = best_layout(count, aspect)
-    assert layout.width + 2 * MARGIN <= 1400
-    assert max(layout.cell_width, layout.cell_height) >= 150
-    if count <= 10 and 0.6 < aspect < 1.5:
-        assert layout.height <= 900
+    assert layout.width + 2 * MARGIN <= 1600
+    assert max(layout.cell_width, layout.cell_height) >= 180
+    assert layout.image_size[0] == pytest.approx(aspect * layout.image_size[1])
+    if count <= 10:
+        assert layout.height <= 910
     places = [(0.0, 24.0, *layout.image_size)]
     places += [
         (*layout.place(number), layout.cell_width, layout.cell_height) for number in range(count)
@@ -97,25 +104,136 @@ def test_layout_is_readable_and_nothing_overlaps(count: int, aspect: float) -> N
         assert beside or below
 
 
-@pytest.mark.parametrize("aspect", [5.0, 10.0, 33.0], ids="aspect {}".format)
-@pytest.mark.parametrize("count", [1, 3, 6, 10], ids="{} maps".format)
-def test_panoramas_take_the_width_there_is(count: int, aspect: float) -> None:
-    layout = best_layout(count, aspect)
-    assert layout.width + 2 * MARGIN <= 1400
-    assert layout.height <= 900
-    assert layout.cell_width >= 450
-    tops = sorted(layout.place(number)[1] for number in range(count))
-    assert tops[-1] + layout.cell_height <= layout.height + 1e-6
+@pytest.mark.parametrize(
+    ("count", "size"), [(1, (30, 300)), (1, (300, 30)), (3, (60, 80)), (12, (60, 80))], ids=str
+)
+def test_is_wide_enough_to_be_read(count: int, size: tuple[int, int]) -> None:
+    box = torch.tensor([2.0, 2.0, 20.0, 20.0])
+    one = SimpleNamespace(label="cat", score=0.5, box=box, heat_map=torch.rand(size), method="odam")
+    many = [SimpleNamespace(**vars(one), index=index) for index in range(count)]
+    assert rendered(overview(torch.rand(3, *size), many)).shape[1] == 1600
+
+
+def crowd(count: int, size: tuple[int, int]) -> list[Any]:
+    """Small boxes all over an image, each with a map."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(count, 2, generator=generator) * (torch.tensor(size[::-1]) - 20.0)
+    heat_map = torch.rand(size, generator=generator)
+    return [
+        SimpleNamespace(
+            label="traffic light",
+            score=0.5,
+            box=torch.cat([corner, corner + 20.0]),
+            heat_map=heat_map,
+            method="odam",
+            index=index,
+        )
+        for index, corner in enumerate(corners)
+    ]
+
+
+def test_many_boxes_have_their_numbers_only() -> None:
+    figure = overview(torch.rand(3, 120, 160), crowd(11, (120, 160)))
+    assert [text.get_text() for text in tags(figure.axes[0])] == [str(n) for n in range(1, 12)]
+    assert figure.axes[11].get_title(loc="left") == "11 traffic light"
+
+
+@pytest.mark.slow
+def test_memory_grows_with_the_panels_not_with_their_square() -> None:
+    """Peaks of a process of its own: what 300 panels need beyond 10."""
+    program = (
+        "import resource, sys, torch\n"
+        "from visualization.test_overview import crowd\n"
+        "from captum_ssgc.visualization import overview\n"
+        "image = torch.rand(3, 427, 640)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "for count in (10, 300):\n"
+        "    overview(image, crowd(count, (427, 640))).savefig(sys.argv[1])\n"
+        "    print(peak())"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", program, f"{folder}/many.png"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment()
+        )
+    few, many = map(float, done.stdout.split())
+    assert many - few < 300
+
+
+def environment() -> dict[str, str]:
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_a_small_box_is_shown_with_its_surroundings(explained: list[Any]) -> None:
+    """A box of 15 pixels in a photo: it would be 5 pixels of a panel."""
+    heat = torch.zeros(480, 640)
+    heat[100:110, 300:310] = 1.0
+    clock = dataclasses.replace(
+        explained[0], box=torch.tensor([298.0, 98.0, 313.0, 113.0]), heat_map=heat
+    )
+    large = dataclasses.replace(
+        explained[1], box=torch.tensor([100.0, 100.0, 500.0, 400.0]), heat_map=heat
+    )
+    image, small, panel, _ = overview(torch.rand(3, 480, 640), [clock, large]).axes
+    assert image.get_xlim() == panel.get_xlim() == (0.0, 640.0)
+    left, right = small.get_xlim()
+    bottom, top = small.get_ylim()
+    assert (left, right, top, bottom) == (280.0, 330.0, 86.0, 124.0)
+    assert small.patches[0].get_window_extent().width > 100
+    assert not small.texts
+
+
+def test_what_lies_outside_a_panel_is_said(explained: list[Any]) -> None:
+    heat = torch.zeros(480, 640)
+    heat[100:110, 300:310] = 1.0
+    heat[400:410, 300:330] = 1.0
+    clock = dataclasses.replace(
+        explained[0], box=torch.tensor([298.0, 98.0, 313.0, 113.0]), heat_map=heat
+    )
+    _, panel, _ = overview(torch.rand(3, 480, 640), [clock]).axes
+    assert [text.get_text() for text in panel.texts] == ["75% of the map is outside"]
+
+
+def test_the_peak_outside_a_panel_keeps_the_scale(explained: list[Any]) -> None:
+    heat = torch.zeros(480, 640)
+    heat[100:110, 300:310] = 0.01
+    heat[400:410, 300:330] = 1.0
+    box = torch.tensor([298.0, 98.0, 313.0, 113.0])
+    faint = dataclasses.replace(explained[0], box=box, heat_map=heat)
+    grey = torch.full((3, 480, 640), 0.5)
+    _, panel, _ = overview(grey, [faint]).axes
+    shown = panel.images[0].get_array().astype(float)
+    assert 0 < np.abs(shown - 127.5).max() < 30
+
+
+def test_the_caller_may_say_why_a_map_is_empty(picture: Tensor, explained: list[Any]) -> None:
+    empty = SimpleNamespace(
+        **{**vars(explained[0]), "heat_map": torch.zeros(60, 80)},
+        why_empty="the score is saturated",
+    )
+    panel = overview(picture, [empty]).axes[1]
+    assert [text.get_text() for text in panel.texts] == ["the score is saturated"]
+
+
+def test_smoothing_is_said_and_seen(picture: Tensor, explained: list[Any]) -> None:
+    plain, smooth = (overview(picture, explained[:1], smoothing=s) for s in (0.0, 4.0))
+    assert "ssgrad-cam++, each map on its own scale" in [text.get_text() for text in plain.texts]
+    assert any("smoothed for display, σ = 4 px" in text.get_text() for text in smooth.texts)
+    before, after = (figure.axes[1].images[0].get_array() for figure in (plain, smooth))
+    assert (before != after).any()
+    with pytest.raises(ValueError, match="smoothing: expected a finite number of pixels >= 0"):
+        overview(picture, explained, smoothing=-1.0)
 
 
 def test_tags_of_boxes_at_one_place_do_not_cover_each_other(
     picture: Tensor, explained: list[Any]
 ) -> None:
-    crowd = [
+    together = [
         dataclasses.replace(explained[0], label=label, box=torch.tensor([30.0, 20.0, 50.0, edge]))
         for label, edge in (("one", 40.0), ("two", 41.0), ("three", 42.0), ("four", 43.0))
     ]
-    figure = overview(picture, crowd)
+    figure = overview(picture, together)
     boxes = [text.get_window_extent() for text in tags(figure.axes[0])]
     frame = figure.axes[0].get_window_extent()
     assert len(boxes) == 4

@@ -30,7 +30,7 @@ MEAN_TOLERANCE, PIXEL_TOLERANCE, PIXELS_OFF = 1.5, 32, 0.01
 
 def inside(ax: Axes) -> np.ndarray:
     """The pixels within the axes."""
-    figure = ax.get_figure(root=True)
+    figure = ax.figure
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     drawn = np.asarray(canvas.buffer_rgba())[..., :3]

@@ -1,0 +1,67 @@
+"""From what a user calls a data set to the data set."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from captum_ssgc.benchmark.checks import whole_number
+from captum_ssgc.benchmark.coco_source import CocoSource
+from captum_ssgc.benchmark.scene_source import SceneSource
+from captum_ssgc.benchmark.sources import Source
+from captum_ssgc.data import CocoDataset, SceneDataset
+
+FIRST_SEED = 100_000
+SCENES = 300
+# Scenes of larger seeds were used in training.
+MOST_SCENES = 1_000_000 - FIRST_SEED
+Data = str | os.PathLike[str] | CocoDataset | SceneDataset
+
+
+def open_source(
+    data: Data, images: str | os.PathLike[str] | None = None, limit: int | None = None
+) -> Source:
+    """The data set that a user names.
+
+    Args:
+        data: a COCO-format JSON file, ``"synthetic"`` or ``"synthetic:N"``, or a data set.
+        images: folder of the images of a JSON file; ``None`` for the folder of the file.
+        limit: the most images, from the first; ``None`` for all.
+
+    Raises:
+        TypeError: for a ``data`` or ``limit`` of a wrong type.
+        FileNotFoundError, ValueError: if there is no such data set, or no image in it.
+    """
+    if limit is not None:
+        whole_number("limit", limit, 1, 2**63 - 1)
+    if not isinstance(data, (str, os.PathLike, CocoDataset, SceneDataset)):
+        raise TypeError(
+            "data: expected a COCO-format JSON file, 'synthetic', 'synthetic:N' or a data set, got "
+            f"{type(data).__name__}."
+        )
+    if isinstance(data, str) and re.fullmatch(r"synthetic(:.*)?", data):
+        data = SceneDataset(FIRST_SEED, _scene_count(data))
+    if isinstance(data, SceneDataset):
+        count = len(data) if limit is None else min(limit, len(data))
+        source: Source = SceneSource(SceneDataset(data.start_seed, count, data.size))
+    else:
+        known = data if isinstance(data, CocoDataset) else CocoDataset(Path(data), images)
+        source = CocoSource(known, limit)
+    if not len(source):
+        raise ValueError("the data set has no images.")
+    return source
+
+
+def _scene_count(text: str) -> int:
+    number = text.partition(":")[2]
+    if not number:
+        return SCENES
+    # The length first: nobody has to turn a number of a million digits into an integer.
+    fits = number.isascii() and number.isdecimal() and len(number) <= len(str(MOST_SCENES))
+    if not fits or not 1 <= int(number) <= MOST_SCENES:
+        raise ValueError(
+            "data: expected synthetic:N with a number of scenes of at least 1 and at most "
+            f"{MOST_SCENES}, got {text[:40]!r}."
+        )
+    return int(number)

@@ -1,0 +1,197 @@
+"""Photos, detections and their maps as one HTML page that shows what a reader points at."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from captum_ssgc.report.page_pictures import array_of, grey_map, jpeg, pixels_of
+from captum_ssgc.report.pages import data_uri, render
+
+
+@dataclass(frozen=True, eq=False)
+class ViewerEntry:
+    """One box of a photo.
+
+    Args:
+        box: ``(4,)`` x1, y1, x2, y2 in pixels of the photo.
+        label: name of its class.
+        maps: by method and output, such as ``("odam", "score")``, a map ``(h, w)`` whose cells
+            cover the whole photo; at image size or on any coarser grid. Negative values count as
+            zero.
+        score: in [0, 1]; ``None`` for an object that was not detected.
+        kind: such as ``"found"`` or ``"missed"``; entries can be filtered by it.
+        verdict: what the map says, in a few words; entries can be filtered by it.
+        facts: further lines about it, by name.
+    """
+
+    box: Any
+    label: str
+    maps: Mapping[tuple[str, str], Any]
+    score: float | None = None
+    kind: str = ""
+    verdict: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ViewerPage:
+    """One photo.
+
+    Args:
+        name: such as its file's.
+        image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
+        entries: its boxes, in the order of the list.
+    """
+
+    name: str
+    image: Any
+    entries: Sequence[ViewerEntry]
+
+
+class Explained(Protocol):
+    """What the page needs of one detection, such as :class:`captum_ssgc.Explanation`."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def box(self) -> Any: ...
+    @property
+    def heat_map(self) -> Any: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def layer(self) -> str: ...
+
+
+def explained_page(
+    name: str, image: Any, explanations: Iterable[Explained], output: str = "score"
+) -> ViewerPage:
+    """The photo of explanations; those of one detection by several methods become one entry.
+
+    Args:
+        name: such as the file's.
+        image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
+        explanations: as :func:`captum_ssgc.explain` returns them.
+        output: what they explain.
+    """
+    found: dict[int, list[Explained]] = {}
+    for one in explanations:
+        found.setdefault(one.index, []).append(one)
+    entries = [
+        ViewerEntry(
+            box=several[0].box,
+            label=several[0].label,
+            maps={(one.method, output): one.heat_map for one in several},
+            score=several[0].score,
+            facts={f"Layer of {one.method}": one.layer for one in several if one.layer},
+        )
+        for several in found.values()
+    ]
+    return ViewerPage(name, image, entries)
+
+
+def save_html(
+    path: str | os.PathLike[str], pages: Iterable[ViewerPage], *, title: str = "Heat maps"
+) -> None:
+    """Write :func:`viewer_html`; the file is there in full, or as it was before.
+
+    Args:
+        path: of the file.
+        pages: the photos, one after the other; may be a generator.
+        title: of the page.
+
+    Raises:
+        OSError: if the file cannot be written.
+        ValueError: as :func:`viewer_html`.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from captum_ssgc.report.viewer import ViewerEntry, ViewerPage, save_html
+        >>> cat = ViewerEntry([5, 5, 20, 25], "cat", {("odam", "score"): torch.rand(8, 10)}, 0.9)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "cats.html")
+        ...     save_html(path, [ViewerPage("cat.jpg", torch.rand(3, 30, 40), [cat])])
+        ...     path.read_text(encoding="utf-8")[:15]
+        '<!DOCTYPE html>'
+    """
+    text = viewer_html(pages, title=title)
+    target = Path(path)
+    unfinished = target.with_name(f".{os.getpid()}.part")
+    try:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def viewer_html(pages: Iterable[ViewerPage], *, title: str = "Heat maps") -> str:
+    """One page with all photos: point at a box, or choose it in the list, and see its map.
+
+    It needs no network and nothing but itself. Photos and maps are decoded when they are shown.
+
+    Args:
+        pages: the photos.
+        title: of the page.
+
+    Raises:
+        ValueError: if there is no photo, or for shapes, values or boxes that do not fit.
+    """
+    index: list[dict[str, Any]] = []
+    contents: list[dict[str, Any]] = []
+    for page in pages:
+        known, content = _page(page)
+        index.append(known)
+        contents.append(content)
+    if not index:
+        raise ValueError("pages: expected at least one photo, got none.")
+    return render("viewer.html.jinja", title=_text(title), index=index, contents=contents)
+
+
+def _page(page: ViewerPage) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the list needs of a photo, and what is read when it is shown."""
+    pixels = pixels_of(page.image, page.name)
+    size = (pixels.shape[0], pixels.shape[1])
+    entries = [_entry(entry, page.name, number) for number, entry in enumerate(page.entries)]
+    maps = [
+        [
+            {"method": _text(method), "output": _text(output), **grey_map(values, size, page.name)}
+            for (method, output), values in entry.maps.items()
+        ]
+        for entry in page.entries
+    ]
+    known = {"name": _text(page.name), "width": size[1], "height": size[0], "entries": entries}
+    return known, {"photo": data_uri(jpeg(pixels), "image/jpeg"), "maps": maps}
+
+
+def _entry(entry: ViewerEntry, name: str, number: int) -> dict[str, Any]:
+    box = [float(corner) for corner in array_of(entry.box).reshape(-1)]
+    if len(box) != 4 or not all(map(math.isfinite, box)):
+        raise ValueError(
+            f"{name}, entry {number}: expected a box of four finite numbers x1, y1, x2, y2, got "
+            f"{entry.box!r}."
+        )
+    if entry.score is not None and not math.isfinite(entry.score):
+        raise ValueError(f"{name}, entry {number}: expected a finite score, got {entry.score}.")
+    return {
+        "box": [round(corner, 2) for corner in box],
+        "label": _text(entry.label),
+        "score": None if entry.score is None else round(float(entry.score), 4),
+        "kind": _text(entry.kind),
+        "verdict": _text(entry.verdict),
+        "facts": [[_text(key), _text(value)] for key, value in entry.facts.items()],
+    }
+
+
+def _text(text: object) -> str:
+    """Bytes of file names that are no UTF-8 cannot be written into a page."""
+    return str(text).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,45 @@
+"""One colour for each method, in every picture."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+METHOD_COLORS = {
+    "ssgrad-cam++": "#D55E00",
+    "odam": "#0072B2",
+    "grad-cam++": "#009E73",
+    "grad-cam": "#CC79A7",
+    "ssgrad-cam": "#E69F00",
+    "d-rise": "#56B4E9",
+}
+"""Okabe and Ito's colours (2008) that are dark enough for lines on white, by method."""
+
+# For methods of other makes, in the order in which they are drawn.
+_FURTHER = ("#1B2430", "#8C564B", "#7A4FBF", "#5B8C00", "#B0306A", "#00707A")
+_FLOOR_COLOR = "#7B8794"
+_SOLID = ("-", "-.")
+_DASHES = ((0, (5, 2.5)), (0, (1.2, 1.8)), (0, (6, 2, 1.2, 2)))
+
+
+def line_styles(labels: Iterable[str], floors: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Colour and line style of each label; floors are grey and dashed.
+
+    Args:
+        labels: names or titles of methods, in the order in which they are drawn.
+        floors: those that no method should lose to.
+    """
+    styles: dict[str, dict[str, Any]] = {}
+    others = dashed = 0
+    for label in labels:
+        if label in floors:
+            style: dict[str, Any] = {"color": _FLOOR_COLOR, "linestyle": _DASHES[dashed % 3]}
+            dashed += 1
+        elif label.lower() in METHOD_COLORS:
+            style = {"color": METHOD_COLORS[label.lower()], "linestyle": "-"}
+        else:
+            color = _FURTHER[others % len(_FURTHER)]
+            style = {"color": color, "linestyle": _SOLID[others // len(_FURTHER) % 2]}
+            others += 1
+        styles[label] = style
+    return styles

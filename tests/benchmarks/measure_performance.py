@@ -1,0 +1,250 @@
+"""What an explanation costs: the tables and the plot of ``docs/performance.rst``.
+
+    python tests/benchmarks/measure_performance.py docs [--repeats 3] [--skip-growth] [--skip-peers]
+
+Processor time of one thread, every row measured beside the vendor's own forward in the same run;
+ratios of medians. Random weights, the demo detector excepted, and as many detections as asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from compare_speed import build, gradient_contestants
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+import captum_ssgc as ssgc
+from captum_ssgc import demo
+
+METHOD = "ssgrad-cam++"
+FIVE = ["grad-cam", "grad-cam++", "odam", "ssgrad-cam", METHOD]
+DETECTION = torchvision.models.detection
+Case = tuple[ssgc.Detector, Tensor, Callable[[], object]]
+
+
+def of_torchvision(name: str, side: tuple[int, int], count: int) -> Case:
+    """A detection model at one size, and its own forward with post-processing."""
+    two_stage = "rcnn" in name
+    limits = {"box_score_thresh": 0.0} if two_stage else {"score_thresh": 0.0}
+    limits["box_detections_per_img" if two_stage else "detections_per_img"] = count
+    if two_stage:
+        limits["box_nms_thresh"] = 0.9
+    if not name.startswith("ssd"):
+        limits |= {"min_size": min(side), "max_size": max(side)}
+    torch.manual_seed(0)
+    model = getattr(DETECTION, name)(weights=None, weights_backbone=None, **limits).eval()
+    image = torch.rand(1, 3, *side)
+    return ssgc.wrap_detector(model), image, lambda: model(list(image))
+
+
+def of_ultralytics(name: str, side: tuple[int, int], count: int) -> Case:
+    from ultralytics import YOLO
+    from ultralytics.utils.nms import non_max_suppression
+
+    torch.manual_seed(0)
+    model: Any = YOLO(f"{name}.yaml").model.eval()
+    image = torch.rand(1, 3, *side)
+    detector = ssgc.wrap_detector(model, score_threshold=0.0, max_detections=count)
+    return detector, image, lambda: non_max_suppression(model(image)[0], 0.0, 0.7, max_det=count)
+
+
+def of_demo(name: str, side: tuple[int, int], count: int) -> Case:
+    model = demo.detector()
+    image = demo.scene(3).image[None]
+    return ssgc.wrap_detector(model), image, lambda: model(list(image))
+
+
+ROWS: dict[str, tuple[Callable[[str, tuple[int, int], int], Case], str, tuple[int, int]]] = {
+    "Faster R-CNN R50-FPN": (of_torchvision, "fasterrcnn_resnet50_fpn", (512, 512)),
+    "Faster R-CNN MobileNet": (
+        of_torchvision,
+        "fasterrcnn_mobilenet_v3_large_320_fpn",
+        (320, 320),
+    ),
+    "the demo detector": (of_demo, "demo", (320, 400)),
+    "RetinaNet R50-FPN": (of_torchvision, "retinanet_resnet50_fpn", (512, 512)),
+    "RetinaNet R50-FPN v2": (of_torchvision, "retinanet_resnet50_fpn_v2", (512, 512)),
+    "FCOS R50-FPN": (of_torchvision, "fcos_resnet50_fpn", (512, 512)),
+    "SSD300": (of_torchvision, "ssd300_vgg16", (300, 300)),
+    "YOLO11n": (of_ultralytics, "yolo11n", (640, 640)),
+    "YOLO11s": (of_ultralytics, "yolo11s", (640, 640)),
+}
+GROWING = ("Faster R-CNN R50-FPN", "RetinaNet R50-FPN", "YOLO11n")
+COUNTS = (1, 10, 100, 300)
+SIZES = ((320, 320), (512, 512), (800, 1066), (1000, 1333))
+
+
+def explained(case: Case, methods: str | list[str], count: int) -> Callable[[], object]:
+    detector, image, _ = case
+    return lambda: ssgc.explain(detector, image, methods, score_threshold=0.0, top_k=count)
+
+
+def ratios(contestants: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Processor time of each, as a multiple of the first's: ratios of medians, taking turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for repeat in range(repeats + 1):
+        for name, run in contestants.items():
+            start = time.process_time()
+            with torch.no_grad():
+                run()
+            if repeat:
+                seconds[name].append(time.process_time() - start)
+    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    first = next(iter(medians.values()))
+    return {name: median / first for name, median in medians.items()}
+
+
+def multiply_adds(run: Callable[[], object]) -> int:
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        run()
+    return counter.get_total_flops()
+
+
+def measured(name: str, side: tuple[int, int], count: int, repeats: int) -> dict[str, float]:
+    make, model, _ = ROWS[name]
+    case = make(model, side, count)
+    runs = {
+        "plain": case[2],
+        "one": explained(case, METHOD, count),
+        "five": explained(case, FIVE, count),
+    }
+    found = ratios(runs, repeats)
+    found["operations"] = multiply_adds(runs["one"]) / multiply_adds(runs["plain"])
+    return found
+
+
+def peak_megabytes(name: str, mode: str, count: int) -> float:
+    """Of a process of its own: its peak memory above what it held before the run."""
+    command = [sys.executable, __file__, "--peak", name, mode, str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    return float(done.stdout.split()[-1])
+
+
+def print_peak(name: str, mode: str, count: int) -> None:
+    make, model, side = ROWS[name]
+    case = make(model, side, count)
+    run = case[2] if mode == "plain" else explained(case, METHOD, count)
+    before = resident("VmRSS")
+    with torch.no_grad():
+        run()
+    print(resident("VmHWM") - before)
+
+
+def resident(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":"))
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    out = [".. list-table::", "   :header-rows: 1", ""]
+    for row in [header, *rows]:
+        out += [f"   {'*' if not place else ' '} - {cell}" for place, cell in enumerate(row)]
+    return "\n".join([*out, ""])
+
+
+def main_table(repeats: int) -> str:
+    rows = []
+    for name, (_, _, side) in ROWS.items():
+        found = measured(name, side, 10, repeats)
+        memory = peak_megabytes(name, "explain", 10) / peak_megabytes(name, "plain", 10)
+        rows.append(
+            [
+                f"{name}, {side[0]} x {side[1]}",
+                *(f"{found[key]:.2f}" for key in ("one", "five", "operations")),
+                f"{memory:.2f}",
+            ]
+        )
+        print(rows[-1], flush=True)
+    header = ["detector, image", "SSGrad-CAM++", "five methods", "multiply-adds", "peak memory"]
+    return table(header, rows)
+
+
+def growth(folder: Path, repeats: int) -> str:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    rows = []
+    for name in GROWING:
+        by_count = [measured(name, ROWS[name][2], count, repeats)["one"] for count in COUNTS]
+        left.plot(COUNTS, by_count, marker="o", label=name)
+        rows.append([name, *(f"{value:.2f}" for value in by_count)])
+        print(rows[-1], flush=True)
+    sides = SIZES[:3]
+    name = "Faster R-CNN R50-FPN"
+    by_size = [measured(name, side, 10, 1)["one"] for side in sides]
+    right.plot(
+        [f"{h} x {w}" for h, w in sides], by_size, marker="o", label=f"{name}, 10 detections"
+    )
+    print(by_size, flush=True)
+    for axes, label in ((left, "detections"), (right, "image")):
+        axes.set(xlabel=label, ylabel="times the detector's own forward", ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    left.set_xscale("log")
+    figure.savefig(folder / "performance.png", dpi=110)
+    sizes = [[f"{h} x {w}" for h, w in sides], [f"{value:.2f}" for value in by_size]]
+    return (
+        table(["detections", *map(str, COUNTS)], rows)
+        + "\n"
+        + table([f"{name}, 10 detections", *sizes[0]], [["SSGrad-CAM++", *sizes[1]]])
+    )
+
+
+def peers(repeats: int) -> str:
+    model, image = build(10)
+    runs = gradient_contestants(model, image)
+    forward = "the model's own forward"
+    ordered = {forward: runs[forward], **{k: v for k, v in runs.items() if k != forward}}
+    found = ratios({name: _with_gradients(run) for name, run in ordered.items()}, repeats)
+    rows = [[name, f"{value:.2f}"] for name, value in found.items()]
+    print(rows, flush=True)
+    return table(["ten detections of a Faster R-CNN R50-FPN, 320 x 416", "forwards"], rows)
+
+
+def _with_gradients(run: Callable[[], object]) -> Callable[[], object]:
+    def call() -> object:
+        with torch.enable_grad():
+            return run()
+
+    return call
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--skip-growth", action="store_true")
+    parser.add_argument("--skip-peers", action="store_true")
+    parser.add_argument("--peak", nargs=3, metavar=("ROW", "MODE", "COUNT"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    if options.peak:
+        print_peak(options.peak[0], options.peak[1], int(options.peak[2]))
+        return
+    parts = [main_table(options.repeats)]
+    if not options.skip_growth:
+        parts.append(growth(options.folder, max(options.repeats - 1, 1)))
+    if not options.skip_peers:
+        parts.append(peers(options.repeats))
+    (options.folder / "performance_tables.rst").write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
