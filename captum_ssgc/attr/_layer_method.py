@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,6 +12,7 @@ from captum.attr import GradientAttribution, LayerAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
+from captum_ssgc._outputs import of_rows
 from captum_ssgc.attr._captum import as_tuple, call_forward
 from captum_ssgc.attr._capture import capturing
 from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
@@ -243,6 +245,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         with torch.inference_mode(False):  # else its indices could not be saved for the backward
             reference = wrapper.detections_for(inputs)[0][chosen]
         self._refuse_wrong_level(reference)
+        requests = [replace(one, output=of_rows(one.output, chosen)) for one in requests]
         with recording(
             wrapper.detector,
             self._layers,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.diagnosis.kinds import Kind
 from captum_ssgc.diagnosis.mechanisms import Mechanism
+
+Edge = Literal["left", "top", "right", "bottom"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +25,16 @@ class Diagnosis:
         label_index: class index of the same.
         box: ``(4,)`` x1, y1, x2, y2 of the same, in pixels of the original image.
         object_index: row of the annotations; ``None`` for a detection that belongs to none.
+        mistaken_for: row of the object that a detection which belongs to none would be without its
+            error, or that it is a duplicate of.
         detection_index: in the detector's own order; ``None`` for a missed object.
         score: of that detection.
         detected_as: class name that the detection was given.
-        iou: of the detection with the object that it is, or was taken from or mistaken for.
+        iou: of the detection with either object.
+        detection: the detection itself (``K = 1``).
+        edge: of a badly placed one, the box edge that is off most: ``"left"``, ``"top"``,
+            ``"right"`` or ``"bottom"``.
+        edge_off_by: how far, in pixels; above 0: too far right, or too far down.
         mechanism: why the object was not found, see :func:`captum_ssgc.diagnosis.cause_of`;
             ``None`` for detections and for objects that were found.
         candidate: the best candidate for the object, under its class (``K = 1``).
@@ -33,6 +43,11 @@ class Diagnosis:
         by: the candidate that won by suppression or with another class (``K = 1``).
         by_label: its class name.
         by_index: where it was reported, its place in the detector's own order.
+        maps: heat maps ``(H, W)``, >= 0, by the question that they answer, where a method was
+            chosen: ``"for"`` and ``"against"``, what speaks for and against the class at the best
+            candidate, or at the detection that belongs to none; ``"contrast"``, what speaks for
+            the class that won, and not for the object's; ``"edge"``, what moves the edge that is
+            off to where it is.
     """
 
     kind: Kind
@@ -40,10 +55,14 @@ class Diagnosis:
     label_index: int
     box: Tensor
     object_index: int | None = None
+    mistaken_for: int | None = None
     detection_index: int | None = None
     score: float | None = None
     detected_as: str | None = None
     iou: float | None = None
+    detection: Detections | None = None
+    edge: Edge | None = None
+    edge_off_by: float | None = None
     mechanism: Mechanism | None = None
     candidate: Detections | None = None
     candidate_iou: float | None = None
@@ -51,12 +70,15 @@ class Diagnosis:
     by: Detections | None = None
     by_label: str | None = None
     by_index: int | None = None
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __str__(self) -> str:
         what = f"{self.label}: {self.kind}"
         if self.detected_as is not None:
             what += f" (detection {self.detection_index}, {self.detected_as} {self.score:.3f}"
             what += ")" if self.iou is None else f", IoU {self.iou:.2f})"
+        if self.edge_off_by is not None:
+            what += f", {self.edge} edge off by {self.edge_off_by:+.0f} px"
         why = self._why()
         return f"{what}; {why}" if why else what
 

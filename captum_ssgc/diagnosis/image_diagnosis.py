@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from captum_ssgc.detections import Detections
+from captum_ssgc._annotations import Labels, check_annotations, label_indices
+from captum_ssgc.attr import LayerChoice, Layers
 from captum_ssgc.detector import Detector, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
-from captum_ssgc.diagnosis.annotations import check_annotations, check_thresholds, label_indices
+from captum_ssgc.diagnosis.comparison import Comparison
 from captum_ssgc.diagnosis.diagnosis import Diagnosis
-from captum_ssgc.diagnosis.kinds import BACKGROUND_IOU, FOREGROUND_IOU, Kinds, iou_of, kinds_of
-from captum_ssgc.diagnosis.mechanisms import Cause, Scene, cause_of
+from captum_ssgc.diagnosis.evidence import gradient_method, with_maps
+from captum_ssgc.diagnosis.kinds import (
+    BACKGROUND_IOU,
+    FOREGROUND_IOU,
+    kinds_of,
+)
+from captum_ssgc.diagnosis.mechanisms import Scene, cause_of
+from captum_ssgc.diagnosis.thresholds import check_thresholds
+from captum_ssgc.explanation import recorded_run
 from captum_ssgc.images import ImageSource, load_image
 
 
@@ -22,12 +29,14 @@ def diagnose(
     model: Any,
     image: ImageSource,
     boxes: Tensor,
-    labels: Tensor | Sequence[int] | Sequence[str],
+    labels: Labels,
     *,
     crowd: Tensor | None = None,
     score_threshold: float = 0.5,
     foreground_iou: float = FOREGROUND_IOU,
     background_iou: float = BACKGROUND_IOU,
+    method: str | None = None,
+    layer: LayerChoice | None = None,
 ) -> list[Diagnosis]:
     """What a detector got right and wrong in one image, and why it missed what it missed.
 
@@ -43,6 +52,9 @@ def diagnose(
         score_threshold: detections below it do not count.
         foreground_iou: from this IoU on a detection is the object.
         background_iou: up to this IoU a detection has nothing to do with an object.
+        method: name of a method made of gradients, for ``maps`` of what went wrong; ``None``: no
+            maps.
+        layer: as in :func:`captum_ssgc.explain`, for the maps.
 
     Returns:
         One :class:`Diagnosis` per annotated object, in their order, then one per detection that
@@ -76,10 +88,30 @@ def diagnose(
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image).to(device)
-    with outside_inference_mode(), torch.no_grad():
-        raw = detector.run(images)
-        reported = detector.select(raw)[0]
-        candidates = detector.candidates_above(raw, 0.0)[0]
+    layers = None
+    if method is not None:
+        gradient_method(method)
+        layers = Layers.of_detector(detector, layer)
+    thresholds = (score_threshold, foreground_iou, background_iou)
+    with outside_inference_mode(), recorded_run(detector, layers, images) as (raw, record):
+        compared = _compared(detector, raw, (boxes, labels, crowd), thresholds)
+        found = compared.diagnoses()
+        if method is None or record is None:
+            return found
+        return with_maps(found, compared.labels, method, record)
+
+
+def _compared(
+    detector: Detector,
+    raw: Any,
+    annotated: tuple[Tensor, Labels, Tensor],
+    thresholds: tuple[float, float, float],
+) -> Comparison:
+    """What the detector reports and all candidates, beside the annotations."""
+    boxes, labels, crowd = annotated
+    score_threshold, foreground_iou, background_iou = thresholds
+    reported = detector.select(raw)[0]
+    candidates = detector.candidates_above(raw, 0.0)[0]
     shown = [row for row, score in enumerate(reported.scores.tolist()) if score >= score_threshold]
     found = reported[shown].to("cpu")
     known = label_indices(labels, detector, candidates.class_scores.shape[1])
@@ -97,87 +129,4 @@ def diagnose(
         for row, place in enumerate(real)
         if kinds.objects[place] != "found"
     }
-    return _Image(detector, shown, scene, (boxes, known), kinds).diagnoses(causes)
-
-
-class _Image:
-    """Puts together what is known of one image."""
-
-    def __init__(
-        self,
-        detector: Detector,
-        shown: Sequence[int],
-        scene: Scene,
-        annotated: tuple[Tensor, Tensor],
-        kinds: Kinds,
-    ) -> None:
-        self.detector, self.shown, self.scene = detector, shown, scene
-        self.boxes, self.labels = annotated
-        self.kinds = kinds
-
-    def diagnoses(self, causes: dict[int, Cause]) -> list[Diagnosis]:
-        kinds = self.kinds
-        objects = [
-            Diagnosis(
-                kind=kind,
-                label=self._name(int(self.labels[place])),
-                label_index=int(self.labels[place]),
-                box=self.boxes[place],
-                object_index=place,
-                **self._detection(kinds.detections_of[place], place),
-                **self._cause(causes.get(place)),
-            )
-            for place, kind in enumerate(kinds.objects)
-        ]
-        order = self.scene.reported.scores.argsort(descending=True, stable=True).tolist()
-        others = [row for row in order if row not in kinds.detections_of]
-        return objects + [self._other(row) for row in others]
-
-    def _other(self, row: int) -> Diagnosis:
-        label = int(self.scene.reported.labels[row])
-        return Diagnosis(
-            kind=self.kinds.detections[row],
-            label=self._name(label),
-            label_index=label,
-            box=self.scene.reported.boxes[row],
-            **self._detection(row, self.kinds.objects_of[row]),
-        )
-
-    def _detection(self, row: int | None, place: int | None) -> dict[str, Any]:
-        if row is None:
-            return {}
-        one = self.scene.reported[row]
-        iou = None if place is None else float(iou_of(one.boxes, self.boxes[place : place + 1]))
-        return {
-            "detection_index": self.shown[row],
-            "score": float(one.scores),
-            "detected_as": self._name(int(one.labels)),
-            "iou": iou,
-        }
-
-    def _cause(self, cause: Cause | None) -> dict[str, Any]:
-        if cause is None:
-            return {}
-        if cause.candidate is None:
-            return {"mechanism": cause.mechanism}
-        lack = max(self.scene.score_threshold - float(cause.candidate.scores), 0.0)
-        return {
-            "mechanism": cause.mechanism,
-            "candidate": cause.candidate,
-            "candidate_iou": cause.iou,
-            "under_threshold_by": lack,
-            **({} if cause.by is None else self._by(cause.by)),
-        }
-
-    def _by(self, winner: Detections) -> dict[str, Any]:
-        reported = self.scene.reported
-        same = (reported.candidates == winner.candidates) & (reported.labels == winner.labels)
-        rows = same.nonzero()[:, 0].tolist()
-        return {
-            "by": winner,
-            "by_label": self._name(int(winner.labels)),
-            "by_index": self.shown[rows[0]] if rows else None,
-        }
-
-    def _name(self, label: int) -> str:
-        return self.detector.label_name(label)
+    return Comparison(detector, shown, scene, (boxes, known), kinds, causes)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from captum_ssgc._annotations import is_among
 from captum_ssgc.detections import Detections
 from captum_ssgc.diagnosis.kinds import iou_of
 
@@ -89,7 +90,7 @@ def cause_of(scene: Scene, place: int) -> Cause:
     if not bool(placed.any()):
         return _nearest(everything, overlap, label, scene.background_iou)
     right = placed & (everything.labels == label)
-    shown = _is_in(everything, scene.reported)
+    shown = is_among(everything, scene.reported)
     hidden = (right & ~shown).nonzero()[:, 0]
     if bool(right.any()) and not len(hidden):
         row = int(right.nonzero()[0])
@@ -150,12 +151,6 @@ def _rival(scene: Scene, others: Tensor, score: float) -> Detections | None:
     annotated = (overlap & (everything.labels[rows, None] == scene.labels)).any(1)
     rows = rows[~annotated]
     return everything[int(rows[0])] if len(rows) else None
-
-
-def _is_in(everything: Detections, some: Detections) -> Tensor:
-    """``(M,)``: which candidates, with their class, are among ``some``."""
-    same = everything.candidates[:, None] == some.candidates
-    return (same & (everything.labels[:, None] == some.labels)).any(1)
 
 
 def _best_score(scores: Tensor, among: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""The annotations of an image, as a user gives them."""
+"""The annotations of an image, as a user gives them, and the candidates for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 
+from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 
 Labels = Tensor | Sequence[int] | Sequence[str]
@@ -68,20 +70,34 @@ def label_indices(labels: Labels, detector: Detector, classes: int) -> Tensor:
     return torch.tensor(found, dtype=torch.int64)
 
 
-def check_thresholds(score: float, foreground_iou: float, background_iou: float) -> None:
-    """Raise ``ValueError`` or ``TypeError`` for thresholds that mean nothing."""
-    named = {
-        "score_threshold": score,
-        "foreground_iou": foreground_iou,
-        "background_iou": background_iou,
-    }
-    for name, value in named.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name}: expected a number, got {value!r}.")
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name}: expected a number in [0, 1], got {value}.")
-    if not 0.0 < background_iou <= foreground_iou:
-        raise ValueError(
-            "background_iou: expected more than 0 and foreground_iou at most "
-            f"({foreground_iou:g}), got {background_iou:g}."
-        )
+def candidates_for(
+    candidates: Detections, boxes: Tensor, labels: Tensor
+) -> tuple[list[int], list[float]]:
+    """For each box the candidate of its label with the highest IoU times score, and its IoU.
+
+    Args:
+        candidates: every candidate with every class.
+        boxes: ``(G, 4)``.
+        labels: ``(G,)``.
+
+    Raises:
+        ValueError: if none of a label overlaps its box.
+    """
+    overlap = box_iou(boxes.double(), candidates.boxes.cpu().double()).nan_to_num()
+    overlap = overlap * (labels[:, None] == candidates.labels.cpu())
+    rows, ious = [], []
+    for place, (of_box, fit) in enumerate(zip(overlap, overlap * candidates.scores.cpu())):
+        if not len(fit) or float(fit.max()) == 0.0:
+            raise ValueError(
+                f"boxes: no candidate of label {int(labels[place])} overlaps box {place}, "
+                f"{boxes[place].tolist()}: the detector has nothing there to explain."
+            )
+        rows.append(int(fit.argmax()))
+        ious.append(float(of_box[rows[-1]]))
+    return rows, ious
+
+
+def is_among(some: Detections, others: Detections) -> Tensor:
+    """``(M,)`` bool: which of ``some`` are the same candidate under the same label as another."""
+    same = some.candidates[:, None] == others.candidates
+    return (same & (some.labels[:, None] == others.labels)).any(1)
