@@ -36,7 +36,7 @@ def check_annotations(boxes: Tensor, labels: Labels, crowd: Tensor | None) -> tu
     if len(labels) != len(boxes):
         raise ValueError(f"labels: expected one for each of {len(boxes)} boxes, got {len(labels)}.")
     if crowd is None:
-        return boxes, torch.zeros(len(boxes), dtype=torch.bool)
+        return boxes, torch.zeros(len(boxes), dtype=torch.bool, device="cpu")
     if not isinstance(crowd, Tensor) or crowd.dtype != torch.bool:
         raise TypeError("crowd: expected a bool tensor (G,), or None.")
     if crowd.shape != (len(boxes),):
@@ -67,7 +67,7 @@ def label_indices(labels: Labels, detector: Detector, classes: int) -> Tensor:
     wrong = [entry for entry in found if not 0 <= entry < classes]
     if wrong:
         raise ValueError(f"labels: expected 0 to {classes - 1}, as the detector's, got {wrong[0]}.")
-    return torch.tensor(found, dtype=torch.int64)
+    return torch.tensor(found, dtype=torch.int64, device="cpu")
 
 
 def candidates_for(

@@ -8,6 +8,7 @@ from typing import Literal, TypeGuard, get_args
 import torch
 from torch import Tensor
 
+from captum_ssgc._arguments import shown
 from captum_ssgc.detections import Detections
 
 NamedOutput = Literal["score", "logit", "left", "top", "right", "bottom"]
@@ -29,7 +30,7 @@ def check_output(output: object) -> None:
             return
     raise ValueError(
         f"output: expected one of {', '.join(OUTPUTS)}, one of these negated ('-logit'), or "
-        f"('logit', other label), got {output!r}."
+        f"('logit', other label), got {shown(output)}."
     )
 
 

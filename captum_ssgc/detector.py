@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc._outputs import EDGES as EDGES
@@ -157,6 +158,10 @@ class Detector(ABC):
         See :class:`captum_ssgc.InstanceScoreWrapper` for the meaning of ``output``.
         """
 
+    def local_outputs(self) -> tuple[str, ...]:
+        """The outputs that :meth:`local_gradients` is made for; the run then needs no graph."""
+        return ()
+
     def local_gradients(
         self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
     ) -> LocalGradients | None:
@@ -280,6 +285,7 @@ class Detector(ABC):
             )
         return layers[level] if len(layers) > 1 else layers[0]
 
+    @leaves_all_as_before
     def detect(self, images: Tensor) -> list[Detections]:
         """What the model itself reports for each image: same boxes, labels, scores and order.
 
@@ -299,6 +305,7 @@ class Detector(ABC):
         with outside_inference_mode(), torch.no_grad():
             return self.select(self.run(images))
 
+    @leaves_all_as_before
     def score(
         self,
         images: Tensor,

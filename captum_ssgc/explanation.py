@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,8 @@ from captum_ssgc._annotations import (
     is_among,
     label_indices,
 )
+from captum_ssgc._arguments import check_number, check_whole_number, shown
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._outputs import with_label_indices
 from captum_ssgc.attr import (
     LayerChoice,
@@ -36,6 +38,7 @@ from captum_ssgc.attr import (
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
+from captum_ssgc.explanations import Explanations, name_of
 from captum_ssgc.images import ImageSource, load_image
 from captum_ssgc.instance_score import InstanceScoreWrapper
 from captum_ssgc.metrics import energy_pointing_game
@@ -49,6 +52,9 @@ class NoDetectionError(ValueError):
     def __init__(self, message: str, highest_score: float | None) -> None:
         super().__init__(message)
         self.highest_score = highest_score
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.highest_score)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +94,7 @@ class Explanation:
         return energy_pointing_game(self.heat_map[None], boxes=self.box[None]).mean()
 
 
+@leaves_all_as_before
 def explain(
     model: Any,
     image: ImageSource,
@@ -101,7 +108,7 @@ def explain(
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
     boxes: Tensor | None = None,
     labels: Labels | None = None,
-) -> list[Explanation]:
+) -> Explanations[Explanation]:
     """Every detection of an image with its heat maps, from one forward of the model.
 
     Args:
@@ -115,7 +122,8 @@ def explain(
         layer: a module or its name; several are joined by their maximum in image pixels. ``None``:
             the detector's recommended layer for each detection.
         score_threshold: detections below it are left out.
-        top_k: the most detections, best first; ``None`` for all.
+        top_k: the most detections, best first; ``None`` for all. How many are explained together
+            may change the last digits of a map.
         output: what is explained, see :class:`captum_ssgc.InstanceScoreWrapper`; D-RISE always
             explains the detection as a whole.
         mask: as in :meth:`captum_ssgc.SSGradCAMPlusPlus.attribute`, for methods that use one.
@@ -127,8 +135,9 @@ def explain(
         labels: ``G`` class indices or names, of ``boxes``.
 
     Returns:
-        One :class:`Explanation` per detection and method, best detection first, or in the order
-        of ``boxes``; methods in the order given.
+        A list of one :class:`Explanation` per detection and method, best detection first, or in
+        the order of ``boxes``; methods in the order given. It shows itself in a notebook, and has
+        ``overview()`` and ``save_html(path)``, see :class:`captum_ssgc.Explanations`.
 
     Raises:
         NoDetectionError: if no detection reaches ``score_threshold``; says the highest score.
@@ -148,7 +157,7 @@ def explain(
     _check_choice(score_threshold, top_k)
     asked = _asked(boxes, labels)
     methods = methods_named(method)
-    options = _options(methods, method_options or {})
+    options = _options(methods, {} if method_options is None else method_options)
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image).to(device)
@@ -161,7 +170,7 @@ def explain(
     maps: dict[type[Method], Tensor] = {}
     with (
         outside_inference_mode(),
-        recorded_run(detector, layers, images) as (raw, record),
+        recorded_run(detector, layers, images, requests.values()) as (raw, record),
     ):
         found = detector.select(raw)[0]
         if asked is None:
@@ -181,12 +190,13 @@ def explain(
             further = {"perturbations_per_eval": IMAGES_PER_FORWARD, **options.get(entry.name, {})}
             wrapper = InstanceScoreWrapper(detector, chosen)
             maps[entry] = entry(wrapper).attribute_instances(images, **further)[:, 0]
-    return [
+    details = (chosen.labels.tolist(), chosen.scores.tolist(), chosen.levels.tolist())
+    explanations = [
         Explanation(
             index=index,
-            label=detector.label_name(int(chosen.labels[row])),
-            label_index=int(chosen.labels[row]),
-            score=float(chosen.scores[row]),
+            label=detector.label_name(label),
+            label_index=label,
+            score=score,
             box=chosen.boxes[row],
             heat_map=maps[entry][row],
             method=entry.name,
@@ -194,21 +204,24 @@ def explain(
             detected=reported[row],
             asked_iou=None if ious is None else ious[row],
         )
-        for row, (index, level) in enumerate(zip(order, chosen.levels.tolist(), strict=True))
+        for row, (index, label, score, level) in enumerate(zip(order, *details, strict=True))
         for entry in methods
     ]
+    text = output if isinstance(output, str) else f"{output[0]} against {output[1]}"
+    return Explanations(explanations, image=images, name=name_of(image), output=text)
 
 
 @contextmanager
 def recorded_run(
-    detector: Detector, layers: Layers | None, images: Tensor
+    detector: Detector, layers: Layers | None, images: Tensor, requests: Iterable[MapRequest]
 ) -> Iterator[tuple[Any, Recording | None]]:
     """The detector's raw output, and the record of the layers where there are any."""
     if layers is None:
         with torch.no_grad():
             yield detector.run(images), None
     else:
-        with recording(detector, layers, images) as record:
+        outputs = [request.output for request in requests]
+        with recording(detector, layers, images, outputs=outputs) as record:
             yield record.raw, record
 
 
@@ -241,7 +254,16 @@ def _options(
     methods: Sequence[type[Method]], given: Mapping[str, Mapping[str, Any]]
 ) -> Mapping[str, Mapping[str, Any]]:
     names = [entry.name for entry in methods]
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            "method_options: expected a dictionary from the name of a method to its options, got "
+            f"{shown(given)}."
+        )
     for name, options in given.items():
+        if not isinstance(options, Mapping):
+            raise TypeError(
+                f"method_options[{name!r}]: expected a dictionary of options, got {shown(options)}."
+            )
         if name not in names:
             raise ValueError(
                 f"method_options: {name!r} is none of the chosen methods {', '.join(names)}."
@@ -256,23 +278,19 @@ def _options(
 
 
 def _check_choice(score_threshold: float, top_k: int | None) -> None:
-    if isinstance(score_threshold, bool) or not isinstance(score_threshold, (int, float)):
-        raise TypeError(f"score_threshold: expected a number, got {score_threshold!r}.")
+    check_number("score_threshold", score_threshold)
     if math.isnan(score_threshold):
         raise ValueError("score_threshold: expected a number, got nan.")
-    if top_k is None:
-        return
-    if isinstance(top_k, bool) or not isinstance(top_k, int):
-        raise TypeError(f"top_k: expected a whole number or None, got {top_k!r}.")
-    if top_k < 1:
-        raise ValueError(f"top_k: expected at least 1, or None for all, got {top_k}.")
+    if top_k is not None:
+        check_whole_number("top_k", top_k, " or None")
 
 
 def _choose(
     detector: Detector, raw: Any, found: Detections, score_threshold: float, top_k: int | None
 ) -> list[int]:
-    order = found.scores.argsort(descending=True, stable=True)
-    kept = [int(index) for index in order if float(found.scores[index]) >= score_threshold]
+    scores, order = found.scores.sort(descending=True, stable=True)
+    ranked = zip(order.tolist(), scores.tolist(), strict=True)
+    kept = [index for index, score in ranked if score >= score_threshold]
     if kept:
         return kept[:top_k]
     scores = found.scores if len(found) else detector.candidates_above(raw, 0.0)[0].scores

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
+from captum_ssgc._arguments import shown, whole_numbers
 from captum_ssgc._outputs import with_label_indices
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output
@@ -79,6 +80,10 @@ class InstanceScoreWrapper(nn.Module):
         self.single_reference = isinstance(detections, Detections)
         self.output = with_label_indices(output, detector.label_names)
 
+    if TYPE_CHECKING:
+        # What a call returns; that of a module is known to type checkers as Any.
+        def __call__(self, images: Tensor, image_index: Tensor | int | None = None) -> Tensor: ...
+
     def forward(self, images: Tensor, image_index: Tensor | int | None = None) -> Tensor:
         """Score the chosen instances.
 
@@ -100,6 +105,12 @@ class InstanceScoreWrapper(nn.Module):
         self, images: Tensor, image_index: Tensor | int | None = None
     ) -> list[Detections]:
         """The reference detections of each row of ``images``."""
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            raise TypeError(
+                f"images: expected a floating-point tensor (N, 3, H, W), got {shown(images)}."
+            )
+        if images.dim() != 4 or images.shape[1] != 3:
+            raise ValueError(f"images: expected (N, 3, H, W), got {tuple(images.shape)}.")
         if self.single_reference:
             if image_index is not None:
                 raise ValueError("image_index is for wrappers of several reference images.")
@@ -110,7 +121,7 @@ class InstanceScoreWrapper(nn.Module):
                     f"this wrapper has {len(self.detections)} reference images: pass "
                     "additional_forward_args=image_index, an int64 tensor with one entry per row."
                 )
-            index = torch.as_tensor(image_index).reshape(-1).tolist()
+            index = whole_numbers("image_index", image_index)
             if len(index) != images.shape[0]:
                 raise ValueError(
                     f"image_index: expected {images.shape[0]} entries, got {len(index)}."

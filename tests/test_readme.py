@@ -52,3 +52,13 @@ def test_the_commands_exist():
     assert named
     for command in named:
         assert main([command, "--help"]) == 0
+
+
+def test_pictures_are_shown_on_the_package_index_too():
+    """There, relative links lead nowhere."""
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README.read_text())
+    assert pictures
+    for picture in pictures:
+        found = re.fullmatch(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/main/(.+)", picture)
+        assert found, picture
+        assert (README.parent / found.group(1)).is_file()

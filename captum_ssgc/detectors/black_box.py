@@ -137,7 +137,7 @@ class BlackBoxDetector(Detector):
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         if self.preprocess is None:
             return ImageGeometry.identity(image_size)
-        return self.preprocess(torch.zeros(1, 3, *image_size))[1]
+        return self.preprocess(torch.zeros(1, 3, *image_size, device="cpu", dtype=torch.float32))[1]
 
     def target_layers(self) -> dict[str, nn.Module]:
         return {}
@@ -194,9 +194,8 @@ class BlackBoxDetector(Detector):
 
 
 def _tensor(value: Any, images: Tensor) -> Tensor:
-    return torch.as_tensor(np.asarray(value) if isinstance(value, list) else value).to(
-        images.device
-    )
+    array = np.asarray(value) if isinstance(value, list) else value
+    return torch.as_tensor(array, device=images.device)
 
 
 def _same_objects(found: Detections, chosen: Detections) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_ssgc._annotations import Labels, check_annotations, label_indices
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.attr import LayerChoice, Layers
 from captum_ssgc.detector import Detector, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
@@ -25,6 +26,7 @@ from captum_ssgc.explanation import recorded_run
 from captum_ssgc.images import ImageSource, load_image
 
 
+@leaves_all_as_before
 def diagnose(
     model: Any,
     image: ImageSource,
@@ -88,12 +90,15 @@ def diagnose(
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image).to(device)
-    layers = None
+    layers, requests = None, []
     if method is not None:
-        gradient_method(method)
+        requests = [gradient_method(method).request({}, "-logit")]  # the run keeps its graph
         layers = Layers.of_detector(detector, layer)
     thresholds = (score_threshold, foreground_iou, background_iou)
-    with outside_inference_mode(), recorded_run(detector, layers, images) as (raw, record):
+    with (
+        outside_inference_mode(),
+        recorded_run(detector, layers, images, requests) as (raw, record),
+    ):
         compared = _compared(detector, raw, (boxes, labels, crowd), thresholds)
         found = compared.diagnoses()
         if method is None or record is None:

@@ -82,7 +82,8 @@ def kinds_of(
         if place is not None and float(free[row, place]) >= foreground_iou:
             objects_of[row], detections_of[place] = place, row
             free[:, place] = 0.0
-    taken = torch.tensor([row is not None for row in detections_of], dtype=torch.bool)
+    is_taken = [row is not None for row in detections_of]
+    taken = torch.tensor(is_taken, dtype=torch.bool, device="cpu")
 
     kinds: list[Kind] = ["found"] * count
     of_objects: list[Kind] = ["missed" if row is None else "found" for row in detections_of]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from captum_ssgc._arguments import check_share
+
 
 def check_thresholds(score: float, foreground_iou: float, background_iou: float) -> None:
     """Raise ``ValueError`` or ``TypeError`` for thresholds that mean nothing."""
@@ -11,10 +13,7 @@ def check_thresholds(score: float, foreground_iou: float, background_iou: float)
         "background_iou": background_iou,
     }
     for name, value in named.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name}: expected a number, got {value!r}.")
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name}: expected a number in [0, 1], got {value}.")
+        check_share(name, value)
     if not 0.0 < background_iou <= foreground_iou:
         raise ValueError(
             "background_iou: expected more than 0 and foreground_iou at most "

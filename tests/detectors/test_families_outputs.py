@@ -59,7 +59,7 @@ def check_maps(detector, picture):
     for output in (("logit", tuple(others.tolist())), "-logit", "-left"):
         expected = plain_heat_maps(detector, picture, found, methods, output)
         requests = [method.request(options, output) for method, options in methods]
-        with recording(detector, Layers.of_detector(detector), picture) as run:
+        with recording(detector, Layers.of_detector(detector), picture, outputs=[output]) as run:
             made = run.heat_maps(requests, found)
         for plain, ours in zip(expected, made, strict=True):
             for (one, scale), mine in zip(plain, ours.heat_maps(), strict=True):
