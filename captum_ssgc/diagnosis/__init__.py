@@ -3,15 +3,15 @@
 from captum_ssgc.diagnosis.diagnosis import Diagnosis
 from captum_ssgc.diagnosis.image_diagnosis import diagnose
 from captum_ssgc.diagnosis.kinds import Kind, Kinds, kinds_of
-from captum_ssgc.diagnosis.mechanisms import Cause, Mechanism, Scene, cause_of
+from captum_ssgc.diagnosis.mechanisms import Cause, ImageFacts, Mechanism, cause_of
 
 __all__ = [
     "Cause",
     "Diagnosis",
+    "ImageFacts",
     "Kind",
     "Kinds",
     "Mechanism",
-    "Scene",
     "cause_of",
     "diagnose",
     "kinds_of",

@@ -11,7 +11,7 @@ from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector
 from captum_ssgc.diagnosis.diagnosis import Diagnosis
 from captum_ssgc.diagnosis.kinds import Kind, Kinds, iou_of
-from captum_ssgc.diagnosis.mechanisms import Cause, Scene
+from captum_ssgc.diagnosis.mechanisms import Cause, ImageFacts
 
 
 class Comparison:
@@ -20,7 +20,7 @@ class Comparison:
     Args:
         detector: that ran.
         shown: the detections that reach the threshold, in the detector's own order.
-        scene: they, the candidates, and the objects that are no crowds.
+        facts: they, the candidates, and the objects that are no crowds.
         annotated: boxes ``(G, 4)`` and labels ``(G,)``.
         kinds: of detections and objects.
         causes: of the objects that were not found.
@@ -30,12 +30,12 @@ class Comparison:
         self,
         detector: Detector,
         shown: Sequence[int],
-        scene: Scene,
+        facts: ImageFacts,
         annotated: tuple[Tensor, Tensor],
         kinds: Kinds,
         causes: dict[int, Cause],
     ) -> None:
-        self.detector, self.shown, self.scene = detector, shown, scene
+        self.detector, self.shown, self.facts = detector, shown, facts
         self.boxes, self.labels = annotated
         self.kinds, self.causes = kinds, causes
 
@@ -55,17 +55,17 @@ class Comparison:
             )
             for place, kind in enumerate(kinds.objects)
         ]
-        order = self.scene.reported.scores.argsort(descending=True, stable=True).tolist()
+        order = self.facts.reported.scores.argsort(descending=True, stable=True).tolist()
         others = [row for row in order if row not in kinds.detections_of]
         return objects + [self._other(row) for row in others]
 
     def _other(self, row: int) -> Diagnosis:
-        label = int(self.scene.reported.labels[row])
+        label = int(self.facts.reported.labels[row])
         return Diagnosis(
             kind=self.kinds.detections[row],
             label=self._name(label),
             label_index=label,
-            box=self.scene.reported.boxes[row],
+            box=self.facts.reported.boxes[row],
             mistaken_for=self.kinds.objects_of[row],
             **self._detection(row, self.kinds.objects_of[row]),
             **self._edge(self.kinds.detections[row], row, self.kinds.objects_of[row]),
@@ -74,7 +74,7 @@ class Comparison:
     def _detection(self, row: int | None, place: int | None) -> dict[str, Any]:
         if row is None:
             return {}
-        one = self.scene.reported[row]
+        one = self.facts.reported[row]
         iou = None if place is None else float(iou_of(one.boxes, self.boxes[place : place + 1]))
         return {
             "detection_index": self.shown[row],
@@ -90,7 +90,7 @@ class Comparison:
         if place is None:
             return {}
         if kind == "badly placed" and row is not None:
-            box = self.scene.reported.boxes[row]
+            box = self.facts.reported.boxes[row]
         elif row is None and cause is not None and cause.mechanism == "badly placed":
             box = cast("Detections", cause.candidate).boxes[0]
         else:
@@ -104,7 +104,7 @@ class Comparison:
             return {}
         if cause.candidate is None:
             return {"mechanism": cause.mechanism}
-        lack = max(self.scene.score_threshold - float(cause.candidate.scores), 0.0)
+        lack = max(self.facts.score_threshold - float(cause.candidate.scores), 0.0)
         return {
             "mechanism": cause.mechanism,
             "candidate": cause.candidate,
@@ -114,7 +114,7 @@ class Comparison:
         }
 
     def _by(self, winner: Detections) -> dict[str, Any]:
-        reported = self.scene.reported
+        reported = self.facts.reported
         same = (reported.candidates == winner.candidates) & (reported.labels == winner.labels)
         rows = same.nonzero()[:, 0].tolist()
         return {

@@ -20,7 +20,7 @@ from captum_ssgc.diagnosis.kinds import (
     FOREGROUND_IOU,
     kinds_of,
 )
-from captum_ssgc.diagnosis.mechanisms import Scene, cause_of
+from captum_ssgc.diagnosis.mechanisms import ImageFacts, cause_of
 from captum_ssgc.diagnosis.thresholds import check_thresholds
 from captum_ssgc.explanation import recorded_run
 from captum_ssgc.images import ImageSource, load_image
@@ -125,13 +125,13 @@ def _compared(
         background_iou,
     )  # fmt: skip
     real = (~crowd).nonzero()[:, 0].tolist()
-    scene = Scene(
+    facts = ImageFacts(
         candidates.to("cpu"), found, boxes[real], known[real], score_threshold, foreground_iou,
         background_iou,
     )  # fmt: skip
     causes = {
-        place: cause_of(scene, row)
+        place: cause_of(facts, row)
         for row, place in enumerate(real)
         if kinds.objects[place] != "found"
     }
-    return Comparison(detector, shown, scene, (boxes, known), kinds, causes)
+    return Comparison(detector, shown, facts, (boxes, known), kinds, causes)

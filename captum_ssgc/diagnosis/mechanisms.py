@@ -42,7 +42,7 @@ class Cause:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class ImageFacts:
     """What is known of one image when its missed objects are explained.
 
     Args:
@@ -64,7 +64,7 @@ class Scene:
     background_iou: float
 
 
-def cause_of(scene: Scene, place: int) -> Cause:
+def cause_of(facts: ImageFacts, place: int) -> Cause:
     """Why the object at ``place`` was not found.
 
     The mechanisms follow Miller et al., with the two that a threshold and a limit on detections
@@ -82,15 +82,15 @@ def cause_of(scene: Scene, place: int) -> Cause:
         Miller et al., "What's in the Black Box? The False Negative Mechanisms Inside Object
         Detectors", IEEE RA-L 2022, arXiv:2203.07662.
     """
-    everything, label = scene.candidates, int(scene.labels[place])
+    everything, label = facts.candidates, int(facts.labels[place])
     if not len(everything):
         return Cause("no candidate")
-    overlap = iou_of(everything.boxes, scene.boxes[place : place + 1])[:, 0]
-    placed = overlap >= scene.foreground_iou
+    overlap = iou_of(everything.boxes, facts.boxes[place : place + 1])[:, 0]
+    placed = overlap >= facts.foreground_iou
     if not bool(placed.any()):
-        return _nearest(everything, overlap, label, scene.background_iou)
+        return _nearest(everything, overlap, label, facts.background_iou)
     right = placed & (everything.labels == label)
-    shown = is_among(everything, scene.reported)
+    shown = is_among(everything, facts.reported)
     hidden = (right & ~shown).nonzero()[:, 0]
     if bool(right.any()) and not len(hidden):
         row = int(right.nonzero()[0])
@@ -102,9 +102,9 @@ def cause_of(scene: Scene, place: int) -> Cause:
         row = _best_score(everything.class_scores[:, label], placed)
         best = _relabelled(everything[row], label)
     iou = float(overlap[row])
-    if float(best.scores) >= scene.score_threshold:
-        return _hidden_cause(scene, best, iou)
-    rival = _rival(scene, placed & (everything.labels != label), float(best.scores))
+    if float(best.scores) >= facts.score_threshold:
+        return _hidden_cause(facts, best, iou)
+    rival = _rival(facts, placed & (everything.labels != label), float(best.scores))
     if rival is not None:
         return Cause("another class wins", best, iou, rival)
     return Cause("under the threshold", best, iou)
@@ -120,14 +120,14 @@ def _nearest(everything: Detections, overlap: Tensor, label: int, background: fl
     return Cause("badly placed", everything[row], float(overlap[row]))
 
 
-def _hidden_cause(scene: Scene, best: Detections, iou: float) -> Cause:
+def _hidden_cause(facts: ImageFacts, best: Detections, iou: float) -> Cause:
     """Why a candidate that reaches the threshold is not among the detections."""
-    reported, everything = scene.reported, scene.candidates
+    reported, everything = facts.reported, facts.candidates
     stronger = reported[reported.scores >= best.scores]
     overlap = iou_of(stronger.boxes, best.boxes)[:, 0]
     same = stronger.labels == best.labels
     of_class = overlap * same
-    if len(stronger) and float(of_class.max()) > scene.foreground_iou:
+    if len(stronger) and float(of_class.max()) > facts.foreground_iou:
         return Cause("suppressed", best, iou, stronger[int(of_class.argmax())])
     siblings = everything[
         (everything.candidates == best.candidates)
@@ -142,13 +142,13 @@ def _hidden_cause(scene: Scene, best: Detections, iou: float) -> Cause:
     return Cause("dropped", best, iou)
 
 
-def _rival(scene: Scene, others: Tensor, score: float) -> Detections | None:
+def _rival(facts: ImageFacts, others: Tensor, score: float) -> Detections | None:
     """The best well-placed candidate of a class that no object there has."""
-    everything = scene.candidates
-    others = others & (everything.scores >= scene.score_threshold) & (everything.scores > score)
+    everything = facts.candidates
+    others = others & (everything.scores >= facts.score_threshold) & (everything.scores > score)
     rows = others.nonzero()[:, 0]
-    overlap = iou_of(everything.boxes[rows], scene.boxes) >= scene.foreground_iou
-    annotated = (overlap & (everything.labels[rows, None] == scene.labels)).any(1)
+    overlap = iou_of(everything.boxes[rows], facts.boxes) >= facts.foreground_iou
+    annotated = (overlap & (everything.labels[rows, None] == facts.labels)).any(1)
     rows = rows[~annotated]
     return everything[int(rows[0])] if len(rows) else None
 
