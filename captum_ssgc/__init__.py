@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 from captum_ssgc._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from captum_ssgc import attr as attr
+    from captum_ssgc import benchmark as benchmark
+    from captum_ssgc import data as data
+    from captum_ssgc import demo as demo
+    from captum_ssgc import detectors as detectors
+    from captum_ssgc import metrics as metrics
+    from captum_ssgc import visualization as visualization
     from captum_ssgc.attr import DRISE as DRISE
     from captum_ssgc.attr import ODAM as ODAM
     from captum_ssgc.attr import GradCAM as GradCAM
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
     from captum_ssgc.explanation import Explanation as Explanation
     from captum_ssgc.explanation import NoDetectionError as NoDetectionError
     from captum_ssgc.explanation import explain as explain
+    from captum_ssgc.explanations import Explanations as Explanations
     from captum_ssgc.geometry import CellGrid as CellGrid
     from captum_ssgc.geometry import ImageGeometry as ImageGeometry
     from captum_ssgc.images import load_image as load_image
@@ -33,6 +41,7 @@ _HOMES = {
     "Detections": "detections",
     "Detector": "detector",
     "Explanation": "explanation",
+    "Explanations": "explanations",
     "GradCAM": "attr",
     "GradCAMPlusPlus": "attr",
     "ImageGeometry": "geometry",

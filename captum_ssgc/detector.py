@@ -159,6 +159,10 @@ class Detector(ABC):
         See :class:`captum_ssgc.InstanceScoreWrapper` for the meaning of ``output``.
         """
 
+    def local_outputs(self) -> tuple[str, ...]:
+        """The outputs that :meth:`local_gradients` is made for; the run then needs no graph."""
+        return ()
+
     def local_gradients(
         self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
     ) -> LocalGradients | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,7 @@ from captum_ssgc.attr import (
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
+from captum_ssgc.explanations import Explanations, name_of
 from captum_ssgc.images import ImageSource, load_image
 from captum_ssgc.instance_score import InstanceScoreWrapper
 from captum_ssgc.metrics import energy_pointing_game
@@ -92,7 +93,7 @@ def explain(
     output: Output = "score",
     mask: Mask = "region",
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
-) -> list[Explanation]:
+) -> Explanations[Explanation]:
     """Every detection of an image with its heat maps, from one forward of the model.
 
     Args:
@@ -115,8 +116,9 @@ def explain(
             ``{"d-rise": {"n_masks": 1000}, "odam": {"smoothing": 1.0}}``.
 
     Returns:
-        One :class:`Explanation` per detection and method, best detection first, methods in the
-        order given.
+        A list of one :class:`Explanation` per detection and method, best detection first, methods
+        in the order given. It shows itself in a notebook, and has ``overview()`` and
+        ``save_html(path)``, see :class:`captum_ssgc.Explanations`.
 
     Raises:
         NoDetectionError: if no detection reaches ``score_threshold``; says the highest score.
@@ -148,7 +150,7 @@ def explain(
     maps: dict[type[Method], Tensor] = {}
     with (
         outside_inference_mode(),
-        _run(detector, layers, images) as (raw, record),
+        _run(detector, layers, images, requests.values()) as (raw, record),
     ):
         found = detector.select(raw)[0]
         order = _choose(detector, raw, found, score_threshold, top_k)
@@ -162,7 +164,7 @@ def explain(
             wrapper = InstanceScoreWrapper(detector, chosen)
             maps[entry] = entry(wrapper).attribute_instances(images, **further)[:, 0]
     details = (chosen.labels.tolist(), chosen.scores.tolist(), chosen.levels.tolist())
-    return [
+    explanations = [
         Explanation(
             index=index,
             label=detector.label_name(label),
@@ -176,18 +178,20 @@ def explain(
         for row, (index, label, score, level) in enumerate(zip(order, *details, strict=True))
         for entry in methods
     ]
+    return Explanations(explanations, image=images, name=name_of(image), output=output)
 
 
 @contextmanager
 def _run(
-    detector: Detector, layers: Layers | None, images: Tensor
+    detector: Detector, layers: Layers | None, images: Tensor, requests: Iterable[MapRequest]
 ) -> Iterator[tuple[Any, Recording | None]]:
     """The detector's raw output, and the record of the layers where there are any."""
     if layers is None:
         with torch.no_grad():
             yield detector.run(images), None
     else:
-        with recording(detector, layers, images) as record:
+        outputs = [request.output for request in requests]
+        with recording(detector, layers, images, outputs=outputs) as record:
             yield record.raw, record
 
 

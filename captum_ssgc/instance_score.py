@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -73,6 +74,10 @@ class InstanceScoreWrapper(nn.Module):
         self.detections = tuple(entry.copy() for entry in several)
         self.single_reference = isinstance(detections, Detections)
         self.output = output
+
+    if TYPE_CHECKING:
+        # What a call returns; that of a module is known to type checkers as Any.
+        def __call__(self, images: Tensor, image_index: Tensor | int | None = None) -> Tensor: ...
 
     def forward(self, images: Tensor, image_index: Tensor | int | None = None) -> Tensor:
         """Score the chosen instances.

@@ -1,16 +1,25 @@
-"""The private helpers of Captum that are used: the only module that touches them."""
+"""The private helpers of Captum that are used, and its log: what type checkers cannot see into."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from captum import log
 from captum._utils.common import (
     _format_additional_forward_args,
     _format_tensor_into_tuples,
     _select_targets,
 )
 from torch import Tensor
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def log_usage() -> Callable[[Function], Function]:
+    """Captum's decorator of :meth:`attribute`, with the signature kept."""
+    decorator: Callable[[Function], Function] = log.log_usage()
+    return decorator
 
 
 def call_forward(

@@ -8,12 +8,11 @@ from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from captum.attr import GradientAttribution, LayerAttribution
-from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_ssgc._arguments import shown
 from captum_ssgc._as_before import leaves_all_as_before
-from captum_ssgc.attr._captum import as_tuple, call_forward
+from captum_ssgc.attr._captum import as_tuple, call_forward, log_usage
 from captum_ssgc.attr._capture import capturing
 from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
 from captum_ssgc.attr._layer_grid import Reshape
@@ -254,6 +253,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
             self._layers,
             inputs,
             reference,
+            outputs=[request.output for request in requests],
             of_input=of_input,
             reshape_transform=self._reshape_transform,
         ) as run:

@@ -139,11 +139,18 @@ class Layers:
         """The names of these, for readers."""
         return ", ".join(self.names[self.modules[place]] for place in self.places(level))
 
-    def level_of(self, place: int) -> int | None:
-        """The pyramid level that this layer is; ``None`` if it is none, or serves several."""
+    def place_of_level(self, level: int) -> int | None:
+        """Which layer is this pyramid level, and alone serves it; ``None`` if none does."""
         levels = [] if self.detector is None else self.detector.level_layers()
-        owned = [number for number, entry in enumerate(levels) if entry is self.modules[place]]
-        return owned[0] if len(owned) == 1 and len(set(levels)) > 1 else None
+        places = self.places(level)
+        own = levels[level] if level < len(levels) else None
+        return places[0] if len(places) == 1 and self.modules[places[0]] is own else None
+
+    def are_levels(self) -> bool:
+        """Whether all of these are pyramid levels, each of which serves its own detections."""
+        alone = self.by_level is not None or len(self.modules) == 1
+        levels = [] if self.detector is None else self.detector.level_layers()
+        return alone and bool(self.modules) and set(self.modules) <= set(levels)
 
     def advice(self) -> str:
         """What to use instead of a layer that does not work."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from captum.log import log_usage
 from torch import Tensor
 
+from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
 
 
@@ -15,7 +15,7 @@ class SmoothedMethod(LayerMethod):
     """A layer method whose gradient may be smoothed."""
 
     @log_usage()
-    def attribute(
+    def attribute(  # type: ignore[override]
         self,
         inputs: Tensor | tuple[Tensor, ...],
         target: Any = None,

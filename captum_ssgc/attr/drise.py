@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -14,6 +13,7 @@ from captum_ssgc._arguments import check_share, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._similarity import similarities
 from captum_ssgc._warnings import warn_user
+from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._method import PerturbationMethod, register
 from captum_ssgc.attr._random_masks import MaskShape
 from captum_ssgc.attr._targets import single_image_targets, targeted_instances

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from captum.log import log_usage
 from torch import Tensor
 
 from captum_ssgc.attr import _maps
+from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
 from captum_ssgc.attr._maps import SignedActivations
 from captum_ssgc.attr._masks import Mask
@@ -70,7 +70,7 @@ class SSGradCAMPlusPlus(LayerMethod):
     maps = staticmethod(_maps.ssgrad_cam_plus_plus)
 
     @log_usage()
-    def attribute(
+    def attribute(  # type: ignore[override]
         self,
         inputs: Tensor | tuple[Tensor, ...],
         target: Any = None,

@@ -12,6 +12,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from captum_ssgc._vendor_versions import loadable_classes
 from captum_ssgc.cli.messages import CommandError, complain, one_line
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.detector import Detector
@@ -124,7 +125,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CommandError(f"--checkpoint {path} does not exist.")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with loadable_classes(argparse.Namespace):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch raise unrelated types
         if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):

@@ -39,10 +39,15 @@ class GridHeadDetector(LookupDetector):
     def level_sizes(self, raw: Any) -> list[int]:
         """How many candidates each level has; those of a cell follow one another."""
 
+    def local_outputs(self) -> tuple[str, ...]:
+        levels = range(len(self.level_layers()))
+        chains = [self.class_chain(level) for level in levels]
+        return ("score", "logit") if chains and None not in chains else ()
+
     def local_gradients(
         self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
     ) -> LocalGradients | None:
-        if output not in ("score", "logit"):
+        if output not in self.local_outputs():
             return None
         with torch.no_grad():
             values = self.values(raw, [detections], output)[0]

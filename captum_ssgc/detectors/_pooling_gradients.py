@@ -44,6 +44,11 @@ def treats_rows_alone(head: nn.Module) -> bool:
     )
 
 
+def is_known_pooling(pool: object) -> bool:
+    """Whether it is torchvision's own."""
+    return type(pool) is MultiScaleRoIAlign
+
+
 def pooling_gradients(
     pool: Any,
     features: Mapping[int, Tensor],
@@ -65,7 +70,7 @@ def pooling_gradients(
     Returns:
         ``None`` if these features, pooled, are not what ``pool`` gave.
     """
-    if type(pool) is not MultiScaleRoIAlign or not set(levels) <= set(features):
+    if not set(levels) <= set(features):
         return None
     crops, again, windows = [], [], []
     for box, level in zip(proposals.tolist(), levels, strict=True):

@@ -65,8 +65,8 @@ def _encoder_output(encoder: Any) -> list[nn.Module]:
     layers = getattr(encoder, "layers", None)
     if layers is None:
         return []
-    last = layers[-1]  # DAB-DETR's gives a tuple, of which its last norm is the first entry
-    return [last.final_layer_norm if type(last).__name__.startswith("DabDetr") else last]
+    # A layer may give a tuple, of which its last norm is the first entry.
+    return [getattr(layers[-1], "final_layer_norm", layers[-1])]
 
 
 class TokenGrid:

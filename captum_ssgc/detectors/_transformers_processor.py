@@ -8,9 +8,12 @@ from typing import Any
 
 import transformers
 from torch import Tensor, nn
-from transformers.image_processing_backends import TorchvisionBackend
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
+from captum_ssgc._vendor_versions import (
+    processor_name,
+    processor_on_tensors,
+    tensor_processors,
+)
 from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.geometry import ImageGeometry
 
@@ -91,26 +94,27 @@ def processor_for(model: nn.Module) -> Any:
                 )
     if family is None:
         raise ValueError(
-            f"transformers has no image processor for the family {config.model_type!r}: pass "
-            "processor=..., the one that the model was trained with."
+            f"transformers {transformers.__version__} has no image processor on tensors for the "
+            f"family {config.model_type!r}: pass processor=..., the one that the model was trained "
+            "with, or install a newer transformers."
         )
     return family()
 
 
 def _family_processor(model_type: str) -> Any:
-    known = IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type) or {}
-    name = known.get("torchvision") or _UNLISTED.get(model_type)
-    return None if name is None else getattr(transformers, name)
+    name = processor_name(model_type) or _UNLISTED.get(model_type)
+    return None if name is None else processor_on_tensors(name)
 
 
 def _on_tensors(processor: Any) -> Any:
     """A copy that works on tensors; a copy, so that what it remembers is not shared."""
-    if isinstance(processor, TorchvisionBackend):
+    if isinstance(processor, tensor_processors()[0]):
         return copy.copy(processor)
-    twin: Any = getattr(transformers, type(processor).__name__.removesuffix("Pil"), None)
-    if TorchvisionBackend not in getattr(twin, "__mro__", ()):
+    twin = processor_on_tensors(type(processor).__name__)
+    if twin is None:
         raise TypeError(
-            "processor: expected an image processor of transformers that works on tensors, such "
-            f"as DetrImageProcessor, got {type(processor).__name__}."
+            "processor: expected an image processor of transformers that works on tensors or has "
+            "such a twin, as DetrImageProcessor does, got "
+            f"{type(processor).__name__} (transformers {transformers.__version__})."
         )
     return twin.from_dict(processor.to_dict())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,17 +70,28 @@ class PredictCanvas:
     def _layout(
         self, image_size: tuple[int, int]
     ) -> tuple[ImageGeometry, tuple[int, int], list[int]]:
-        letterbox = vendor().LetterBox(
-            self.size, auto=not self.scale_fill, scale_fill=self.scale_fill, stride=self.stride
+        canvas, (top, left), (height, width) = _letterboxed(
+            self.size, self.stride, self.scale_fill, image_size
         )
-        shape = (*image_size, 3)
-        place = letterbox.get_params({"img": np.broadcast_to(np.zeros((), np.uint8), shape)})
-        width, height = place["new_unpad"]
-        padding = [place[side] for side in ("left", "right", "top", "bottom")]
-        canvas = (height + padding[2] + padding[3], width + padding[0] + padding[1])
+        padding = [left, canvas[1] - left - width, top, canvas[0] - top - height]
         scale = (height / image_size[0], width / image_size[1])
-        offset = (padding[2], padding[0])
-        return ImageGeometry(image_size, canvas, scale, offset), (height, width), padding
+        return ImageGeometry(image_size, canvas, scale, (top, left)), (height, width), padding
+
+
+@lru_cache(maxsize=64)
+def _letterboxed(
+    size: tuple[int, int], stride: int, scale_fill: bool, image_size: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Sizes of the canvas, the offset ``(top, left)`` on it, and the size of the resized image.
+
+    They are read off a black image, as the padding is grey: the vendor's ``LetterBox`` has no other
+    call that all its versions share.
+    """
+    letterbox = vendor().LetterBox(size, auto=not scale_fill, scale_fill=scale_fill, stride=stride)
+    black = letterbox(image=np.zeros((*image_size, 3), np.uint8))[..., 0] == 0
+    rows, columns = (black.any(axis).nonzero()[0] for axis in (1, 0))
+    canvas = (black.shape[0], black.shape[1])
+    return canvas, (int(rows[0]), int(columns[0])), (len(rows), len(columns))
 
 
 def network_of(model: Any) -> tuple[Any, dict[str, Any]]:

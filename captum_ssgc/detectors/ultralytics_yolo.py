@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._vendor_versions import yolo_predictions
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.detectors import _ultralytics as shared
@@ -72,7 +73,8 @@ class YoloDetector(GridHeadDetector):
           copy of the model; here nothing is rounded and the model is used as it is.
         * A model with a one-to-many and a one-to-one head (v10, 26) is used as it is set:
           ``predict`` takes the one-to-many head unless told otherwise, and so does a fresh model.
-          For the one-to-one head, which needs no suppression, set ``model.end2end = True``.
+          For the one-to-one head, which needs no suppression, set ``model.end2end = True``
+          (the first versions of Ultralytics 8.4, and 8.3 for v10, have the one-to-one head only).
         * ``regions`` are the predicted boxes, as grid points have no anchors, extended to the cell
           of the grid point where that lies beside the box.
 
@@ -129,19 +131,16 @@ class YoloDetector(GridHeadDetector):
         self.check_ready()
         head = self._head
         shared.forget_inference_constants(head, "shape", None)
-        reported, predictions = self.model(cast_like(canvas, self.model))
-        prototypes = None
-        if isinstance(reported, tuple):
-            reported, prototypes = reported
-        if "one2one" in predictions:
-            predictions = predictions["one2one" if head.end2end else "one2many"]
+        reported, predictions, logits, levels, prototypes = yolo_predictions(
+            head, self.model(cast_like(canvas, self.model))
+        )
         decoded = head._inference(predictions)
         points = at_least_single(head.anchors.T)
         return YoloOutput(
             decoded=decoded,
-            logits=predictions["scores"],
+            logits=logits,
             cells=torch.cat([points - 0.5, points + 0.5], 1) * head.strides.T,
-            level_sizes=[level.shape[-2] * level.shape[-1] for level in predictions["feats"]],
+            level_sizes=[level.shape[-2] * level.shape[-1] for level in levels],
             geometry=geometry,
             vendor=reported,
             prototypes=prototypes,

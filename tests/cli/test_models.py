@@ -304,6 +304,8 @@ def test_unusable_onnx_files(tmp_path: Path) -> None:
 
 def test_transformers_folders(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
+    from detectors.transformers_families import processor_of
+
     config = transformers.YolosConfig(
         hidden_size=32,
         num_hidden_layers=2,
@@ -316,7 +318,7 @@ def test_transformers_folders(tmp_path: Path) -> None:
     )
     torch.manual_seed(0)
     transformers.YolosForObjectDetection(config).save_pretrained(tmp_path)
-    processor = transformers.YolosImageProcessor(size={"height": 64, "width": 64})
+    processor = processor_of("Yolos", size={"height": 64, "width": 64})
     processor.save_pretrained(tmp_path)
     detector = load_detector(choice(f"transformers:{tmp_path}"))
     assert detector.label_names[:2] == ("ant", "bee")
@@ -345,7 +347,7 @@ def test_a_folder_of_transformers_executes_nothing(
 
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "yolos"}))
     torch.save({"weights": Pickled()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(CommandError, match="hold Python objects, which are not loaded"):
+    with pytest.raises(CommandError, match=r"hold Python objects, which are not|Unable to load"):
         load_detector(choice(f"transformers:{tmp_path}"))
     assert not (tmp_path / "executed").exists()
 

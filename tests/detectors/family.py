@@ -30,6 +30,7 @@ class Family:
         from_bytes: image in bytes ``(3, H, W)`` to the vendor's canvas in [0, 1] and its report,
             all through its own preprocessing, where that rounds to bytes.
         doubled: an image size that the canvas doubles exactly, see :func:`sixteenths`.
+        boxes_off: how far, in pixels, the vendor's boxes lie from where its canvas says.
     """
 
     detector: Detector | Any
@@ -39,6 +40,7 @@ class Family:
     clips: bool = True
     from_bytes: Callable[[Tensor], tuple[Tensor, Report]] | None = None
     doubled: tuple[int, int] = (48, 64)
+    boxes_off: float = 0.0
 
 
 def scene(seed: int, size: tuple[int, int] = SIZE) -> Tensor:

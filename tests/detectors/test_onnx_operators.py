@@ -192,6 +192,19 @@ CASES: list[tuple[str, np.ndarray, list[Any], dict[str, Any], int]] = [
 ]  # fmt: skip
 
 
+def by_the_runtime(model, first):
+    """What ONNX Runtime computes; skips the test where this version of it cannot."""
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        return session.run(None, {"x": first})
+    except Exception as error:  # its exceptions have no public names
+        if tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= (1, 22):
+            raise
+        pytest.skip(f"onnxruntime {onnxruntime.__version__}: {error}")
+
+
 @pytest.mark.parametrize(
     ("op", "first", "rest", "attributes", "opset"),
     CASES,
@@ -199,10 +212,7 @@ CASES: list[tuple[str, np.ndarray, list[Any], dict[str, Any], int]] = [
 )
 def test_an_operator_is_what_the_runtime_computes(op, first, rest, attributes, opset):
     model = node_model(op, first, rest, attributes, opset, 1)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    [expected] = session.run(None, {"x": first})
+    [expected] = by_the_runtime(model, first)
     module = convert(model)
     with torch.no_grad():
         found = module(torch.from_numpy(first))
@@ -224,10 +234,7 @@ def test_an_operator_is_what_the_runtime_computes(op, first, rest, attributes, o
 )
 def test_operators_with_several_outputs(op, first, rest, attributes, opset, outs):
     model = node_model(op, first, rest, attributes, opset, outs)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    expected = session.run(None, {"x": first})
+    expected = by_the_runtime(model, first)
     for mine, theirs in zip(convert(model)(torch.from_numpy(first)), expected, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs)
 

@@ -24,6 +24,11 @@ def dtype(request):
 def test_detections_of_a_model_in_half_precision(build_family, picture, name, dtype):
     single = build_family("transformers", name).detector
     model = copy.deepcopy(single.model).to(dtype)
+    ones = torch.ones(1, 1, 2, 2, dtype=dtype)
+    try:
+        torch.nn.functional.grid_sample(ones, ones, align_corners=False)
+    except RuntimeError:
+        pytest.skip(f"torch {torch.__version__} cannot sample {dtype} on CPU")
     detector = ssgc.wrap_detector(model, processor=single.processor, score_threshold=0.0)
     found = detector.detect(picture)[0]
     assert len(found) >= 5

@@ -140,7 +140,10 @@ def test_points_over_a_network_of_one_sequence(picture):
 
 def detr(**settings):
     import transformers
+    from detectors.transformers_families import NO_OTHER_BACKBONE
 
+    if "backbone_config" in settings:
+        settings = {**NO_OTHER_BACKBONE, **settings}
     config = transformers.DetrConfig(
         d_model=32,
         encoder_layers=1,
@@ -209,8 +212,8 @@ def test_detr_over_patches(vendor_settings, picture, patch):
     detector = detr(use_timm_backbone=False, backbone_config=backbone)
     height, width = detector.geometry(tuple(picture.shape[-2:])).canvas_size
     [explained, *_] = ssgc.explain(detector, picture, score_threshold=0.0, method="odam")
-    assert explained.layer == "model.encoder.layers.0"
-    layer = detector.model.model.encoder.layers[0]
+    assert explained.layer == "model.encoder.layers.0.final_layer_norm"
+    layer = detector.model.model.encoder.layers[0].final_layer_norm
     reshape = detector.reshape_transform_for(layer, tuple(picture.shape[-2:]))
     grid = (height // patch, width // patch)
     assert reshape(torch.rand(1, grid[0] * grid[1], 16)).shape == (1, 16, *grid)

@@ -12,6 +12,9 @@ import captum_ssgc as ssgc
 
 transformers = pytest.importorskip("transformers", reason="needs the extra [transformers]")
 
+from detectors.transformers_families import NO_OTHER_BACKBONE, processor_of  # noqa: E402
+
+from captum_ssgc._vendor_versions import processor_on_tensors  # noqa: E402
 from captum_ssgc.detectors import TransformersDetector  # noqa: E402
 from captum_ssgc.detectors._transformers_layers import TokenGrid  # noqa: E402
 
@@ -28,6 +31,7 @@ SHAPE = {
 
 @pytest.fixture(scope="module")
 def small_yolos(vendor_settings):
+    processor_of("Yolos")
     torch.manual_seed(0)
     model = transformers.YolosForObjectDetection(transformers.YolosConfig(**SHAPE)).eval()
     with torch.no_grad():
@@ -55,7 +59,7 @@ def test_the_default_processor_is_the_familys(small_yolos):
 )
 def test_every_family_has_a_default_processor(build_family, family, processor):
     model = build_family("transformers", family).detector.model
-    assert type(ssgc.wrap_detector(model).processor).__name__ == processor
+    assert type(ssgc.wrap_detector(model).processor) is processor_on_tensors(processor)
 
 
 def test_a_saved_processor_is_loaded(small_yolos, tmp_path, monkeypatch):
@@ -161,7 +165,7 @@ def test_a_segmentation_model_detects(vendor_settings, picture):
     )
     config = transformers.DetrConfig(
         backbone_config=backbone,
-        use_timm_backbone=False,
+        **NO_OTHER_BACKBONE,
         d_model=32,
         encoder_layers=1,
         decoder_layers=1,
@@ -178,7 +182,7 @@ def test_a_segmentation_model_detects(vendor_settings, picture):
     names = list(detector.target_layers())
     assert names == [
         "detr.model.backbone.model.encoder.stages.3",
-        "detr.model.encoder.layers.0",
+        "detr.model.encoder.layers.0.final_layer_norm",
     ]
     wrapper = ssgc.InstanceScoreWrapper(detector, found)
     for layer in detector.target_layers().values():
@@ -269,7 +273,7 @@ def test_backbones_that_record_their_stages_by_hooks_of_their_own(vendor_setting
         decoder_ffn_dim=32,
         num_queries=6,
         num_labels=3,
-        use_timm_backbone=False,
+        **NO_OTHER_BACKBONE,
         backbone_config=transformers.ConvNextConfig(**stages),
     )
     detector = ssgc.wrap_detector(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from detectors.family import Family, calibrate, enliven, known_images
 from torch import Tensor, nn
 
 import captum_ssgc as ssgc
+from captum_ssgc._vendor_versions import processor_on_tensors
 
 SHRUNK = {
     "d_model": 32,
@@ -28,11 +30,34 @@ SIDES = {
 STRETCH = {"size": {"height": 96, "width": 128}}
 THREE = ["stage2", "stage3", "stage4"]
 WIDTHS = [8, 16, 24, 32]
+# transformers 4 has one by name, of timm and trained, unless told otherwise.
+NO_OTHER_BACKBONE = {
+    "backbone": None,
+    "use_timm_backbone": False,
+    "use_pretrained_backbone": False,
+}
+
+
+def of_transformers(name: str) -> Any:
+    """What transformers calls ``name``; skips the test where this version has no such thing."""
+    if not hasattr(transformers, name):
+        pytest.skip(f"transformers {transformers.__version__} has no {name}")
+    return getattr(transformers, name)
 
 
 def model_of(name: str, **settings: Any) -> nn.Module:
-    config = getattr(transformers, f"{name}Config")(**settings)
-    return getattr(transformers, f"{name}ForObjectDetection")(config)
+    config = of_transformers(f"{name}Config")(**settings)
+    return of_transformers(f"{name}ForObjectDetection")(config)
+
+
+def processor_of(name: str, **settings: Any) -> Any:
+    """An image processor that works on tensors; skips the test where there is none."""
+    kind = processor_on_tensors(f"{name}ImageProcessor")
+    if kind is None:
+        pytest.skip(f"transformers {transformers.__version__} has no {name} processor on tensors")
+    if kind.__name__ == "YolosImageProcessorFast":
+        pytest.skip("the YolosImageProcessorFast of transformers 4 takes a softmax for sigmoids")
+    return kind(**settings)
 
 
 def resnet(out: list[str]) -> Any:
@@ -44,7 +69,7 @@ def resnet(out: list[str]) -> Any:
 def detr(name: str, **settings: Any) -> nn.Module:
     out = settings.pop("out", ["stage4"])
     settings = {**SHRUNK, "encoder_layers": 2, "num_queries": 8, **settings}
-    return model_of(name, backbone_config=resnet(out), use_timm_backbone=False, **settings)
+    return model_of(name, backbone_config=resnet(out), **NO_OTHER_BACKBONE, **settings)
 
 
 def timm_detr() -> nn.Module:
@@ -88,7 +113,7 @@ def rt_detr(name: str) -> nn.Module:
 
 
 def d_fine(name: str) -> nn.Module:
-    backbone = transformers.HGNetV2Config(
+    backbone = of_transformers("HGNetV2Config")(
         stem_channels=[3, 8, 8],
         stage_in_channels=WIDTHS,
         stage_mid_channels=[8] * 4,
@@ -120,7 +145,7 @@ def yolos() -> nn.Module:
 
 
 def lw_detr() -> nn.Module:
-    backbone = transformers.LwDetrViTConfig(
+    backbone = of_transformers("LwDetrViTConfig")(
         hidden_size=32,
         num_hidden_layers=3,
         num_attention_heads=4,
@@ -196,7 +221,7 @@ def build(name: str) -> Family:
     torch.manual_seed(2)
     model = make().eval()
     enliven(model, classes=(4, 5))
-    processor = getattr(transformers, f"{processor_name}ImageProcessor")(**settings)
+    processor = processor_of(processor_name, **settings)
     doubled = DOUBLED.get(name, (48, 64))
     known = [
         processor(images=list(batch * 255), return_tensors="pt")["pixel_values"]

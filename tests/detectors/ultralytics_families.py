@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
-from detectors.family import Family, calibrate, known_images, spread
+import ultralytics
+from detectors.family import SIZE, Family, calibrate, known_images, spread
 from torch import Tensor
 from ultralytics import RTDETR, YOLO
 from ultralytics.nn.modules.head import WorldDetect
 from ultralytics.utils import nms, ops
 
 import captum_ssgc as ssgc
+from captum_ssgc._vendor_versions import yolo_predictions
 
 SIDE = 128
 MOST = 25
@@ -22,12 +26,41 @@ def build(name: str) -> Family:
     return rtdetr(name) if name.startswith("rtdetr") else yolo(name)
 
 
+def described(kind: Any, name: str) -> Any:
+    """A model of one of Ultralytics' descriptions; skips the test where this version lacks it."""
+    try:
+        return kind(f"{name}.yaml")
+    except FileNotFoundError:
+        pytest.skip(f"ultralytics {ultralytics.__version__} has no {name}")
+
+
+def boxes_off(geometry: ssgc.ImageGeometry) -> float:
+    """How far off ``scale_boxes`` puts the image's own corners; 8.3 has one scale for both axes."""
+    height, width = geometry.image_size
+    corners = torch.tensor([[0.0, 0.0, width, height]])
+    top, left = geometry.offset
+    across, down = width * geometry.scale[1], height * geometry.scale[0]
+    on_canvas = torch.tensor([[left, top, left + across, top + down]])
+    found = ops.scale_boxes(geometry.canvas_size, on_canvas, geometry.image_size)
+    off = float((found - corners).abs().max())
+    assert off < 0.5
+    return off
+
+
+def choose_head(model: Any, one_to_one: bool) -> None:
+    """Set which head is used; skips the test where this version cannot."""
+    with contextlib.suppress(AttributeError):  # early 8.4 has no setter
+        model.end2end = one_to_one
+    if bool(model.model[-1].end2end) != one_to_one:
+        pytest.skip(f"ultralytics {ultralytics.__version__} cannot choose the head of this model")
+
+
 def yolo(name: str) -> Family:
     torch.manual_seed(2)
     stem, one_to_one = name.removesuffix("-e2e"), name.endswith("-e2e")
-    vendor = YOLO(f"{stem}.yaml")
+    vendor = described(YOLO, stem)
     model: Any = vendor.model.eval()
-    model.end2end = one_to_one
+    choose_head(model, one_to_one)
     detector = ssgc.wrap_detector(vendor, image_size=SIDE, score_threshold=0.0, max_detections=MOST)
 
     def run_known() -> list[Any]:
@@ -35,8 +68,8 @@ def yolo(name: str) -> Family:
 
     calibrate(model, run_known)
     head = model.model[-1]
-    branches = head.one2one if one_to_one else head.one2many
-    boxes, classes = branches["box_head"], branches["cls_head"]
+    prefix = "one2one_" if one_to_one else ""
+    boxes, classes = getattr(head, f"{prefix}cv2"), getattr(head, f"{prefix}cv3")
     for level in range(head.nl):
         mean = -1.0 if isinstance(head, WorldDetect) else level - 1.5  # coarse levels are small
         spread([classes[level][-1]], run_known, mean)
@@ -45,10 +78,7 @@ def yolo(name: str) -> Family:
     def on_canvas(batch: Tensor) -> list[dict[str, Tensor]]:
         canvas, _ = detector.preprocess(batch)
         with torch.no_grad():
-            raw = model(canvas)[0]
-        prototypes = None
-        if isinstance(raw, tuple):
-            raw, prototypes = raw
+            raw, *_, prototypes = yolo_predictions(head, model(canvas))
         kept = nms.non_max_suppression(
             raw, 0.0, 0.7, max_det=MOST, nc=head.nc, max_time_img=1e9, end2end=head.end2end
         )
@@ -73,6 +103,7 @@ def yolo(name: str) -> Family:
         on_canvas,
         "sigmoid",
         levels=head.nl,
+        boxes_off=boxes_off(detector.geometry(SIZE)),
         from_bytes=lambda pixels: predicted(vendor, pixels, **settings),
         doubled=(45, 64),
     )
@@ -89,7 +120,7 @@ def predicted(vendor: Any, pixels: Tensor, **settings: Any) -> tuple[Tensor, dic
 
 def rtdetr(name: str) -> Family:
     torch.manual_seed(2)
-    model: Any = RTDETR(f"{name}.yaml")
+    model: Any = described(RTDETR, name)
     network = model.model.eval()
     detector = ssgc.wrap_detector(model, image_size=SIDE, score_threshold=0.0, max_detections=MOST)
     known = [detector.preprocess(batch)[0] for batch in known_images((64, 64))]
