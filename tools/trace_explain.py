@@ -18,8 +18,6 @@ import captum_ssgc as ssgc
 from captum_ssgc import demo
 
 PACKAGE = Path(ssgc.__file__).parent
-# Called for every operation or module of the network, whatever is explained.
-PER_OPERATION = ("attr/_capture.py", "_hooks.py", "_norm_gradients.py", "demo/model.py")
 
 
 def visited() -> Counter[tuple[str, str]]:
@@ -48,6 +46,4 @@ if __name__ == "__main__":
         files[file] += count
     for file, count in files.items():
         print(f"{count:6} {file}")
-    often = sum(files[file] for file in PER_OPERATION)
-    print(f"{calls.total():6} calls of {len(calls)} functions in {len(files)} files;")
-    print(f"{often:6} of them for every operation or module of the network")
+    print(f"{calls.total():6} calls of {len(calls)} functions in {len(files)} files")
