@@ -112,7 +112,9 @@ def test_nothing_that_is_installed_is_changed(files, tmp_path):
         (folder / "RECORD").write_text("")
         (folder / "INSTALLER").write_text("pip\n")
     pip = [sys.executable, "-m", "pip", "--python", tmp_path / "theirs"]
-    report = run(*pip, "install", "-q", "--dry-run", "--report", "-", files[0])
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    asked = ["install", "-q", "--dry-run", "--report", "-", files[0]]
+    report = run(*pip, *asked, cwd=tmp_path, env=environment)
     names = [entry["metadata"]["name"] for entry in json.loads(report)["install"]]
     plan = {name.lower().replace("_", "-") for name in names}
     assert {"captum-ssgc", "captum", "matplotlib"} <= plan

@@ -17,9 +17,8 @@ PACKAGE = Path(captum_ssgc.__file__).parent
 MODULES = {"crypt", "fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 CALLS = {
     "os": {
-        "chown", "fork", "forkpty", "geteuid", "getgid", "getpgid", "getuid", "killpg",
-        "mkfifo", "nice", "pread", "pwrite", "sched_getaffinity", "setsid", "statvfs", "uname",
-        "wait", "O_NOFOLLOW", "O_DIRECTORY",
+        "fork", "forkpty", "geteuid", "getpgid", "getuid", "killpg", "mkfifo", "nice", "pread",
+        "pwrite", "sched_getaffinity", "setsid", "statvfs", "O_DIRECTORY", "O_NOFOLLOW",
     },
     "signal": {"SIGALRM", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGUSR1", "alarm", "pthread_sigmask"},
 }  # fmt: skip

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import captum_ssgc as ssgc
 
-FEW, MANY = 25, 150
+FEW, MANY = 15, 150
 
 
 def some_lines(count: int, most: int) -> list[int]:
@@ -110,7 +110,7 @@ def test_every_line_that_cleans_up(own):
 
     files = tuple(module.__file__ for module in (_as_before, _hooks, _capture))
     files = (*files, contextlib.__file__, torch.overrides.__file__)
-    assert leftovers(own.calls()["attribute"], own.model, files, 300) == []
+    assert leftovers(own.calls()["attribute"], own.model, files, 150) == []
 
 
 def test_exceptions_of_hooks_and_timeouts(own):
