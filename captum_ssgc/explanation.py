@@ -11,8 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_ssgc._annotations import (
+    Labels,
+    candidates_for,
+    check_annotations,
+    is_among,
+    label_indices,
+)
 from captum_ssgc._arguments import check_number, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
+from captum_ssgc._outputs import with_label_indices
 from captum_ssgc.attr import (
     LayerChoice,
     LayerMethod,
@@ -54,7 +62,8 @@ class Explanation:
     """One detection and the pixels that caused it.
 
     Args:
-        index: of the detection, in the detector's own order.
+        index: of the detection, in the detector's own order; of the box, where boxes were asked
+            for (see :func:`explain`).
         label: class name, or the class index as text where names are not known.
         label_index: class index.
         score: as the detector reports it, in [0, 1].
@@ -62,6 +71,8 @@ class Explanation:
         heat_map: ``(H, W)`` at image size, >= 0, not normalised.
         method: name of the attribution method.
         layer: name of the attributed layer; empty for a method that uses none.
+        detected: whether the detector reports it; ``False`` for a candidate that it does not.
+        asked_iou: where boxes were asked for, the IoU of ``box`` with the one that was.
     """
 
     index: int
@@ -72,6 +83,8 @@ class Explanation:
     heat_map: Tensor
     method: str
     layer: str
+    detected: bool = True
+    asked_iou: float | None = None
 
     def energy_in_box(self) -> float:
         """Share of the heat map's energy inside the box, in [0, 1]; 0 for an all-zero map.
@@ -93,6 +106,8 @@ def explain(
     output: Output = "score",
     mask: Mask = "region",
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
+    boxes: Tensor | None = None,
+    labels: Labels | None = None,
 ) -> Explanations[Explanation]:
     """Every detection of an image with its heat maps, from one forward of the model.
 
@@ -114,11 +129,15 @@ def explain(
         mask: as in :meth:`captum_ssgc.SSGradCAMPlusPlus.attribute`, for methods that use one.
         method_options: further arguments of single methods by their name, such as
             ``{"d-rise": {"n_masks": 1000}, "odam": {"smoothing": 1.0}}``.
+        boxes: ``(G, 4)`` x1, y1, x2, y2 in pixels, detected or not: of each the candidate before
+            suppression is explained that has the highest IoU times score of its label, instead of
+            detections; ``score_threshold`` and ``top_k`` do not matter then.
+        labels: ``G`` class indices or names, of ``boxes``.
 
     Returns:
-        A list of one :class:`Explanation` per detection and method, best detection first, methods
-        in the order given. It shows itself in a notebook, and has ``overview()`` and
-        ``save_html(path)``, see :class:`captum_ssgc.Explanations`.
+        A list of one :class:`Explanation` per detection and method, best detection first, or in
+        the order of ``boxes``; methods in the order given. It shows itself in a notebook, and has
+        ``overview()`` and ``save_html(path)``, see :class:`captum_ssgc.Explanations`.
 
     Raises:
         NoDetectionError: if no detection reaches ``score_threshold``; says the highest score.
@@ -136,13 +155,14 @@ def explain(
     check_output(output)
     check_mask(mask)
     _check_choice(score_threshold, top_k)
+    asked = _asked(boxes, labels)
     methods = methods_named(method)
     options = _options(methods, {} if method_options is None else method_options)
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image).to(device)
     requests = {
-        entry: _request(entry, options.get(entry.name, {}), output, mask)
+        entry: _request(entry, options.get(entry.name, {}), output, mask, detector)
         for entry in methods
         if issubclass(entry, LayerMethod)
     }
@@ -150,11 +170,18 @@ def explain(
     maps: dict[type[Method], Tensor] = {}
     with (
         outside_inference_mode(),
-        _run(detector, layers, images, requests.values()) as (raw, record),
+        recorded_run(detector, layers, images, requests.values()) as (raw, record),
     ):
         found = detector.select(raw)[0]
-        order = _choose(detector, raw, found, score_threshold, top_k)
-        chosen = found[order]
+        if asked is None:
+            order = _choose(detector, raw, found, score_threshold, top_k)
+            chosen, ious, reported = found[order], None, [True] * len(order)
+        else:
+            candidates = detector.candidates_above(raw, 0.0)[0]
+            wanted = label_indices(asked[1], detector, candidates.class_scores.shape[1])
+            rows, ious = candidates_for(candidates, asked[0], wanted)
+            chosen = candidates[rows]
+            order, reported = list(range(len(rows))), is_among(chosen, found).tolist()
         if record is not None:
             made = record.heat_maps(list(requests.values()), chosen)
             maps = {entry: one.heat_maps() for entry, one in zip(requests, made, strict=True)}
@@ -170,19 +197,22 @@ def explain(
             label=detector.label_name(label),
             label_index=label,
             score=score,
-            box=found.boxes[index],
+            box=chosen.boxes[row],
             heat_map=maps[entry][row],
             method=entry.name,
             layer="" if layers is None or entry not in requests else layers.names_for(level),
+            detected=reported[row],
+            asked_iou=None if ious is None else ious[row],
         )
         for row, (index, label, score, level) in enumerate(zip(order, *details, strict=True))
         for entry in methods
     ]
-    return Explanations(explanations, image=images, name=name_of(image), output=output)
+    text = output if isinstance(output, str) else f"{output[0]} against {output[1]}"
+    return Explanations(explanations, image=images, name=name_of(image), output=text)
 
 
 @contextmanager
-def _run(
+def recorded_run(
     detector: Detector, layers: Layers | None, images: Tensor, requests: Iterable[MapRequest]
 ) -> Iterator[tuple[Any, Recording | None]]:
     """The detector's raw output, and the record of the layers where there are any."""
@@ -195,11 +225,26 @@ def _run(
             yield record.raw, record
 
 
+def _asked(boxes: Tensor | None, labels: Labels | None) -> tuple[Tensor, Labels] | None:
+    if boxes is None and labels is None:
+        return None
+    if boxes is None or labels is None:
+        raise ValueError("boxes and labels: expected both, or none of them.")
+    boxes, _ = check_annotations(boxes, labels, None)
+    if not len(boxes):
+        raise ValueError("boxes: expected at least one, got none.")
+    return boxes, labels
+
+
 def _request(
-    method: type[LayerMethod], options: Mapping[str, Any], output: Output, mask: Mask
+    method: type[LayerMethod],
+    options: Mapping[str, Any],
+    output: Output,
+    mask: Mask,
+    detector: Detector,
 ) -> MapRequest:
     own = dict(options)
-    output = own.pop("output", output)
+    output = with_label_indices(own.pop("output", output), detector.label_names)
     if "mask" in method.option_names():
         own.setdefault("mask", mask)
     return method.request(own, output)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from captum_ssgc._arguments import shown, whole_numbers
+from captum_ssgc._outputs import with_label_indices
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output
 
@@ -29,10 +30,14 @@ class InstanceScoreWrapper(nn.Module):
             * ``"logit"``: the class logit before softmax or sigmoid; the inverse sigmoid of the
               score where a model gives only probabilities;
             * ``"left"``, ``"top"``, ``"right"``, ``"bottom"``: a box edge in pixels of the
-              original image, before it is clipped to the image.
+              original image, before it is clipped to the image;
+            * one of these negated, ``"-logit"``: what lowers the logit, or moves the edge back;
+            * ``("logit", other)``: the logit of the detection's class less that of another one of
+              the same candidate ("why truck, not car"): a class index or name, or a tuple with
+              one for each detection.
 
     Raises:
-        ValueError: for an unknown output, or when there is no detection to score.
+        ValueError: for an unknown output or class, or when there is no detection to score.
         TypeError: if the arguments are no detector and detections.
 
     Example:
@@ -73,7 +78,7 @@ class InstanceScoreWrapper(nn.Module):
         self.detector = detector
         self.detections = tuple(entry.copy() for entry in several)
         self.single_reference = isinstance(detections, Detections)
-        self.output = output
+        self.output = with_label_indices(output, detector.label_names)
 
     if TYPE_CHECKING:
         # What a call returns; that of a module is known to type checkers as Any.

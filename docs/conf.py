@@ -29,7 +29,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 # What other pages include is no page of its own.
-fragments = ["measured_*.rst", "*_tables.rst"]
+fragments = ["measured_*.rst", "performance_tables.rst", "results_tables.rst"]
 exclude_patterns = ["_build", "tutorials/*.ipynb", "tutorials/*.py", *fragments]
 nitpicky = False
 

@@ -20,6 +20,7 @@ PACKAGES = [
         "",
         ".attr",
         ".detectors",
+        ".diagnosis",
         ".metrics",
         ".visualization",
         ".data",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from captum_ssgc._arguments import shown
 from captum_ssgc._as_before import leaves_all_as_before
+from captum_ssgc._outputs import of_rows
 from captum_ssgc.attr._captum import as_tuple, call_forward, log_usage
 from captum_ssgc.attr._capture import capturing
 from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
@@ -248,6 +250,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         with torch.inference_mode(False):  # else its indices could not be saved for the backward
             reference = wrapper.detections_for(inputs)[0][chosen]
         self._refuse_wrong_level(reference)
+        requests = [replace(one, output=of_rows(one.output, chosen)) for one in requests]
         with recording(
             wrapper.detector,
             self._layers,

@@ -21,10 +21,22 @@ from robustness.subjects import Subject, quarters, small_image
 from torch import Tensor, nn
 
 import captum_ssgc as ssgc
-from captum_ssgc import attr, benchmark, data, demo, detectors, metrics, visualization
+from captum_ssgc import (
+    attr,
+    benchmark,
+    data,
+    demo,
+    detectors,
+    diagnosis,
+    metrics,
+    visualization,
+)
 from captum_ssgc.benchmark.summary import Cell, Row, Summary
 
-PACKAGES = ("", ".attr", ".benchmark", ".data", ".detectors", ".metrics", ".visualization")
+PACKAGES = (
+    *("", ".attr", ".benchmark", ".data", ".detectors", ".diagnosis", ".metrics"),
+    ".visualization",
+)
 # What exists only within a call, and what is no class to be made an object of.
 WITHIN_A_CALL = {
     *("Detector", "Layers", "LayerMethod", "MapRequest", "Method", "PerturbationMethod"),
@@ -97,7 +109,22 @@ def samples(subject: Subject, folder: Any) -> dict[str, Any]:
     (folder / "coco.json").write_text(json.dumps(content))
     coco = data.CocoDataset(folder / "coco.json", folder)
     row = Row("odam", "ODAM", False, {"ap": Cell(0.5, 0.4, 0.6, 3)})
+    facts = diagnosis.ImageFacts(
+        *(subject.detections, subject.detections[:1], boxes, subject.detections.labels),
+        *(0.5, 0.5, 0.1),
+    )
+    [diagnosed] = ssgc.diagnose(
+        subject.detector, subject.image, boxes[:1], subject.detections.labels[:1],
+        method="odam", layer=layer, score_threshold=1.0,
+    )  # fmt: skip
+    [relied] = metrics.reliance(subject.detector, subject.image, subject.detections[:1])
     return methods | {
+        "Cause": diagnosis.cause_of(facts, 0),
+        "Diagnosis": diagnosed,
+        "ImageFacts": facts,
+        "Kinds": diagnosis.Kinds(["found"], [0], ["found"], [0]),
+        "Reliance": relied,
+        "RelianceThresholds": metrics.RelianceThresholds(),
         "DRISE": ssgc.DRISE(wrapper),
         "InstanceScoreWrapper": wrapper,
         "Detections": subject.detections,
