@@ -166,6 +166,8 @@ def explain(
         for entry in methods
         if issubclass(entry, LayerMethod)
     }
+    if requests and layer is None and not (detector.level_layers() or detector.target_layers()):
+        detector.detect(images)  # what is no detector says so before layers are missed
     layers = Layers.of_detector(detector, layer) if requests else None
     maps: dict[type[Method], Tensor] = {}
     with (

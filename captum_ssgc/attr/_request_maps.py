@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -139,7 +140,7 @@ class RequestMaps:
         return [] if self.layers.detector is None else self.layers.detector.level_layers()
 
     def warn(self, refused: bool) -> None:
-        """Warn of maps that are all zero, with the likely cause.
+        """Warn of maps that are all zero or not finite, with the likely cause.
 
         Args:
             refused: a layer that does not fit a row is an error.
@@ -152,18 +153,27 @@ class RequestMaps:
             raise ValueError(next(iter(problems.values())))
         for problem in dict.fromkeys(problems.values()):
             warn_user(problem)
-        empty = [row for row in self._empty_rows() if row not in problems]
+        peaks = self._peaks()
+        overflowing = sum(not math.isfinite(peak) for peak in peaks)
+        if overflowing:
+            warn_user(
+                f"{overflowing} map(s) of {self.request.title} are not finite: the gradient "
+                "overflows in the precision of the model; use float32 or bfloat16."
+            )
+        empty = [row for row, peak in enumerate(peaks) if peak == 0 and row not in problems]
         if empty:
             warn_user(
                 f"{len(empty)} all-zero map(s) of {self.request.title}: {self._cause(empty)}."
             )
 
-    def _empty_rows(self) -> list[int]:
+    def _peaks(self) -> list[float]:
+        """The largest absolute value of each row's maps."""
         peaks = self._maps[0].new_zeros(self._count)
         for rows, maps in zip(self._rows, self._maps, strict=True):
             if rows:
                 peaks[rows] = torch.maximum(peaks[rows], maps.flatten(1).abs().amax(1))
-        return [row for row, peak in enumerate(peaks.tolist()) if peak == 0]
+        found: list[float] = peaks.tolist()
+        return found
 
     def _cause(self, empty: Sequence[int]) -> str:
         values = self.values.tolist()

@@ -303,3 +303,12 @@ def test_union_of_unknown_outputs(wrapper, image):
         cam.attribute_union(image, [0], outputs=["width"])
     with pytest.raises(ValueError, match="outputs: expected at least one, got none"):
         cam.attribute_union(image, [0], outputs=[])
+
+
+@pytest.mark.parametrize("call", ["attribute", "attribute_instances"])
+def test_a_map_that_is_not_finite_names_the_precision(wrapper, image, call):
+    """As where a half-precision gradient overflows."""
+    wrapper.model.fine.register_forward_hook(lambda module, args, output: output * float("inf"))
+    cam = ssgc.ODAM(wrapper, wrapper.model.stem)
+    with pytest.warns(UserWarning, match=r"1 map\(s\) of ODAM are not finite: .*use float32"):
+        getattr(cam, call)(image, 0 if call == "attribute" else [0])
