@@ -39,6 +39,7 @@ class Recording:
         images: ``(N, 3, H, W)``.
         raw: of :meth:`captum_ssgc.Detector.run`, where a detector ran on one image.
         reshape_transform: the user's; ``None`` for the detector's own.
+        detections: that the detector ran for; ``None`` for all.
 
     Raises:
         ValueError: if a layer did not run once, or gave no grid.
@@ -51,8 +52,10 @@ class Recording:
         images: Tensor,
         raw: Any = None,
         reshape_transform: Reshape | None = None,
+        detections: Detections | None = None,
     ) -> None:
         self.layers, self.images, self.raw = layers, images, raw
+        self._detections = detections
         self._reshape, self._of_input = reshape_transform, capture.of_input
         self._grids = self._recorded(capture)
 
@@ -201,15 +204,14 @@ class Recording:
             ]
             return local.values, zip(range(len(places)), places, single, strict=True)
         if not self._has_graph:
-            self._run_again(instances)
+            self._run_again()
         values = self._detector.values(self.raw, [instances], output)[0]
         return values.detach(), self._through_network(values, levels, output)
 
-    def _run_again(self, instances: Detections) -> None:
+    def _run_again(self) -> None:
         """With a graph, where a short cut was expected that the model does not allow."""
-        images = plain(self.images)
         with capturing(self._detector.model, self.layers.modules) as capture:
-            self.raw = self._detector.run(images, [instances])
+            self.raw = _run(self._detector, self.images, self._detections)
         self._grids = self._recorded(capture)
 
     def _local_gradients(
@@ -315,6 +317,10 @@ def recording(
     is_local = not of_input and reshape_transform is None and layers.are_levels()
     with_graph = not (is_local and wanted <= set(detector.local_outputs()))
     with capturing(detector.model, layers.modules, of_input, with_graph) as capture:
-        raw = detector.run(plain(images), None if detections is None else [detections])
+        raw = _run(detector, images, detections)
     with torch.inference_mode(False), torch.enable_grad():
-        yield Recording(layers, capture, images, raw, reshape_transform)
+        yield Recording(layers, capture, images, raw, reshape_transform, detections)
+
+
+def _run(detector: Detector, images: Tensor, detections: Detections | None) -> Any:
+    return detector.run(plain(images), None if detections is None else [detections])

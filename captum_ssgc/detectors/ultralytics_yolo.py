@@ -74,7 +74,8 @@ class YoloDetector(GridHeadDetector):
         * A model with a one-to-many and a one-to-one head (v10, 26) is used as it is set:
           ``predict`` takes the one-to-many head unless told otherwise, and so does a fresh model.
           For the one-to-one head, which needs no suppression, set ``model.end2end = True``
-          (the first versions of Ultralytics 8.4, and 8.3 for v10, have the one-to-one head only).
+          (the first versions of Ultralytics 8.4, and 8.3 for v10, always use the one-to-one head
+          and cut the gradient before it).
         * ``regions`` are the predicted boxes, as grid points have no anchors, extended to the cell
           of the grid point where that lies beside the box.
 

@@ -34,7 +34,7 @@ class RelianceThresholds:
 
     alone: float = 0.5
     without: float = 0.5
-    neighbour: float = 0.5
+    neighbour: float = 0.675
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -53,6 +53,12 @@ def choose_head(model: Any, one_to_one: bool) -> None:
         model.end2end = one_to_one
     if bool(model.model[-1].end2end) != one_to_one:
         pytest.skip(f"ultralytics {ultralytics.__version__} cannot choose the head of this model")
+    if not one_to_one:
+        return
+    pixels = torch.rand(1, 3, 64, 64, requires_grad=True)
+    reported, *_ = yolo_predictions(model.model[-1], model(pixels))
+    if torch.autograd.grad(reported.sum(), pixels, allow_unused=True)[0] is None:
+        pytest.skip(f"ultralytics {ultralytics.__version__} cuts the gradient before this head")
 
 
 def yolo(name: str) -> Family:

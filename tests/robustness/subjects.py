@@ -71,7 +71,8 @@ class Subject:
 
     def calls(self) -> dict[str, Callable[[], Tensor]]:
         """Each gives the tensor that has to be the same to the last bit."""
-        cam = ssgc.SSGradCAMPlusPlus(self.wrapper, self.detector.level_layers())
+        layers = self.detector.level_layers() or [self.layer]
+        cam = ssgc.SSGradCAMPlusPlus(self.wrapper, layers)
         drise = ssgc.DRISE(self.wrapper)
 
         def explain() -> Tensor:

@@ -31,6 +31,8 @@ class Waits(TorchFunctionMode):
     ) -> Any:
         if func in WAITING or (func is Tensor.__getitem__ and _by_mask(args[1])):
             frame: Any = sys._getframe(1)
+            while frame.f_code.co_name == "__torch_function__":  # a mode that passes it on
+                frame = frame.f_back
             file = frame.f_code.co_filename
             if file.startswith(OURS):
                 self.places[f"{file[len(OURS[0]) + 1 :]}:{frame.f_lineno}"] += 1

@@ -134,6 +134,7 @@ def samples(subject: Subject, folder: Any) -> dict[str, Any]:
         "Candidates": detectors.Candidates(boxes[None], subject.detections.class_scores[None]),
         "Letterbox": detectors.Letterbox((32, 32)),
         "Explanation": ssgc.explain(subject.detector, subject.image, score_threshold=0.1)[0],
+        "Explanations": ssgc.explain(subject.detector, subject.image, score_threshold=0.1),
         "NoDetectionError": ssgc.NoDetectionError("nothing; lower it.", 0.25),
         "ImageGeometry": ssgc.ImageGeometry((30, 41), (32, 48)),
         "CellGrid": ssgc.ImageGeometry.identity((32, 48)).cells((4, 6)),

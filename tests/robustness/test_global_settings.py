@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import matplotlib as mpl
 import pytest
@@ -195,10 +196,17 @@ def test_pictures(setting, own):
 
 FAMILIES = [
     ("demo", "faster-rcnn"),
-    *(("torchvision", name) for name in ("retinanet", "fcos", "ssdlite")),
-    *(("transformers", name) for name in ("detr", "rt-detr")),
-    *(("ultralytics", name) for name in ("yolov8n", "yolo26n-e2e")),
+    ("torchvision", "retinanet"),
+    ("transformers", "detr"),
+    ("ultralytics", "yolov8n"),
 ]
+FEW_CALLS = ("explain", "attribute", "wrapper")
+
+
+def is_passed_on(frame: FrameType) -> bool:
+    """PyTorch itself, or a mode of ours that lets a vendor's call through."""
+    inside = f"{os.sep}torch{os.sep}" in frame.f_code.co_filename
+    return inside or frame.f_code.co_name == "__torch_function__"
 
 
 class Constructors(TorchFunctionMode):
@@ -212,7 +220,7 @@ class Constructors(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _device_constructors() and kwargs.get("device") is None:
             frame = sys._getframe(1)
-            while f"{os.sep}torch{os.sep}" in frame.f_code.co_filename:
+            while is_passed_on(frame):
                 frame = frame.f_back
             if frame.f_code.co_filename.startswith(OURS):
                 self.places.add(f"{frame.f_code.co_filename}:{frame.f_lineno}")
@@ -237,13 +245,13 @@ def test_every_tensor_says_on_which_device(vendor, name, families):
 @pytest.mark.parametrize(("vendor", "name"), FAMILIES, ids=[name for _, name in FAMILIES])
 def test_families(vendor, name, setting, families):
     subject = families(vendor, name)
-    expected = {call: subject.calls()[call]() for call in CALLS}
+    expected = {call: subject.calls()[call]() for call in FEW_CALLS}
     with setting():
         try:
             subject.model(*vendors_own(vendor, subject))
         except Exception:
             pytest.skip("the vendor's own forward fails with this setting")
-        for call in CALLS:
+        for call in FEW_CALLS:
             same(subject.calls()[call](), expected[call])
 
 
