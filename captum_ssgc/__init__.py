@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from captum_ssgc.detections import Detections as Detections
     from captum_ssgc.detector import Detector as Detector
     from captum_ssgc.detectors import wrap_detector as wrap_detector
+    from captum_ssgc.diagnosis import Diagnosis as Diagnosis
+    from captum_ssgc.diagnosis import diagnose as diagnose
     from captum_ssgc.explanation import Explanation as Explanation
     from captum_ssgc.explanation import NoDetectionError as NoDetectionError
     from captum_ssgc.explanation import explain as explain
+    from captum_ssgc.explanations import Explanations as Explanations
     from captum_ssgc.geometry import CellGrid as CellGrid
     from captum_ssgc.geometry import ImageGeometry as ImageGeometry
     from captum_ssgc.images import load_image as load_image
@@ -39,7 +42,9 @@ _HOMES = {
     "DRISE": "attr",
     "Detections": "detections",
     "Detector": "detector",
+    "Diagnosis": "diagnosis",
     "Explanation": "explanation",
+    "Explanations": "explanations",
     "GradCAM": "attr",
     "GradCAMPlusPlus": "attr",
     "ImageGeometry": "geometry",
@@ -49,6 +54,7 @@ _HOMES = {
     "ODAM": "attr",
     "SSGradCAM": "attr",
     "SSGradCAMPlusPlus": "attr",
+    "diagnose": "diagnosis",
     "explain": "explanation",
     "load_image": "images",
     "wrap_detector": "detectors",
@@ -58,5 +64,8 @@ __all__ = sorted(_HOMES)
 __getattr__, __dir__ = lazy_names(
     __name__,
     _HOMES,
-    subpackages=("attr", "benchmark", "data", "demo", "detectors", "metrics", "visualization"),
+    subpackages=(
+        *("attr", "benchmark", "data", "demo", "detectors", "diagnosis", "metrics"),
+        "visualization",
+    ),
 )

@@ -9,6 +9,6 @@ import torch
 
 def own_precision(device: torch.device) -> AbstractContextManager[object]:
     """The body runs outside of ``torch.autocast``."""
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda") or not torch.is_autocast_enabled(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)

@@ -66,11 +66,25 @@ def traced_lines(
         wanted = {layer, *detector.target_layers().values()} - set(_traced)
         found: dict[nn.Module, list[Line] | None] = {}
         # In a thread of its own no hooks, modes or settings of this thread's get in between.
-        thread = Thread(target=_follow, args=(detector, wanted, image_size, canvas_size, found))
-        thread.start()
-        thread.join()
+        _run_to_end(Thread(target=_follow, args=(detector, wanted, image_size, canvas_size, found)))
         _traced.update({module: found.get(module) for module in wanted})
     return _traced[layer]
+
+
+def _run_to_end(thread: Thread) -> None:
+    """Also an interrupt waits for its end: until then the thread is at work on the model."""
+    try:
+        try:
+            thread.start()
+        finally:
+            _wait_for(thread)
+    finally:  # an interrupt during the first time
+        _wait_for(thread)
+
+
+def _wait_for(thread: Thread) -> None:
+    if thread.is_alive():
+        thread.join()
 
 
 def _follow(
@@ -96,7 +110,7 @@ def _follow(
     hooks = forward_hooks(dict.fromkeys(modules, keep))
     # What the network does after the layers, with outputs that are all zero, may fail.
     with suppress(Exception), torch.no_grad(), trace, hooks:
-        twin.run(torch.zeros(1, 3, *image_size, device=device))
+        twin.run(torch.zeros(1, 3, *image_size, device=device, dtype=torch.float32))
 
 
 def _twin(detector: Any, wanted: set[nn.Module]) -> tuple[Any, dict[nn.Module, nn.Module]]:

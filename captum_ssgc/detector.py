@@ -6,23 +6,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc._norm_gradients import sound_norm_gradients
+from captum_ssgc._outputs import EDGES as EDGES
+from captum_ssgc._outputs import OUTPUTS as OUTPUTS
+from captum_ssgc._outputs import Output as Output
+from captum_ssgc._outputs import check_output as check_output
 from captum_ssgc._windows import WindowGradient
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.images import check_images
 from captum_ssgc.label_names import LabelNames, fit_label_names, own_label_names
 from captum_ssgc.map_layout import ChannelsFirst, gives_channels_last
-
-Output = Literal["score", "logit", "left", "top", "right", "bottom"]
-OUTPUTS: tuple[str, ...] = get_args(Output)
-EDGES = ("left", "top", "right", "bottom")
 
 _MODES = (
     *(nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd, nn.RReLU),
@@ -157,6 +158,10 @@ class Detector(ABC):
         See :class:`captum_ssgc.InstanceScoreWrapper` for the meaning of ``output``.
         """
 
+    def local_outputs(self) -> tuple[str, ...]:
+        """The outputs that :meth:`local_gradients` is made for; the run then needs no graph."""
+        return ()
+
     def local_gradients(
         self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
     ) -> LocalGradients | None:
@@ -280,6 +285,7 @@ class Detector(ABC):
             )
         return layers[level] if len(layers) > 1 else layers[0]
 
+    @leaves_all_as_before
     def detect(self, images: Tensor) -> list[Detections]:
         """What the model itself reports for each image: same boxes, labels, scores and order.
 
@@ -299,6 +305,7 @@ class Detector(ABC):
         with outside_inference_mode(), torch.no_grad():
             return self.select(self.run(images))
 
+    @leaves_all_as_before
     def score(
         self,
         images: Tensor,
@@ -383,12 +390,6 @@ def refuse_training(model: nn.Module) -> None:
 def _has_modes(module: nn.Module) -> bool:
     of_torch = type(module).__module__.startswith("torch.nn.modules.")
     return not of_torch or isinstance(module, _MODES)
-
-
-def check_output(output: str) -> None:
-    """Raise ``ValueError`` unless ``output`` is one of the known ones."""
-    if output not in OUTPUTS:
-        raise ValueError(f"output: expected one of {', '.join(OUTPUTS)}, got {output!r}.")
 
 
 def logit_of_probability(score: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_ssgc._annotations import (
+    Labels,
+    candidates_for,
+    check_annotations,
+    is_among,
+    label_indices,
+)
+from captum_ssgc._arguments import check_number, check_whole_number, shown
+from captum_ssgc._as_before import leaves_all_as_before
+from captum_ssgc._outputs import with_label_indices
 from captum_ssgc.attr import (
     LayerChoice,
     LayerMethod,
@@ -28,6 +38,7 @@ from captum_ssgc.attr import (
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
+from captum_ssgc.explanations import Explanations, name_of
 from captum_ssgc.images import ImageSource, load_image
 from captum_ssgc.instance_score import InstanceScoreWrapper
 from captum_ssgc.metrics import energy_pointing_game
@@ -42,13 +53,17 @@ class NoDetectionError(ValueError):
         super().__init__(message)
         self.highest_score = highest_score
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.highest_score)
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """One detection and the pixels that caused it.
 
     Args:
-        index: of the detection, in the detector's own order.
+        index: of the detection, in the detector's own order; of the box, where boxes were asked
+            for (see :func:`explain`).
         label: class name, or the class index as text where names are not known.
         label_index: class index.
         score: as the detector reports it, in [0, 1].
@@ -56,6 +71,8 @@ class Explanation:
         heat_map: ``(H, W)`` at image size, >= 0, not normalised.
         method: name of the attribution method.
         layer: name of the attributed layer; empty for a method that uses none.
+        detected: whether the detector reports it; ``False`` for a candidate that it does not.
+        asked_iou: where boxes were asked for, the IoU of ``box`` with the one that was.
     """
 
     index: int
@@ -66,6 +83,8 @@ class Explanation:
     heat_map: Tensor
     method: str
     layer: str
+    detected: bool = True
+    asked_iou: float | None = None
 
     def energy_in_box(self) -> float:
         """Share of the heat map's energy inside the box, in [0, 1]; 0 for an all-zero map.
@@ -75,6 +94,7 @@ class Explanation:
         return energy_pointing_game(self.heat_map[None], boxes=self.box[None]).mean()
 
 
+@leaves_all_as_before
 def explain(
     model: Any,
     image: ImageSource,
@@ -86,7 +106,9 @@ def explain(
     output: Output = "score",
     mask: Mask = "region",
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
-) -> list[Explanation]:
+    boxes: Tensor | None = None,
+    labels: Labels | None = None,
+) -> Explanations[Explanation]:
     """Every detection of an image with its heat maps, from one forward of the model.
 
     Args:
@@ -100,16 +122,22 @@ def explain(
         layer: a module or its name; several are joined by their maximum in image pixels. ``None``:
             the detector's recommended layer for each detection.
         score_threshold: detections below it are left out.
-        top_k: the most detections, best first; ``None`` for all.
+        top_k: the most detections, best first; ``None`` for all. How many are explained together
+            may change the last digits of a map.
         output: what is explained, see :class:`captum_ssgc.InstanceScoreWrapper`; D-RISE always
             explains the detection as a whole.
         mask: as in :meth:`captum_ssgc.SSGradCAMPlusPlus.attribute`, for methods that use one.
         method_options: further arguments of single methods by their name, such as
             ``{"d-rise": {"n_masks": 1000}, "odam": {"smoothing": 1.0}}``.
+        boxes: ``(G, 4)`` x1, y1, x2, y2 in pixels, detected or not: of each the candidate before
+            suppression is explained that has the highest IoU times score of its label, instead of
+            detections; ``score_threshold`` and ``top_k`` do not matter then.
+        labels: ``G`` class indices or names, of ``boxes``.
 
     Returns:
-        One :class:`Explanation` per detection and method, best detection first, methods in the
-        order given.
+        A list of one :class:`Explanation` per detection and method, best detection first, or in
+        the order of ``boxes``; methods in the order given. It shows itself in a notebook, and has
+        ``overview()`` and ``save_html(path)``, see :class:`captum_ssgc.Explanations`.
 
     Raises:
         NoDetectionError: if no detection reaches ``score_threshold``; says the highest score.
@@ -127,13 +155,14 @@ def explain(
     check_output(output)
     check_mask(mask)
     _check_choice(score_threshold, top_k)
+    asked = _asked(boxes, labels)
     methods = methods_named(method)
-    options = _options(methods, method_options or {})
+    options = _options(methods, {} if method_options is None else method_options)
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image).to(device)
     requests = {
-        entry: _request(entry, options.get(entry.name, {}), output, mask)
+        entry: _request(entry, options.get(entry.name, {}), output, mask, detector)
         for entry in methods
         if issubclass(entry, LayerMethod)
     }
@@ -141,11 +170,18 @@ def explain(
     maps: dict[type[Method], Tensor] = {}
     with (
         outside_inference_mode(),
-        _run(detector, layers, images) as (raw, record),
+        recorded_run(detector, layers, images, requests.values()) as (raw, record),
     ):
         found = detector.select(raw)[0]
-        order = _choose(detector, raw, found, score_threshold, top_k)
-        chosen = found[order]
+        if asked is None:
+            order = _choose(detector, raw, found, score_threshold, top_k)
+            chosen, ious, reported = found[order], None, [True] * len(order)
+        else:
+            candidates = detector.candidates_above(raw, 0.0)[0]
+            wanted = label_indices(asked[1], detector, candidates.class_scores.shape[1])
+            rows, ious = candidates_for(candidates, asked[0], wanted)
+            chosen = candidates[rows]
+            order, reported = list(range(len(rows))), is_among(chosen, found).tolist()
         if record is not None:
             made = record.heat_maps(list(requests.values()), chosen)
             maps = {entry: one.heat_maps() for entry, one in zip(requests, made, strict=True)}
@@ -154,40 +190,61 @@ def explain(
             further = {"perturbations_per_eval": IMAGES_PER_FORWARD, **options.get(entry.name, {})}
             wrapper = InstanceScoreWrapper(detector, chosen)
             maps[entry] = entry(wrapper).attribute_instances(images, **further)[:, 0]
-    return [
+    details = (chosen.labels.tolist(), chosen.scores.tolist(), chosen.levels.tolist())
+    explanations = [
         Explanation(
             index=index,
-            label=detector.label_name(int(found.labels[index])),
-            label_index=int(found.labels[index]),
-            score=float(found.scores[index]),
-            box=found.boxes[index],
+            label=detector.label_name(label),
+            label_index=label,
+            score=score,
+            box=chosen.boxes[row],
             heat_map=maps[entry][row],
             method=entry.name,
             layer="" if layers is None or entry not in requests else layers.names_for(level),
+            detected=reported[row],
+            asked_iou=None if ious is None else ious[row],
         )
-        for row, (index, level) in enumerate(zip(order, chosen.levels.tolist(), strict=True))
+        for row, (index, label, score, level) in enumerate(zip(order, *details, strict=True))
         for entry in methods
     ]
+    text = output if isinstance(output, str) else f"{output[0]} against {output[1]}"
+    return Explanations(explanations, image=images, name=name_of(image), output=text)
 
 
 @contextmanager
-def _run(
-    detector: Detector, layers: Layers | None, images: Tensor
+def recorded_run(
+    detector: Detector, layers: Layers | None, images: Tensor, requests: Iterable[MapRequest]
 ) -> Iterator[tuple[Any, Recording | None]]:
     """The detector's raw output, and the record of the layers where there are any."""
     if layers is None:
         with torch.no_grad():
             yield detector.run(images), None
     else:
-        with recording(detector, layers, images) as record:
+        outputs = [request.output for request in requests]
+        with recording(detector, layers, images, outputs=outputs) as record:
             yield record.raw, record
 
 
+def _asked(boxes: Tensor | None, labels: Labels | None) -> tuple[Tensor, Labels] | None:
+    if boxes is None and labels is None:
+        return None
+    if boxes is None or labels is None:
+        raise ValueError("boxes and labels: expected both, or none of them.")
+    boxes, _ = check_annotations(boxes, labels, None)
+    if not len(boxes):
+        raise ValueError("boxes: expected at least one, got none.")
+    return boxes, labels
+
+
 def _request(
-    method: type[LayerMethod], options: Mapping[str, Any], output: Output, mask: Mask
+    method: type[LayerMethod],
+    options: Mapping[str, Any],
+    output: Output,
+    mask: Mask,
+    detector: Detector,
 ) -> MapRequest:
     own = dict(options)
-    output = own.pop("output", output)
+    output = with_label_indices(own.pop("output", output), detector.label_names)
     if "mask" in method.option_names():
         own.setdefault("mask", mask)
     return method.request(own, output)
@@ -197,7 +254,16 @@ def _options(
     methods: Sequence[type[Method]], given: Mapping[str, Mapping[str, Any]]
 ) -> Mapping[str, Mapping[str, Any]]:
     names = [entry.name for entry in methods]
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            "method_options: expected a dictionary from the name of a method to its options, got "
+            f"{shown(given)}."
+        )
     for name, options in given.items():
+        if not isinstance(options, Mapping):
+            raise TypeError(
+                f"method_options[{name!r}]: expected a dictionary of options, got {shown(options)}."
+            )
         if name not in names:
             raise ValueError(
                 f"method_options: {name!r} is none of the chosen methods {', '.join(names)}."
@@ -212,23 +278,19 @@ def _options(
 
 
 def _check_choice(score_threshold: float, top_k: int | None) -> None:
-    if isinstance(score_threshold, bool) or not isinstance(score_threshold, (int, float)):
-        raise TypeError(f"score_threshold: expected a number, got {score_threshold!r}.")
+    check_number("score_threshold", score_threshold)
     if math.isnan(score_threshold):
         raise ValueError("score_threshold: expected a number, got nan.")
-    if top_k is None:
-        return
-    if isinstance(top_k, bool) or not isinstance(top_k, int):
-        raise TypeError(f"top_k: expected a whole number or None, got {top_k!r}.")
-    if top_k < 1:
-        raise ValueError(f"top_k: expected at least 1, or None for all, got {top_k}.")
+    if top_k is not None:
+        check_whole_number("top_k", top_k, " or None")
 
 
 def _choose(
     detector: Detector, raw: Any, found: Detections, score_threshold: float, top_k: int | None
 ) -> list[int]:
-    order = found.scores.argsort(descending=True, stable=True)
-    kept = [int(index) for index in order if float(found.scores[index]) >= score_threshold]
+    scores, order = found.scores.sort(descending=True, stable=True)
+    ranked = zip(order.tolist(), scores.tolist(), strict=True)
+    kept = [index for index, score in ranked if score >= score_threshold]
     if kept:
         return kept[:top_k]
     scores = found.scores if len(found) else detector.candidates_above(raw, 0.0)[0].scores

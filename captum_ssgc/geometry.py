@@ -10,8 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from captum_ssgc._arguments import shown
 from captum_ssgc._autocast import own_precision
 from captum_ssgc._resampling import resampled, taps
+
+MODES = ("nearest", "bilinear", "bicubic")
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,7 @@ class ImageGeometry:
         """
         if maps.dim() != 4:
             raise ValueError(f"maps: expected (N, C, h, w), got shape {tuple(maps.shape)}.")
-        if mode not in ("nearest", "bilinear", "bicubic"):
-            raise ValueError(
-                f"interpolate_mode: expected 'nearest', 'bilinear' or 'bicubic', got {mode!r}."
-            )
+        check_mode(mode)
         size = (maps.shape[-2], maps.shape[-1])
         cells = self.cells(size) if cells is None else cells
         if cells.size != size:
@@ -250,6 +250,14 @@ class ImageGeometry:
             [self.offset[1], self.offset[0]] * 2, dtype=torch.float64, device=boxes.device
         )
         return scale, offset
+
+
+def check_mode(mode: object) -> None:
+    """Raise ``ValueError`` unless maps can be interpolated so."""
+    if not (isinstance(mode, str) and mode in MODES):
+        raise ValueError(
+            f"interpolate_mode: expected 'nearest', 'bilinear' or 'bicubic', got {shown(mode)}."
+        )
 
 
 def _stride(canvas: int, cells: int, binary: bool) -> float:

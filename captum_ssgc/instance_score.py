@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
+from captum_ssgc._arguments import shown, whole_numbers
+from captum_ssgc._outputs import with_label_indices
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output
 
@@ -29,10 +30,14 @@ class InstanceScoreWrapper(nn.Module):
             * ``"logit"``: the class logit before softmax or sigmoid; the inverse sigmoid of the
               score where a model gives only probabilities;
             * ``"left"``, ``"top"``, ``"right"``, ``"bottom"``: a box edge in pixels of the
-              original image, before it is clipped to the image.
+              original image, before it is clipped to the image;
+            * one of these negated, ``"-logit"``: what lowers the logit, or moves the edge back;
+            * ``("logit", other)``: the logit of the detection's class less that of another one of
+              the same candidate ("why truck, not car"): a class index or name, or a tuple with
+              one for each detection.
 
     Raises:
-        ValueError: for an unknown output, or when there is no detection to score.
+        ValueError: for an unknown output or class, or when there is no detection to score.
         TypeError: if the arguments are no detector and detections.
 
     Example:
@@ -73,7 +78,7 @@ class InstanceScoreWrapper(nn.Module):
         self.detector = detector
         self.detections = tuple(entry.copy() for entry in several)
         self.single_reference = isinstance(detections, Detections)
-        self.output = output
+        self.output = with_label_indices(output, detector.label_names)
 
     if TYPE_CHECKING:
         # What a call returns; that of a module is known to type checkers as Any.
@@ -100,6 +105,12 @@ class InstanceScoreWrapper(nn.Module):
         self, images: Tensor, image_index: Tensor | int | None = None
     ) -> list[Detections]:
         """The reference detections of each row of ``images``."""
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            raise TypeError(
+                f"images: expected a floating-point tensor (N, 3, H, W), got {shown(images)}."
+            )
+        if images.dim() != 4 or images.shape[1] != 3:
+            raise ValueError(f"images: expected (N, 3, H, W), got {tuple(images.shape)}.")
         if self.single_reference:
             if image_index is not None:
                 raise ValueError("image_index is for wrappers of several reference images.")
@@ -110,7 +121,7 @@ class InstanceScoreWrapper(nn.Module):
                     f"this wrapper has {len(self.detections)} reference images: pass "
                     "additional_forward_args=image_index, an int64 tensor with one entry per row."
                 )
-            index = torch.as_tensor(image_index).reshape(-1).tolist()
+            index = whole_numbers("image_index", image_index)
             if len(index) != images.shape[0]:
                 raise ValueError(
                     f"image_index: expected {images.shape[0]} entries, got {len(index)}."

@@ -178,7 +178,8 @@ def _from_yaml(text: str, path: Path) -> Any:
         # All values stay texts: a class may be called "no" or "1.0".
         return yaml.load(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"label_names: {path} is not valid YAML: {error}") from None
+        why = " ".join(str(error).split())
+        raise ValueError(f"label_names: {path} is not valid YAML: {why}") from None
 
 
 _PARSERS = {".json": _from_json, ".yaml": _from_yaml, ".yml": _from_yaml}

@@ -28,7 +28,9 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "tutorials/*.ipynb", "tutorials/*.py"]
+# What other pages include is no page of its own.
+fragments = ["measured_*.rst", "performance_tables.rst", "results_tables.rst"]
+exclude_patterns = ["_build", "tutorials/*.ipynb", "tutorials/*.py", *fragments]
 nitpicky = False
 
 autosummary_generate = True

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,3 +92,32 @@ class Blobs(nn.Module):
 @pytest.fixture
 def blobs() -> nn.Module:
     return Blobs().eval()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of a reader: two photos, names of classes."""
+    from captum_ssgc import demo
+
+    pixels = (demo.scene(26).image * 255).round().byte().permute(1, 2, 0).numpy()
+    (tmp_path / "photos").mkdir()
+    for path in ("photo.jpg", "photos/a.jpg", "photos/b.jpg"):
+        Image.fromarray(pixels).save(tmp_path / path, quality=95)
+    (tmp_path / "names.txt").write_text("cat\ndog\nbird\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def no_download(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The detector in the box in the place of one whose weights would be downloaded."""
+    from captum_ssgc import demo
+
+    asked: list[str] = []
+
+    def model(weights: str) -> nn.Module:
+        asked.append(weights)
+        return demo.detector()
+
+    monkeypatch.setattr(torchvision.models.detection, "fasterrcnn_resnet50_fpn", model)
+    return asked

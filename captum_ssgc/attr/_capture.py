@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._norm_gradients import sound_norm_gradients
 
@@ -17,9 +17,11 @@ from captum_ssgc._norm_gradients import sound_norm_gradients
 class LayerCapture:
     """The tensors that layers give (or take) during one forward, ready to be differentiated."""
 
-    def __init__(self, layers: Sequence[nn.Module], of_input: bool = False) -> None:
+    def __init__(
+        self, layers: Sequence[nn.Module], of_input: bool = False, with_graph: bool = True
+    ) -> None:
         self.layers = list(layers)
-        self.of_input = of_input
+        self.of_input, self.with_graph = of_input, with_graph
         self._calls: dict[nn.Module, list[Any]] = {layer: [] for layer in layers}
 
     def before(self, layer: nn.Module, args: tuple[Any, ...]) -> Any:
@@ -34,6 +36,9 @@ class LayerCapture:
     def _keep(self, layer: nn.Module, value: Any) -> Any:
         if not isinstance(value, Tensor):
             self._calls[layer].append(value)
+            return value
+        if not self.with_graph:
+            self._calls[layer].append(value.detach().clone())
             return value
         if not value.requires_grad:
             value = value.detach().requires_grad_()
@@ -69,7 +74,7 @@ class LayerCapture:
         )
 
 
-class ConstantParameters(TorchFunctionMode):
+class ConstantParameters(FunctionMode):
     """In this thread, parameters enter every operation as constants.
 
     A graph then holds nothing that does not depend on the captured layers. The parameters
@@ -101,18 +106,22 @@ def _constant(value: Any) -> Any:
 
 @contextmanager
 def capturing(
-    model: nn.Module | None, layers: Sequence[nn.Module], of_input: bool = False
+    model: nn.Module | None,
+    layers: Sequence[nn.Module],
+    of_input: bool = False,
+    with_graph: bool = True,
 ) -> Iterator[LayerCapture]:
-    """Record ``layers`` during the body, with gradients on.
+    """Record ``layers`` during the body.
 
-    The graph starts at the layers, as nothing below them requires a gradient.
+    With a graph, gradients are on, and it starts at the layers, as nothing below them requires one.
 
     Args:
         model: that runs in the body, where it is known.
         layers: to record.
         of_input: record what they take instead of what they give.
+        with_graph: make one.
     """
-    capture = LayerCapture(layers, of_input)
+    capture = LayerCapture(layers, of_input, with_graph)
     hooks = (
         forward_hooks(before=dict.fromkeys(capture.layers, capture.before))
         if of_input
@@ -120,9 +129,9 @@ def capturing(
     )
     with (
         torch.inference_mode(False),
-        torch.enable_grad(),
+        torch.set_grad_enabled(with_graph),
         sound_norm_gradients(model),
         hooks,
-        ConstantParameters(),
+        ConstantParameters() if with_graph else nullcontext(),
     ):
         yield capture

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from captum.attr import GradientAttribution, LayerAttribution
 from torch import Tensor, nn
 
+from captum_ssgc._arguments import shown
+from captum_ssgc._as_before import leaves_all_as_before
+from captum_ssgc._outputs import of_rows
 from captum_ssgc.attr._captum import as_tuple, call_forward, log_usage
 from captum_ssgc.attr._capture import capturing
 from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
@@ -23,9 +27,11 @@ from captum_ssgc.attr._request_maps import RequestMaps
 from captum_ssgc.attr._targets import single_image_targets, targeted_instances
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Output
+from captum_ssgc.geometry import check_mode
 from captum_ssgc.instance_score import InstanceScoreWrapper
 
 FuseLayers = Literal["max", "mean"]
+FUSIONS: tuple[str, ...] = get_args(FuseLayers)
 
 
 class LayerMethod(Method, LayerAttribution, GradientAttribution):
@@ -103,6 +109,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         formula = Formula(cls.maps, bound)
         return MapRequest(cls.title, formula, mask, output, relu_attributions, attr_dim_summation)
 
+    @leaves_all_as_before
     @log_usage()
     def attribute(
         self,
@@ -149,7 +156,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
             ValueError: if the layer is not on the path to the score, runs several times, or feeds
                 another pyramid level than this detection's; for a wrong mask or option.
         """
-        _check_fusion(fuse_layers)
+        _check_joining(fuse_layers, interpolate_mode)
         request = self._request(options, relu_attributions, attr_dim_summation)
         images = as_tuple(inputs)
         instances = None
@@ -173,6 +180,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         result = self._result(made, interpolate_mode, fuse_layers)
         return (result,) if isinstance(inputs, tuple) and isinstance(result, Tensor) else result
 
+    @leaves_all_as_before
     def attribute_instances(
         self,
         inputs: Tensor,
@@ -206,7 +214,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         Raises:
             IndexError, TypeError, ValueError: as :meth:`attribute`.
         """
-        _check_fusion(fuse_layers)
+        _check_joining(fuse_layers, interpolate_mode)
         request = self._request(options, relu_attributions, attr_dim_summation)
         [made] = self._of_instances([request], inputs, targets, attribute_to_layer_input)
         made.warn(refused=True)
@@ -242,11 +250,13 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         with torch.inference_mode(False):  # else its indices could not be saved for the backward
             reference = wrapper.detections_for(inputs)[0][chosen]
         self._refuse_wrong_level(reference)
+        requests = [replace(one, output=of_rows(one.output, chosen)) for one in requests]
         with recording(
             wrapper.detector,
             self._layers,
             inputs,
             reference,
+            outputs=[request.output for request in requests],
             of_input=of_input,
             reshape_transform=self._reshape_transform,
         ) as run:
@@ -265,6 +275,8 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         return tuple(maps) if self._layers.several and fused is None else maps[0]
 
 
-def _check_fusion(fuse_layers: object) -> None:
-    if fuse_layers not in (None, "max", "mean"):
-        raise ValueError(f"fuse_layers: expected 'max', 'mean' or None, got {fuse_layers!r}.")
+def _check_joining(fuse_layers: object, interpolate_mode: object) -> None:
+    if not (fuse_layers is None or (isinstance(fuse_layers, str) and fuse_layers in FUSIONS)):
+        raise ValueError(f"fuse_layers: expected 'max', 'mean' or None, got {shown(fuse_layers)}.")
+    if interpolate_mode is not None:
+        check_mode(interpolate_mode)

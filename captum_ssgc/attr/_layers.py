@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from torch import nn
 
+from captum_ssgc._arguments import shown
 from captum_ssgc.attr._method import METHODS
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
@@ -64,9 +66,9 @@ class Layers:
             TypeError: if ``layer`` is neither a module nor a list of modules.
         """
         several = not isinstance(layer, nn.Module)
-        modules = [layer] if isinstance(layer, nn.Module) else list(layer)
+        modules: list[Any] = list(layer) if several and isinstance(layer, Iterable) else [layer]
         if not modules or not all(isinstance(entry, nn.Module) for entry in modules):
-            raise TypeError(f"layer: expected a module or a list of modules, got {layer!r}.")
+            raise TypeError(f"layer: expected a module or a list of modules, got {shown(layer)}.")
         if isinstance(forward_func, InstanceScoreWrapper):
             detector = forward_func.detector
             detector.check_differentiable()
@@ -89,7 +91,7 @@ class Layers:
             layer = [layer]
         elif not isinstance(layer, Sequence):
             raise TypeError(
-                f"layer: expected a module, its name, or a list of these, got {layer!r}."
+                f"layer: expected a module, its name, or a list of these, got {shown(layer)}."
             )
         if not layer:
             nothing = cls([], detector.model, detector)
@@ -120,7 +122,7 @@ class Layers:
         if isinstance(entry, nn.Module):
             return entry
         if not isinstance(entry, str):
-            raise TypeError(f"layer: expected a module or its name, got {entry!r}.")
+            raise TypeError(f"layer: expected a module or its name, got {shown(entry)}.")
         modules = dict(detector.model.named_modules())
         if not entry or entry not in modules:
             nothing = cls([], detector.model, detector)
@@ -137,11 +139,18 @@ class Layers:
         """The names of these, for readers."""
         return ", ".join(self.names[self.modules[place]] for place in self.places(level))
 
-    def level_of(self, place: int) -> int | None:
-        """The pyramid level that this layer is; ``None`` if it is none, or serves several."""
+    def place_of_level(self, level: int) -> int | None:
+        """Which layer is this pyramid level, and alone serves it; ``None`` if none does."""
         levels = [] if self.detector is None else self.detector.level_layers()
-        owned = [number for number, entry in enumerate(levels) if entry is self.modules[place]]
-        return owned[0] if len(owned) == 1 and len(set(levels)) > 1 else None
+        places = self.places(level)
+        own = levels[level] if level < len(levels) else None
+        return places[0] if len(places) == 1 and self.modules[places[0]] is own else None
+
+    def are_levels(self) -> bool:
+        """Whether all of these are pyramid levels, each of which serves its own detections."""
+        alone = self.by_level is not None or len(self.modules) == 1
+        levels = [] if self.detector is None else self.detector.level_layers()
+        return alone and bool(self.modules) and set(self.modules) <= set(levels)
 
     def advice(self) -> str:
         """What to use instead of a layer that does not work."""

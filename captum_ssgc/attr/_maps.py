@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from captum_ssgc._arguments import NUMBERS, shown
 from captum_ssgc._gaussian import gaussian_blur, gaussian_radius
 
 Maps = Callable[..., Tensor]
@@ -163,13 +164,14 @@ def ssgrad_cam_plus_plus(
     whole: WholeGrid | None = None,
 ) -> Tensor:
     """``w_k A^k S^k`` (Yamauchi, CVPRW 2024, eq. 3): SSGrad-CAM++."""
-    if signed_activations == "as_is":
+    kind = signed_activations if isinstance(signed_activations, str) else ""
+    if kind == "as_is":
         weights = plus_plus_weights(activations, gradients, mask, whole)
-    elif signed_activations == "split":
+    elif kind == "split":
         weights = split_weights(activations, gradients, mask, whole)
     else:
         raise ValueError(
-            f"signed_activations: expected 'split' or 'as_is', got {signed_activations!r}."
+            f"signed_activations: expected 'split' or 'as_is', got {shown(signed_activations)}."
         )
     return weights * activations * space_map(gradients, smoothing)
 
@@ -201,8 +203,8 @@ def smoothed(maps: Tensor, sigma: float) -> Tensor:
 
 def smoothing_radius(sigma: float) -> int:
     """How many cells :func:`smoothed` reaches."""
-    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)):
-        raise TypeError(f"smoothing: expected a width in cells, got {sigma!r}.")
+    if isinstance(sigma, bool) or not isinstance(sigma, NUMBERS):
+        raise TypeError(f"smoothing: expected a width in cells, got {shown(sigma)}.")
     if not sigma >= 0.0:
         raise ValueError(f"smoothing: expected a width in cells >= 0, got {sigma}.")
     if sigma > MOST_SMOOTHING:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from captum.attr import PerturbationAttribution
 from torch import Tensor
 
+from captum_ssgc._arguments import shown
 from captum_ssgc.instance_score import InstanceScoreWrapper
 
 
@@ -133,11 +134,11 @@ def method_named(name: str) -> type[Method]:
         ValueError: if there is none, with the names there are.
     """
     if not isinstance(name, str):
-        raise TypeError(f"method: expected a name, got {name!r}.")
+        raise TypeError(f"method: expected a name, got {shown(name)}.")
     if name not in METHODS:
         close = difflib.get_close_matches(name.lower(), METHODS, 1)
         meant = f"; did you mean {close[0]!r}?" if close else "."
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {name!r}{meant}")
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {shown(name)}{meant}")
     return METHODS[name]
 
 
@@ -153,7 +154,7 @@ def methods_named(names: str | Iterable[str]) -> list[type[Method]]:
     try:
         chosen = [method_named(name) for name in names]
     except TypeError:
-        raise TypeError(f"method: expected a name or several, got {names!r}.") from None
+        raise TypeError(f"method: expected a name or several, got {shown(names)}.") from None
     if not chosen:
         raise ValueError(f"method: expected at least one of {', '.join(METHODS)}, got none.")
     return list(dict.fromkeys(chosen))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from captum_ssgc._arguments import check_number, shown
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,12 @@ class MaskShape:
     probability: float
 
     def __post_init__(self) -> None:
-        if len(self.grid) != 2 or min(self.grid) < 1:
-            raise ValueError(f"grid: expected two numbers of cells (h, w) >= 1, got {self.grid}.")
+        pair = isinstance(self.grid, (tuple, list)) and len(self.grid) == 2
+        if not pair or not all(isinstance(side, Integral) and side >= 1 for side in self.grid):
+            raise ValueError(
+                f"grid: expected two numbers of cells (h, w) >= 1, got {shown(self.grid)}."
+            )
+        check_number("probability", self.probability)
         if not 0.0 < self.probability <= 1.0:
             raise ValueError(f"probability: expected a value in (0, 1], got {self.probability}.")
 
@@ -52,7 +59,7 @@ class MaskShape:
         device = torch.device("cpu") if generator is None else generator.device
         cells, shifts = [], []
         for _ in range(count):
-            drawn = torch.rand(self.grid, generator=generator, device=device)
+            drawn = torch.rand(self.grid, generator=generator, device=device, dtype=torch.float32)
             cells.append((drawn < self.probability).float())
             shifts.append(
                 torch.stack(

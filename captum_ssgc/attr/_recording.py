@@ -7,7 +7,7 @@ Everything that needs activations and gradients goes through here: ``attribute``
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ from captum_ssgc.attr._layer_grid import LayerGrid, Reshape
 from captum_ssgc.attr._layers import Layers
 from captum_ssgc.attr._request_maps import RequestMaps
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import Detector, LocalGradients, Output
+from captum_ssgc.detector import OUTPUTS, Detector, LocalGradients, Output
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.map_layout import check_map_layout
 
@@ -39,6 +39,7 @@ class Recording:
         images: ``(N, 3, H, W)``.
         raw: of :meth:`captum_ssgc.Detector.run`, where a detector ran on one image.
         reshape_transform: the user's; ``None`` for the detector's own.
+        detections: that the detector ran for; ``None`` for all.
 
     Raises:
         ValueError: if a layer did not run once, or gave no grid.
@@ -51,12 +52,18 @@ class Recording:
         images: Tensor,
         raw: Any = None,
         reshape_transform: Reshape | None = None,
+        detections: Detections | None = None,
     ) -> None:
         self.layers, self.images, self.raw = layers, images, raw
+        self._detections = detections
         self._reshape, self._of_input = reshape_transform, capture.of_input
-        tensors = capture.tensors(layers.names.__getitem__, layers.advice())
-        pairs = zip(layers.modules, tensors, strict=True)
-        self._grids = [self._grid(module, tensor) for module, tensor in pairs]
+        self._grids = self._recorded(capture)
+
+    def _recorded(self, capture: LayerCapture) -> list[LayerGrid]:
+        self._has_graph = capture.with_graph
+        tensors = capture.tensors(self.layers.names.__getitem__, self.layers.advice())
+        pairs = zip(self.layers.modules, tensors, strict=True)
+        return [self._grid(module, tensor) for module, tensor in pairs]
 
     def of_examples(
         self,
@@ -191,10 +198,21 @@ class Recording:
         local = self._local_gradients(instances, levels, output)
         if local is not None:
             places = [self.layers.places(level)[0] for level in levels]
-            rows = range(len(places))
-            return local.values, zip(rows, places, local.gradients, strict=True)
+            single = [
+                WindowGradient(one.window, one.values.to(self._grids[place].activations))
+                for one, place in zip(local.gradients, places, strict=True)
+            ]
+            return local.values, zip(range(len(places)), places, single, strict=True)
+        if not self._has_graph:
+            self._run_again()
         values = self._detector.values(self.raw, [instances], output)[0]
         return values.detach(), self._through_network(values, levels, output)
+
+    def _run_again(self) -> None:
+        """With a graph, where a short cut was expected that the model does not allow."""
+        with capturing(self._detector.model, self.layers.modules) as capture:
+            self.raw = _run(self._detector, self.images, self._detections)
+        self._grids = self._recorded(capture)
 
     def _local_gradients(
         self, instances: Detections, levels: Sequence[int | None], output: Output
@@ -280,6 +298,7 @@ def recording(
     images: Tensor,
     detections: Detections | None = None,
     *,
+    outputs: Iterable[Output] | None = None,
     of_input: bool = False,
     reshape_transform: Reshape | None = None,
 ) -> Iterator[Recording]:
@@ -290,10 +309,18 @@ def recording(
         layers: of its model.
         images: ``(1, 3, H, W)``.
         detections: where only their candidates are wanted; ``None`` for all.
+        outputs: that maps will be made of; ``None``: any.
         of_input: record what the layers take instead of what they give.
         reshape_transform: the user's; ``None`` for the detector's own.
     """
-    with capturing(detector.model, layers.modules, of_input) as capture:
-        raw = detector.run(plain(images), None if detections is None else [detections])
+    wanted = set(OUTPUTS if outputs is None else outputs)
+    is_local = not of_input and reshape_transform is None and layers.are_levels()
+    with_graph = not (is_local and wanted <= set(detector.local_outputs()))
+    with capturing(detector.model, layers.modules, of_input, with_graph) as capture:
+        raw = _run(detector, images, detections)
     with torch.inference_mode(False), torch.enable_grad():
-        yield Recording(layers, capture, images, raw, reshape_transform)
+        yield Recording(layers, capture, images, raw, reshape_transform, detections)
+
+
+def _run(detector: Detector, images: Tensor, detections: Detections | None) -> Any:
+    return detector.run(plain(images), None if detections is None else [detections])

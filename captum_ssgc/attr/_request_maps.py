@@ -39,7 +39,7 @@ class RequestMaps:
         instances: Detections | None,
     ) -> None:
         self.request, self.layers, self.instances = request, layers, instances
-        self.values = torch.empty(0)
+        self.values = grids[0].activations.new_zeros(0)
         self.seconds = 0.0
         self._grids, self._count = grids, len(levels)
         self._rows: list[list[int]] = [[] for _ in grids]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from captum_ssgc._arguments import whole_numbers
 from captum_ssgc.detections import Detections
 from captum_ssgc.instance_score import InstanceScoreWrapper
 
@@ -33,10 +33,7 @@ def target_indices(target: Any, examples: int, count: int) -> list[int]:
         target = 0
     if isinstance(target, tuple) and len(target) == 1:
         target = target[0]
-    index = torch.as_tensor(target)
-    if index.is_floating_point() or index.dtype == torch.bool or index.dim() > 1:
-        raise TypeError(f"target: expected int, a list of int or an int tensor, got {target!r}.")
-    entries = index.reshape(-1).tolist()
+    entries = whole_numbers("target", target)
     if len(entries) == 1:
         entries = entries * examples
     if len(entries) != examples:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ssgc._arguments import check_share, check_whole_number, shown
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._similarity import similarities
 from captum_ssgc._warnings import warn_user
 from captum_ssgc.attr._captum import log_usage
@@ -85,11 +87,11 @@ class DRISE(PerturbationMethod):
         score_threshold: float = 0.05,
     ) -> None:
         super().__init__(forward_func)
-        if not 0.0 <= score_threshold <= 1.0:
-            raise ValueError(f"score_threshold: expected a value in [0, 1], got {score_threshold}.")
+        check_share("score_threshold", score_threshold)
         self._wrapper = forward_func
         self.objectness, self.score_threshold = objectness, score_threshold
 
+    @leaves_all_as_before
     @log_usage()
     def attribute(
         self,
@@ -112,7 +114,8 @@ class DRISE(PerturbationMethod):
             additional_forward_args: the wrapper's ``image_index`` where it has several reference
                 images.
             perturbations_per_eval: masks per call of the detector, which then sees
-                ``perturbations_per_eval * N`` images; the result does not depend on it.
+                ``perturbations_per_eval * N`` images; the result does not depend on it, but for the
+                last digits, in which a network may differ from one batch size to another.
             show_progress: show a progress bar.
             n_masks: number of masks; no memory is kept for them.
             grid: ``(h, w)`` cells of a mask before it is upsampled.
@@ -138,6 +141,7 @@ class DRISE(PerturbationMethod):
         _warn_if_never_found(result, n_masks)
         return (result,) if isinstance(inputs, tuple) else result
 
+    @leaves_all_as_before
     def attribute_instances(
         self,
         inputs: Tensor,
@@ -197,8 +201,11 @@ class DRISE(PerturbationMethod):
     ) -> list[Tensor]:
         """For each image the maps of its instances, ``(K, 1, H, W)``."""
         for name, number in (("n_masks", n_masks), ("perturbations_per_eval", per_eval)):
-            if number < 1:
-                raise ValueError(f"{name}: expected at least 1, got {number}.")
+            check_whole_number(name, number)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(
+                f"generator: expected a torch.Generator or None, got {shown(generator)}."
+            )
         detector = self._wrapper.detector
         totals = [
             torch.zeros(len(one), *shape.size, dtype=torch.float64, device=images.device)

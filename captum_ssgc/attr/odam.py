@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.attr import _maps
 from captum_ssgc.attr._method import register
 from captum_ssgc.attr._smoothed_method import SmoothedMethod
@@ -59,6 +60,7 @@ class ODAM(SmoothedMethod):
     name, title = "odam", "ODAM"
     maps = staticmethod(_maps.odam)
 
+    @leaves_all_as_before
     def attribute_union(
         self,
         inputs: Tensor,

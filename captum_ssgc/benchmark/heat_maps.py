@@ -82,7 +82,8 @@ class MapMaker:
         clock = _clock(image.device)
         start = clock()
         requests = [self._requests[key] for key in keys]
-        with recording(self.detector, self._layers, image, detections) as record:
+        outputs = [request.output for request in requests]
+        with recording(self.detector, self._layers, image, detections, outputs=outputs) as record:
             made = record.heat_maps(requests, detections, clock)
         maps = {key: one.heat_maps() for key, one in zip(keys, made, strict=True)}
         common = clock() - start - sum(one.seconds for one in made)

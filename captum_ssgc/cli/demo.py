@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from captum_ssgc.cli.each_image import complain_of_nothing, explanations_of, prepare_folder
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
-from captum_ssgc.cli.messages import DONE, forwards_shown
+from captum_ssgc.cli.messages import DONE, forwards_shown, say
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.cli.models import check_layers, load_detector
 from captum_ssgc.cli.options import (
@@ -20,6 +20,7 @@ from captum_ssgc.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from captum_ssgc.cli.results import Shares
     from captum_ssgc.data import Scene
     from captum_ssgc.explanation import Explanation
 
@@ -31,7 +32,11 @@ Draw a scene, find its objects with the small detector in the box, and explain t
 
 In these scenes an object's class is decided by its emblem alone, so it is known where an honest
 explanation must point: the share of each map's energy in the object and in its emblem is printed
-with the results. Nothing is downloaded.
+with the results, beside what chance gives. Nothing is downloaded.
+"""
+_BRACKETS = """\
+In brackets: what chance gives, a map that is even over the image; for the emblem, which alone
+decides the class, a map that is even over the object.
 """
 _EPILOG = """\
 examples:
@@ -82,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
             found = explanations_of(drawn.image, detector, args, arguments)
     except NoDetectionError as error:
         return complain_of_nothing(error, name, args.score_threshold)
+    shares, chance = _known_shares(drawn, found)
     result = ImageResult(
         name=name,
         source=f"demo scene of seed {args.seed}",
@@ -89,37 +95,44 @@ def run(args: argparse.Namespace) -> int:
         explanations=found,
         model=choice,
         output=args.output,
-        shares={"box": energy_in_boxes(found), **_known_shares(drawn, found)},
+        shares={"box": energy_in_boxes(found), **shares},
+        chance=chance,
         options=arguments["method_options"],
     )
     with ResultFolders(args.output_dir).results_of(name, result.source) as folder:
         write_result(result, folder)
     print_result(result, folder)
+    say(_BRACKETS)
     return DONE
 
 
-def _known_shares(
-    scene: Scene, explanations: Sequence[Explanation]
-) -> dict[str, list[float | None]]:
-    """The share of each map's energy in the object and in its emblem.
+def _known_shares(scene: Scene, explanations: Sequence[Explanation]) -> tuple[Shares, Shares]:
+    """The share of each map's energy in the object and in its emblem, and what chance gives.
 
-    ``None`` for a detection that is none of the scene's objects.
+    ``None`` for a detection that is none of the scene's objects. By chance a map has in a box or an
+    object what that covers of the image, and in an emblem what it covers of its object.
     """
+    import torch
+
     from captum_ssgc.metrics import energy_pointing_game, evidence_energy
 
-    in_object: list[float | None] = []
-    in_emblem: list[float | None] = []
+    shares: dict[str, list[float | None]] = {"object": [], "emblem": []}
+    chance: dict[str, list[float | None]] = {"box": [], "object": [], "emblem": []}
     for one in explanations:
+        even = torch.ones_like(one.heat_map[None].cpu())
+        chance["box"].append(energy_pointing_game(even, boxes=one.box[None].cpu()).mean())
         place = _object_of(scene, one)
         if place is None:
-            in_object.append(None)
-            in_emblem.append(None)
+            for values in (*shares.values(), chance["object"], chance["emblem"]):
+                values.append(None)
             continue
         heat_map = one.heat_map[None].cpu()
         masks, emblems = scene.masks[place : place + 1], scene.emblem_masks[place : place + 1]
-        in_object.append(float(energy_pointing_game(heat_map, masks=masks).values))
-        in_emblem.append(float(evidence_energy(heat_map, emblems).values))
-    return {"object": in_object, "emblem": in_emblem}
+        shares["object"].append(energy_pointing_game(heat_map, masks=masks).mean())
+        shares["emblem"].append(evidence_energy(heat_map, emblems).mean())
+        chance["object"].append(energy_pointing_game(even, masks=masks).mean())
+        chance["emblem"].append(evidence_energy(masks.to(even), emblems).mean())
+    return shares, chance
 
 
 def _object_of(scene: Scene, found: Explanation) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -56,12 +57,14 @@ class ExplainedImage:
 
 # Writes what a command makes of an image; what it gives back then prints it.
 HandleImage = Callable[[ExplainedImage], Callable[[], None]]
+# Gives what handles the images of one call, and ends with what is made of all of them.
+HandleImages = Callable[[argparse.Namespace, ResultFolders], AbstractContextManager[HandleImage]]
 
 
 def add_images_parser(
-    subparsers: Any, name: str, handle: HandleImage, *, help: str, description: str, epilog: str
+    subparsers: Any, name: str, handle: HandleImages, *, help: str, description: str, epilog: str
 ) -> argparse.ArgumentParser:
-    """Add a command that explains image files and hands the explanations of each to ``handle``."""
+    """Add a command that explains image files and hands the explanations of each on."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name,
         help=help,
@@ -131,7 +134,7 @@ def complain_of_nothing(error: NoDetectionError, about: str, threshold: float) -
     return NOTHING_DETECTED
 
 
-def _run(args: argparse.Namespace, handle: HandleImage) -> int:
+def _run(args: argparse.Namespace, handle: HandleImages) -> int:
     """Handle every image; the exit code is the worst of all."""
     paths = image_files(args.images)
     if not any(map(exists, paths)):
@@ -145,11 +148,12 @@ def _run(args: argparse.Namespace, handle: HandleImage) -> int:
     if args.model == "demo":
         complain("the demo model knows the scenes of 'captum-ssgc demo' only", kind="note")
     folders = ResultFolders(args.output_dir)
-    one = partial(_one, handle, detector, args, arguments, folders)
-    if len(paths) == 1:
-        with forwards_shown(detector.model):
-            return one(paths[0])
-    return max([one(path) for path in progress(paths, "image")])
+    with handle(args, folders) as handle_image:
+        one = partial(_one, handle_image, detector, args, arguments, folders)
+        if len(paths) == 1:
+            with forwards_shown(detector.model):
+                return one(paths[0])
+        return max([one(path) for path in progress(paths, "image")])
 
 
 def _one(

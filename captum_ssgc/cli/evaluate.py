@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from captum_ssgc.cli.each_image import ExplainedImage, add_images_parser
@@ -38,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     parser = add_images_parser(
         subparsers,
         "evaluate",
-        _evaluate,
+        lambda args, folders: nullcontext(_evaluate),
         help="measure the heat maps of images",
         description=_DESCRIPTION,
         epilog=_EPILOG,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from captum_ssgc.cli.each_image import ExplainedImage, add_images_parser
+from captum_ssgc.cli.each_image import ExplainedImage, HandleImage, add_images_parser
+from captum_ssgc.cli.folders import ResultFolders
+from captum_ssgc.cli.messages import say
 from captum_ssgc.cli.options import model_choice
+
+if TYPE_CHECKING:
+    from captum_ssgc.report import PackedPage
+
+PAGE = "heat_maps.html"
 
 _DESCRIPTION = """\
 Find the objects in images and show, for each of them, which pixels caused it.
@@ -15,7 +24,8 @@ Find the objects in images and show, for each of them, which pixels caused it.
 IMAGE is a file, a folder of images or a pattern. For every image a folder is written: an overview
 (the image with all boxes, and a heat map for each detection), one picture for each detection, and
 a JSON file with boxes, scores, labels, layers and the share of each map's energy that lies in the
-box. With several methods there is also a picture that compares them.
+box. With several methods there is also a picture that compares them. --html adds one page for all
+images, in which a reader chooses a box and sees its maps; it needs no network.
 """
 _EPILOG = """\
 examples:
@@ -25,6 +35,7 @@ examples:
   captum-ssgc explain part.png --checkpoint fine_tuned.pt --labels names.txt
   captum-ssgc explain street.jpg --model onnx:yolox_nano.onnx --labels coco.txt
   captum-ssgc explain photos 'more/*.png' --method ssgrad-cam++,odam --option smoothing=1
+  captum-ssgc explain photos --html
   captum-ssgc explain street.jpg --layer backbone.fpn.layer_blocks.0 --output left
 
 exit codes: 0 all explained; 1 nothing detected in some image; 2 something failed. An image that
@@ -34,17 +45,34 @@ fails does not stop the others.
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    add_images_parser(
+    parser = add_images_parser(
         subparsers,
         "explain",
-        _write_pictures,
+        _handle_images,
         help="explain the detections of images",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
+    parser.add_argument_group("pages").add_argument(
+        "--html", action="store_true", help=f"also write DIR/{PAGE}, one page for all images"
+    )
 
 
-def _write_pictures(of: ExplainedImage) -> Callable[[], None]:
+@contextmanager
+def _handle_images(args: argparse.Namespace, folders: ResultFolders) -> Iterator[HandleImage]:
+    """Write the pictures of each image, and one page for all of them where it is wanted."""
+    pages: list[PackedPage] = []
+    if args.html:
+        folders.keep_free(PAGE)
+    yield partial(_write_pictures, pages)
+    if pages:
+        from captum_ssgc.report import save_html
+
+        save_html(folders.root / PAGE, pages)
+        say(f"-> {folders.root / PAGE}")
+
+
+def _write_pictures(pages: list[PackedPage], of: ExplainedImage) -> Callable[[], None]:
     from captum_ssgc.cli.results import ImageResult, energy_in_boxes, print_result, write_result
 
     result = ImageResult(
@@ -59,4 +87,8 @@ def _write_pictures(of: ExplainedImage) -> Callable[[], None]:
     )
     with of.folders.results_of(of.path.stem, str(of.path)) as folder:
         write_result(result, folder)
+    if of.args.html:
+        from captum_ssgc.report import explained_page, pack
+
+        pages.append(pack(explained_page(result.name, of.image, of.explanations, result.output)))
     return partial(print_result, result, folder)

@@ -78,6 +78,10 @@ class ResultFolders:
         self.root = root
         self._taken: set[str] = set()
 
+    def keep_free(self, name: str) -> None:
+        """Give no image the folder ``name``, as a file is to be called so."""
+        self._taken.add(name.casefold())
+
     @contextmanager
     def results_of(self, name: str, source: str, ending: str = "") -> Iterator[ResultFolder]:
         """A folder for the image ``source``: ``name`` and ``ending``, then ``-2`` and so on.

@@ -33,6 +33,7 @@ class ImageResult:
         model: as the user chose it.
         output: what was explained.
         shares: for each region, such as ``"box"``, one share per explanation.
+        chance: for some of these regions, the shares of maps that know nothing.
         options: of the methods, as the user chose them.
     """
 
@@ -43,6 +44,7 @@ class ImageResult:
     model: ModelChoice
     output: str
     shares: Shares = field(default_factory=dict)
+    chance: Shares = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -91,7 +93,7 @@ def print_result(result: ImageResult, folder: ResultFolder) -> None:
             one = result.explanations[place]
             box = " ".join(f"{corner:.0f}" for corner in one.box.tolist())
             known = [str(number), one.label, f"{one.score:.3f}", box]
-            shares = [_percent(values[place]) for values in result.shares.values()]
+            shares = [_percent(result, region, place) for region in result.shares]
             cells = known if place == places[0] else [""] * len(known)
             rows.append([*cells, one.method, *shares, one.layer or "-"])
     shown = table([*head, *numbers, "layer"], rows, right=["#", "score", "box", *numbers])
@@ -169,6 +171,7 @@ def _map_record(result: ImageResult, place: int, file: str) -> dict[str, Any]:
         "layer": one.layer or None,
         "maximum": maximum if math.isfinite(maximum) else None,
         **{f"energy_in_{region}": shares[place] for region, shares in result.shares.items()},
+        **{f"chance_in_{region}": shares[place] for region, shares in result.chance.items()},
         "file": file,
     }
 
@@ -180,5 +183,10 @@ def _caption(result: ImageResult, place: int) -> str:
     return f"{', '.join(texts)} %" if texts else "all zero"
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
+def _percent(result: ImageResult, region: str, place: int) -> str:
+    """Such as ``8.3 %``, or with what chance gives ``8.3 % (7.1)``."""
+    share = result.shares[region][place]
+    if share is None:
+        return "-"
+    floor = result.chance[region][place] if region in result.chance else None
+    return f"{100 * share:.1f} %" + ("" if floor is None else f" ({100 * floor:.1f})")

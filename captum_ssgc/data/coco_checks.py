@@ -22,8 +22,12 @@ class MalformedError(ValueError):
     """
 
     def __init__(self, place: str, expected: str, value: Any, reason: str = "") -> None:
-        super().__init__(f"{place}: expected {expected}, got {shown(value)}.")
+        super().__init__(place, expected, value, reason)  # what pickle makes it from again
+        self.message = f"{place}: expected {expected}, got {shown(value)}."
         self.reason = reason
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def shown(value: Any) -> str:

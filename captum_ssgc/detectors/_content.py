@@ -12,7 +12,8 @@ def noise(image_size: tuple[int, int], model: nn.Module) -> Tensor:
     """An image ``(1, 3, *image_size)`` in [0, 1] of which all pixels differ, where a model is."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    return torch.rand(1, 3, *image_size, generator=generator, device="cpu").to(device)
+    size = (1, 3, *image_size)
+    return torch.rand(size, generator=generator, device="cpu", dtype=torch.float32).to(device)
 
 
 def check_content(canvas: Tensor, geometry: ImageGeometry, source: str) -> None:

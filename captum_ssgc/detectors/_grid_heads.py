@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -38,14 +39,19 @@ class GridHeadDetector(LookupDetector):
     def level_sizes(self, raw: Any) -> list[int]:
         """How many candidates each level has; those of a cell follow one another."""
 
+    def local_outputs(self) -> tuple[str, ...]:
+        levels = range(len(self.level_layers()))
+        chains = [self.class_chain(level) for level in levels]
+        return ("score", "logit") if chains and None not in chains else ()
+
     def local_gradients(
         self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
     ) -> LocalGradients | None:
-        if output not in ("score", "logit"):
+        if output not in self.local_outputs():
             return None
         with torch.no_grad():
             values = self.values(raw, [detections], output)[0]
-        starts = torch.tensor([0, *self.level_sizes(raw)]).cumsum(0).tolist()
+        starts = [0, *accumulate(self.level_sizes(raw))]
         rows, levels = detections.candidates.tolist(), detections.levels.tolist()
         gradients: dict[int, WindowGradient] = {}
         for level in sorted(set(levels)):

@@ -44,7 +44,7 @@ def _found(trunk: nn.Module) -> list[nn.Module]:
 
     parts = [module for module in trunk.modules() if module is not trunk]
     device = next((p.device for p in trunk.parameters()), torch.device("cpu"))
-    image = cast_like(torch.zeros(1, 3, _SIDE, _SIDE, device=device), trunk)
+    image = cast_like(torch.zeros(1, 3, _SIDE, _SIDE, device=device, dtype=torch.float32), trunk)
     with outside_inference_mode(), torch.no_grad():
         try:
             with forward_hooks(dict.fromkeys(parts, after)):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
+from captum_ssgc._outputs import is_contrast, other_labels
 from captum_ssgc._probability import sigmoid_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, Detector, Output
@@ -163,8 +164,13 @@ class LookupDetector(RowDetector):
 
 def values_of(image: ImageCandidates, chosen: Detections, output: Output) -> Tensor:
     """One value per detection of an image, ``(K,)``, with graph."""
+    if isinstance(output, str) and output.startswith("-"):
+        return -values_of(image, chosen, cast("Output", output[1:]))
     rows = image.rows(chosen.candidates.to(image.device))
     labels = chosen.labels.to(image.device)
+    if is_contrast(output):
+        others = other_labels(output, chosen).to(image.device)
+        return image.logits(rows, labels) - image.logits(rows, others)
     if output in EDGES:
         return at_least_single(image.boxes(rows, labels))[:, EDGES.index(output)]
     return image.logits(rows, labels) if output == "logit" else image.score(rows, labels)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detectors._lookup import ImageCandidates
@@ -17,7 +17,7 @@ from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.geometry import ImageGeometry
 
 
-class QuerySelection(TorchFunctionMode):
+class QuerySelection(FunctionMode):
     """Watches one forward for the ``topk`` that chooses the queries.
 
     Two-stage transformers score every token of the feature maps and give the best to the decoder.
@@ -64,7 +64,7 @@ class QuerySelection(TorchFunctionMode):
         return result
 
 
-class ChoiceWatch(TorchFunctionMode):
+class ChoiceWatch(FunctionMode):
     """Watches one forward of an unknown network for choices that depend on the image.
 
     A network that gives only the best of its tokens, or what suppression leaves, gives other

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import jit, nn
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.detector import Detector
 
 _HERE = "captum_ssgc.detectors"
@@ -39,6 +40,7 @@ _WITHOUT_BOXES = ("torchvision.models.", "timm.models.")  # but for the adapters
 _DEEPEST = 4
 
 
+@leaves_all_as_before
 def wrap_detector(model: Any, **options: Any) -> Detector:
     """The adapter for a model, chosen by the model's own classes.
 

@@ -14,7 +14,7 @@ from torchvision.ops import clip_boxes_to_image
 
 from captum_ssgc._similarity import overlaps
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import EDGES, Detector, Output, logit_of_probability
+from captum_ssgc.detector import Detector, Output, logit_of_probability
 from captum_ssgc.detectors._rows import MOST_CANDIDATES
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
@@ -123,10 +123,10 @@ class BlackBoxDetector(Detector):
     def values(
         self, raw: BlackBoxOutput, detections: Sequence[Detections], output: Output
     ) -> list[Tensor]:
-        if output in EDGES:
+        if output not in ("score", "logit"):
             raise ValueError(
-                f"output={output!r}: a black box has no candidate whose box could be followed; "
-                "expected 'score' or 'logit'."
+                f"output={output!r}: a black box has no candidate whose box could be followed, nor "
+                "gradients; expected 'score' or 'logit'."
             )
         values = []
         for found, chosen in zip(raw.found, detections, strict=True):
@@ -137,7 +137,7 @@ class BlackBoxDetector(Detector):
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         if self.preprocess is None:
             return ImageGeometry.identity(image_size)
-        return self.preprocess(torch.zeros(1, 3, *image_size))[1]
+        return self.preprocess(torch.zeros(1, 3, *image_size, device="cpu", dtype=torch.float32))[1]
 
     def target_layers(self) -> dict[str, nn.Module]:
         return {}
@@ -194,9 +194,8 @@ class BlackBoxDetector(Detector):
 
 
 def _tensor(value: Any, images: Tensor) -> Tensor:
-    return torch.as_tensor(np.asarray(value) if isinstance(value, list) else value).to(
-        images.device
-    )
+    array = np.asarray(value) if isinstance(value, list) else value
+    return torch.as_tensor(array, device=images.device)
 
 
 def _same_objects(found: Detections, chosen: Detections) -> Tensor:

@@ -44,14 +44,19 @@ class Cells:
         found = []
         for stride in self.strides:
             rows, columns = self.size[0] // stride, self.size[1] // stride
-            y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+            y, x = torch.meshgrid(_up_to(rows), _up_to(columns), indexing="ij")
             found.append(torch.stack([x, y], -1).reshape(-1, 2).repeat(self.repeats, 1).float())
         return torch.cat(found).to(device)
 
     def row_strides(self, device: torch.device | None = None) -> Tensor:
         """``(R, 1)``: the stride of each row's level, in canvas pixels."""
-        counts = torch.tensor(self.sizes())
-        return torch.tensor(self.strides).float().repeat_interleave(counts)[:, None].to(device)
+        counts = torch.tensor(self.sizes(), device="cpu")
+        return (
+            torch.tensor(self.strides, device="cpu")
+            .float()
+            .repeat_interleave(counts)[:, None]
+            .to(device)
+        )
 
     def boxes(self, device: torch.device | None = None) -> Tensor:
         """``(R, 4)`` xyxy on the canvas."""
@@ -60,8 +65,8 @@ class Cells:
 
     def levels(self, device: torch.device | None = None) -> Tensor:
         """``(R,)`` int64."""
-        counts = torch.tensor(self.sizes())
-        return torch.arange(len(self.strides)).repeat_interleave(counts).to(device)
+        counts = torch.tensor(self.sizes(), device="cpu")
+        return _up_to(len(self.strides)).repeat_interleave(counts).to(device)
 
 
 def cells_of_sizes(size: tuple[int, int], sizes: Sequence[int]) -> Cells | None:
@@ -132,8 +137,8 @@ class BoxDecoder:
             return self.cells.levels(device)
         if not self.level_sizes:
             return None
-        counts = torch.tensor(self.level_sizes)
-        return torch.arange(len(counts)).repeat_interleave(counts).to(device)
+        counts = torch.tensor(self.level_sizes, device="cpu")
+        return _up_to(len(counts)).repeat_interleave(counts).to(device)
 
     def _corners(self, boxes: Tensor) -> Tensor:
         if self.boxes in ("grid", "dfl", "anchors"):
@@ -167,3 +172,7 @@ class BoxDecoder:
 
 def _around(centre: Tensor, sides: Tensor) -> Tensor:
     return torch.cat([centre - sides / 2, centre + sides / 2], -1)
+
+
+def _up_to(end: int) -> Tensor:
+    return torch.arange(end, device="cpu")

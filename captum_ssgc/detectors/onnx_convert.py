@@ -94,7 +94,7 @@ class Conversion:
         if node.op_type == "Constant":
             (value,) = attributes.values()
             self.values[node.output[0]] = (
-                value if isinstance(value, Tensor) else torch.tensor(value)
+                value if isinstance(value, Tensor) else torch.tensor(value, device="cpu")
             )
             return
         if node.op_type not in OPERATORS:

@@ -114,7 +114,7 @@ class OnnxFile:
         values = {}
         for name in self.size_inputs:
             pair = size if name in _HEIGHT_FIRST else size[::-1]
-            given = torch.tensor([(1, 1) if name == "scale_factor" else pair])
+            given = torch.tensor([(1, 1) if name == "scale_factor" else pair], device="cpu")
             values[name] = given.to(torch.int64 if types[name] == 7 else torch.float32)
         return values
 
@@ -196,7 +196,7 @@ class Runtime:
             raise ValueError(f"ONNX Runtime cannot run the file: {first_line(error)}") from None
         first = slice(1) if count > 1 else slice(None)
         return {
-            name: torch.as_tensor(array.astype("float32") if array.dtype == "float16" else array)[
+            name: torch.from_numpy(array.astype("float32") if array.dtype == "float16" else array)[
                 first
             ]
             for name, array in zip(names, found, strict=True)

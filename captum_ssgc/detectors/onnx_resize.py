@@ -54,7 +54,7 @@ def upsample(
     return resize(
         x,
         None,
-        torch.as_tensor(scales),
+        torch.as_tensor(scales, device="cpu"),
         mode=mode,
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
@@ -64,7 +64,7 @@ def upsample(
 
 def _points(length: int, size: int, scale: float, transform: str) -> Tensor:
     """Where the entries of the result lie on the input, ``(length,)``, in its cells."""
-    index = torch.arange(length, dtype=torch.float64)
+    index = torch.arange(length, dtype=torch.float64, device="cpu")
     if transform == "asymmetric":
         return index / scale
     if transform == "align_corners":

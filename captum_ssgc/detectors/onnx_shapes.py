@@ -65,7 +65,7 @@ def _slice(x: Tensor, starts: Axes, ends: Axes, axes: Axes = None, steps: Axes =
             x = x[tuple(index)]
         else:
             places = range(size)[slice(begin, None if stop < -size else stop, stride)]
-            x = x.index_select(axis, torch.tensor(list(places), dtype=torch.int64).to(x.device))
+            x = x.index_select(axis, torch.tensor(list(places), device=x.device))
     return x
 
 
@@ -151,16 +151,18 @@ def _pad(
 
 
 def _shape(x: Tensor, *, start: int = 0, end: int | None = None) -> Tensor:
-    return torch.tensor(list(x.shape)[start:end], dtype=torch.int64)
+    return torch.tensor(list(x.shape)[start:end], dtype=torch.int64, device="cpu")
 
 
 def _constant_of_shape(shape: Tensor, *, value: Tensor | None = None) -> Tensor:
-    filling = torch.zeros(1) if value is None else value
+    filling = torch.zeros(1, device="cpu", dtype=torch.float32) if value is None else value
     return filling.reshape(()).expand(integers(shape)).clone()
 
 
 def _range(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
-    return torch.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
+    return torch.arange(
+        start.item(), limit.item(), delta.item(), dtype=start.dtype, device=start.device
+    )
 
 
 def _eye_like(x: Tensor, *, k: int = 0, dtype: int | None = None) -> Tensor:
@@ -204,7 +206,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Gather": _gather, "GatherElements": _gather_elements, "GatherND": _gather_nd,
     "ScatterND": _scatter_nd, "ScatterElements": _scatter_elements, "Scatter": _scatter_elements,
     "Expand": _expand, "Tile": _tile, "Pad": _pad, "Shape": _shape,
-    "Size": lambda x: torch.tensor(x.numel()), "ConstantOfShape": _constant_of_shape,
+    "Size": lambda x: torch.tensor(x.numel(), device="cpu"), "ConstantOfShape": _constant_of_shape,
     "Range": _range, "EyeLike": _eye_like, "Trilu": _trilu, "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth, "NonZero": _non_zero, "OneHot": _one_hot,
 }  # fmt: skip

@@ -18,9 +18,13 @@ from torchvision.ops.boxes import clip_boxes_to_image
 from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import LocalGradients, Output
+from captum_ssgc.detector import OUTPUTS, LocalGradients, Output
 from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector, values_of
-from captum_ssgc.detectors._pooling_gradients import pooling_gradients, treats_rows_alone
+from captum_ssgc.detectors._pooling_gradients import (
+    is_known_pooling,
+    pooling_gradients,
+    treats_rows_alone,
+)
 from captum_ssgc.detectors._precision import at_least_single, cast_like
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
@@ -150,6 +154,11 @@ class TwoStageDetector(LookupDetector):
         logits, regression = heads.box_predictor(heads.box_head(pooled))
         return self._of_head(raw, proposals, logits, regression, in_order=True)
 
+    def local_outputs(self) -> tuple[str, ...]:
+        heads = self._heads
+        alone = treats_rows_alone(heads.box_head) and treats_rows_alone(heads.box_predictor)
+        return OUTPUTS if alone and is_known_pooling(heads.box_roi_pool) else ()
+
     def local_gradients(
         self,
         raw: TwoStageOutput,
@@ -159,7 +168,7 @@ class TwoStageDetector(LookupDetector):
     ) -> LocalGradients | None:
         """One backward of the sum to the pooled features, as regions do not see one another."""
         heads = self._heads
-        if not treats_rows_alone(heads.box_head) or not treats_rows_alone(heads.box_predictor):
+        if output not in self.local_outputs():
             return None
         [proposals] = self._proposals(raw, [detections])
         detached = _detached(raw.features)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
         object_discrimination_index as object_discrimination_index,
     )
     from captum_ssgc.metrics.map_scores import MapScores as MapScores
+    from captum_ssgc.metrics.object_reliance import Reliance as Reliance
+    from captum_ssgc.metrics.object_reliance import RelianceThresholds as RelianceThresholds
+    from captum_ssgc.metrics.object_reliance import reliance as reliance
     from captum_ssgc.metrics.perturbation import deletion as deletion
     from captum_ssgc.metrics.perturbation import deletion_insertion as deletion_insertion
     from captum_ssgc.metrics.perturbation import insertion as insertion
@@ -34,6 +37,8 @@ _HOMES = {
     "DeletionInsertion": "curves",
     "MapScores": "map_scores",
     "Preset": "presets",
+    "Reliance": "object_reliance",
+    "RelianceThresholds": "object_reliance",
     "compactness": "discrimination",
     "deletion": "perturbation",
     "deletion_images": "changed_images",
@@ -45,6 +50,7 @@ _HOMES = {
     "object_discrimination_index": "discrimination",
     "pointing_game": "pointing",
     "preset_named": "presets",
+    "reliance": "object_reliance",
 }
 
 __all__ = sorted(_HOMES)

@@ -26,7 +26,7 @@ def baseline_images(
         if baseline == "blur":
             return gaussian_blur(images, settings.blur_sigma, settings.blur_radius)
         return _noise(images, generator)
-    fill = torch.as_tensor(baseline, device=images.device).detach().to(images.dtype)
+    fill = torch.as_tensor(baseline, device=images.device, dtype=images.dtype).detach()
     if fill.dim() == 1 and len(fill) == 3:
         fill = fill[:, None, None]
     try:
@@ -41,5 +41,7 @@ def baseline_images(
 def _noise(images: Tensor, generator: torch.Generator | None) -> Tensor:
     if generator is None:
         generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(images.shape, generator=generator, device=generator.device)
+    noise = torch.rand(
+        images.shape, generator=generator, device=generator.device, dtype=torch.float32
+    )
     return noise.to(images)

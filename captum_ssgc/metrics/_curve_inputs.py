@@ -63,7 +63,7 @@ class CurveInputs:
             )
         else:
             total = sum(len(entry) for entry in self.detections)
-            budget = torch.full((total,), size[0] * size[1])
+            budget = torch.full((total,), size[0] * size[1], device=self.images.device)
         steps = torch.arange(settings.steps + 1, device=budget.device)
         counts = (2 * budget[:, None] * steps + settings.steps) // (2 * settings.steps)
         return torch.cat([counts * valid[:, None].to(counts) for valid in self.valid.values()])

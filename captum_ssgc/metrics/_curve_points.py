@@ -68,7 +68,7 @@ class CurvePoints:
         self._single = [entry[row] for entry in detections for row in range(len(entry))]
         self._image = [n for n, entry in enumerate(detections) for _ in range(len(entry))]
         self._ranked: tuple[int, int] | None = None
-        self._last_rank = torch.empty(0)
+        self._last_rank = torch.empty(0, device="cpu")
 
     def ends(self, stacks: Sequence[Tensor], readings: Sequence[Reading]) -> list[Scores]:
         """For each of the image stacks ``(N, 3, H, W)``, the scores of all detections ``(G,)``."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._baselines import baseline_images
 from captum_ssgc.metrics._curve_inputs import CurveInputs
@@ -34,6 +35,7 @@ class CurveRun:
         return {score: Reading.of(self.settings, score) for score in self.scores}
 
 
+@leaves_all_as_before
 @torch.no_grad()
 def run_curves(
     detector: Detector,
@@ -103,7 +105,7 @@ def _baseline_key(settings: CurveSettings) -> object:
 def _finished(
     inputs: CurveInputs, run: CurveRun, measured: Scores, initial: Scores
 ) -> dict[str, dict[str, Curves]]:
-    fractions = torch.linspace(0.0, 1.0, run.settings.steps + 1, device=inputs.images.device)
+    fractions = _fractions(run.settings.steps + 1, inputs.images.device)
     finished: dict[str, dict[str, Curves]] = {name: {} for name in inputs.maps}
     for score, reading in run.readings().items():
         divisor = initial[reading].to(measured[reading])
@@ -121,9 +123,13 @@ def _finished(
 def _nothing(inputs: CurveInputs, run: CurveRun) -> dict[str, dict[str, Curves]]:
     points, device = run.settings.steps + 1, inputs.images.device
     empty = Curves(
-        torch.linspace(0.0, 1.0, points, device=device),
+        _fractions(points, device),
         inputs.images.new_zeros(0, points),
         torch.zeros(0, dtype=torch.bool, device=device),
         run.inserts,
     )
     return {name: dict.fromkeys(run.scores, empty) for name in inputs.maps}
+
+
+def _fractions(points: int, device: torch.device) -> Tensor:
+    return torch.linspace(0.0, 1.0, points, device=device, dtype=torch.float32)

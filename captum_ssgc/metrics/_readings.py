@@ -70,7 +70,8 @@ def read_scores(
 
 def _of_candidates(reading: Reading, chosen: Detections, candidates: Detections) -> Tensor:
     """s1 by IoU, or s2, of each chosen detection of one image, ``(K,)``; 0 where there is none."""
-    candidates = candidates[candidates.scores > reading.score_threshold]
+    above = int((candidates.scores > reading.score_threshold).sum())
+    candidates = candidates[:above]  # the best come first
     if not len(candidates):
         return candidates.scores.new_zeros(len(chosen))
     if reading.score == "s2":

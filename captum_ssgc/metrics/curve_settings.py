@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -10,6 +11,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+from captum_ssgc._arguments import (
+    check_choice,
+    check_number,
+    check_share,
+    shown,
+)
 
 Score = Literal["s1", "s2"]
 Baseline = str | float | Sequence[float] | npt.NDArray[Any] | Tensor
@@ -76,41 +84,53 @@ class CurveSettings:
     blur_radius: int | None = None
 
     def __post_init__(self) -> None:
-        _check_choice("score", self.score, ("s1", "s2"))
-        _check_choice("match", self.match, ("candidate", "iou"))
-        _check_choice("budget", self.budget, ("image", "box"))
-        _check_choice("ties", self.ties, ("random", "reading"))
+        check_choice("score", self.score, ("s1", "s2"))
+        check_choice("match", self.match, ("candidate", "iou"))
+        check_choice("budget", self.budget, ("image", "box"))
+        check_choice("ties", self.ties, ("random", "reading"))
         _check_baseline(self.baseline)
         whole = isinstance(self.steps, Integral) and not isinstance(self.steps, bool)
         if not whole or self.steps < 1:
-            raise ValueError(f"steps: expected an integer of at least 1, got {self.steps!r}.")
+            raise ValueError(f"steps: expected an integer of at least 1, got {shown(self.steps)}.")
         for name in ("iou_threshold", "score_threshold"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}: expected a value in [0, 1], got {getattr(self, name)}.")
-        if self.blur_sigma <= 0 or (self.blur_radius is not None and self.blur_radius < 1):
+            check_share(name, getattr(self, name))
+        check_number("blur_sigma", self.blur_sigma)
+        radius = 1 if self.blur_radius is None else self.blur_radius
+        whole = isinstance(radius, Integral) and not isinstance(radius, bool)
+        if not (0.0 < self.blur_sigma < math.inf and whole and radius >= 1):
             raise ValueError(
-                "blur: expected blur_sigma > 0 and blur_radius >= 1, got "
-                f"{self.blur_sigma} and {self.blur_radius}."
+                "blur: expected blur_sigma > 0 and blur_radius >= 1, a whole number, got "
+                f"{self.blur_sigma} and {shown(self.blur_radius)}."
             )
 
 
 def _check_baseline(baseline: object) -> None:
     kinds = "a number, a colour (r, g, b) or a tensor"
     if isinstance(baseline, str):
-        _check_choice("baseline", baseline, BASELINES, f", {kinds}")
+        check_choice("baseline", baseline, BASELINES, f", {kinds}")
         return
     if isinstance(baseline, bool) or not isinstance(baseline, (Real, Sequence, np.ndarray, Tensor)):
         raise TypeError(f"baseline: expected a name, {kinds}, got {type(baseline).__name__}.")
-    if isinstance(baseline, (Real, list, tuple)):
-        values = [baseline] if isinstance(baseline, Real) else baseline
-        numbers = [float(value) for value in values if isinstance(value, Real)]
-        if len(numbers) < len(values) or not all(0.0 <= number <= 1.0 for number in numbers):
-            raise ValueError(
-                f"baseline: expected values in [0, 1], as in images, got {baseline!r}; "
-                "divide values from 0 to 255 by 255."
-            )
+    values = _numbers(baseline)
+    if values is None or not bool(((values >= 0) & (values <= 1)).all()):
+        got = shown(baseline) if values is None or values.size <= 3 else _range(values)
+        raise ValueError(
+            f"baseline: expected values in [0, 1], as in images, got {got}; "
+            "divide values from 0 to 255 by 255."
+        )
 
 
-def _check_choice(name: str, value: object, choices: tuple[str, ...], more: str = "") -> None:
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}{more}, got {value!r}.")
+def _numbers(baseline: Any) -> npt.NDArray[Any] | None:
+    """``None`` if there is something else among them."""
+    if isinstance(baseline, Tensor):
+        baseline = baseline.detach().cpu()
+        baseline = baseline if baseline.is_complex() else baseline.double()
+    try:
+        values = np.asarray(baseline)
+    except ValueError:  # rows of different lengths
+        return None
+    return values if values.dtype.kind in "iuf" else None
+
+
+def _range(values: npt.NDArray[Any]) -> str:
+    return f"values from {values.min():.4g} to {values.max():.4g}"

@@ -162,7 +162,7 @@ def _same_image(
     if (map_images is None) != (object_images is None):
         raise TypeError("map_images and object_images: expected both or neither.")
     if map_images is None or object_images is None:
-        return torch.ones(maps, objects, dtype=torch.bool)
+        return torch.ones(maps, objects, dtype=torch.bool, device="cpu")
     of_maps = _indices(map_images, maps, "map_images")
     of_objects = _indices(object_images, objects, "object_images")
     return of_maps[:, None] == of_objects.to(of_maps.device)

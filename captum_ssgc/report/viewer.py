@@ -99,14 +99,26 @@ def explained_page(
     return ViewerPage(name, image, entries)
 
 
+@dataclass(frozen=True, eq=False)
+class PackedPage:
+    """A photo as the page holds it: what its list needs, and what is decoded to show it."""
+
+    known: dict[str, Any]
+    content: dict[str, Any]
+
+
 def save_html(
-    path: str | os.PathLike[str], pages: Iterable[ViewerPage], *, title: str = "Heat maps"
+    path: str | os.PathLike[str],
+    pages: Iterable[ViewerPage | PackedPage],
+    *,
+    title: str = "Heat maps",
 ) -> None:
     """Write :func:`viewer_html`; the file is there in full, or as it was before.
 
     Args:
         path: of the file.
-        pages: the photos, one after the other; may be a generator.
+        pages: the photos, one after the other; may be a generator. Those from :func:`pack` take a
+            hundredth of the memory.
         title: of the page.
 
     Raises:
@@ -134,7 +146,7 @@ def save_html(
         unfinished.unlink(missing_ok=True)
 
 
-def viewer_html(pages: Iterable[ViewerPage], *, title: str = "Heat maps") -> str:
+def viewer_html(pages: Iterable[ViewerPage | PackedPage], *, title: str = "Heat maps") -> str:
     """One page with all photos: point at a box, or choose it in the list, and see its map.
 
     It needs no network and nothing but itself. Photos and maps are decoded when they are shown.
@@ -149,16 +161,20 @@ def viewer_html(pages: Iterable[ViewerPage], *, title: str = "Heat maps") -> str
     index: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
     for page in pages:
-        known, content = _page(page)
-        index.append(known)
-        contents.append(content)
+        packed = page if isinstance(page, PackedPage) else pack(page)
+        index.append(packed.known)
+        contents.append(packed.content)
     if not index:
         raise ValueError("pages: expected at least one photo, got none.")
     return render("viewer.html.jinja", title=_text(title), index=index, contents=contents)
 
 
-def _page(page: ViewerPage) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the list needs of a photo, and what is read when it is shown."""
+def pack(page: ViewerPage) -> PackedPage:
+    """A photo compressed for the page, so that those of many images can wait for it.
+
+    Raises:
+        ValueError: as :func:`viewer_html`.
+    """
     pixels = pixels_of(page.image, page.name)
     size = (pixels.shape[0], pixels.shape[1])
     entries = [_entry(entry, page.name, number) for number, entry in enumerate(page.entries)]
@@ -170,7 +186,7 @@ def _page(page: ViewerPage) -> tuple[dict[str, Any], dict[str, Any]]:
         for entry in page.entries
     ]
     known = {"name": _text(page.name), "width": size[1], "height": size[0], "entries": entries}
-    return known, {"photo": data_uri(jpeg(pixels), "image/jpeg"), "maps": maps}
+    return PackedPage(known, {"photo": data_uri(jpeg(pixels), "image/jpeg"), "maps": maps})
 
 
 def _entry(entry: ViewerEntry, name: str, number: int) -> dict[str, Any]:

@@ -28,7 +28,14 @@ def test_writes_what_explain_writes_and_the_known_shares(
     for drawn in matched:
         assert 0 < drawn["energy_in_emblem"] < drawn["energy_in_object"] <= 1
         assert drawn["energy_in_object"] > 0.3
+        assert drawn["energy_in_object"] > drawn["chance_in_object"]
+        assert drawn["energy_in_emblem"] > drawn["chance_in_emblem"]
+        for region in ("box", "object", "emblem"):
+            share, floor = drawn[f"energy_in_{region}"], drawn[f"chance_in_{region}"]
+            shown = f"{100 * share:.1f} % ({100 * floor:.1f})"
+            assert shown in outcome.out
     assert "in emblem" in outcome.out
+    assert "In brackets: what chance gives" in outcome.out
 
 
 def test_a_seed_gives_its_own_scene(run: Callable[..., Any], tmp_path: Path) -> None:
@@ -79,6 +86,9 @@ def test_shares_belong_to_the_object_that_was_found() -> None:
     right = found(2, [10.0, 2.0, 16.0, 8.0])
     other_class = found(1, [10.0, 2.0, 16.0, 8.0])
     elsewhere = found(2, [2.0, 2.0, 6.0, 6.0])
-    shares = _known_shares(scene, [right, other_class, elsewhere])
+    shares, chance = _known_shares(scene, [right, other_class, elsewhere])
     assert shares["object"] == [pytest.approx(0.8), None, None]
     assert shares["emblem"] == [pytest.approx(0.4), None, None]
+    assert chance["box"] == pytest.approx([36 / 200, 36 / 200, 16 / 200])
+    assert chance["object"] == [pytest.approx(36 / 200), None, None]
+    assert chance["emblem"] == [pytest.approx(4 / 36), None, None]

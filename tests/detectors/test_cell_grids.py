@@ -30,6 +30,7 @@ def test_strides_of_a_pyramid_are_the_networks(name):
     assert [grid.origin for grid in grids] == [(start, start) for start in expected]
 
 
+@pytest.mark.slow
 def test_levels_of_ssd_that_its_windows_do_not_cover_lie_where_its_boxes_do():
     detector = torchvision_families.build("ssd300").detector
     grids = cells_of(detector, detector.level_layers())

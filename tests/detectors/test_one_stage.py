@@ -150,6 +150,7 @@ def test_another_model_is_refused():
         OneStageDetector(torch.nn.Linear(1, 1))
 
 
+@pytest.mark.slow
 def test_strides_that_do_not_divide_the_canvas_of_ssd(picture):
     """Its cells lie where its anchors do: 300 pixels have 10 cells of 32, and 5 of 64."""
     torch.manual_seed(0)

@@ -87,7 +87,11 @@ def perturb(model, image):
         head.weight.copy_(2.0 * weight / seen["features"].norm(dim=1).mean())
 
 
-@pytest.fixture(scope="module", params=FAMILY)
+SLOW = {"keypoint-rcnn-resnet18-fpn"}
+CASES = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FAMILY]
+
+
+@pytest.fixture(scope="module", params=CASES)
 def case(request, image):
     build, levels, canonical_scale = FAMILY[request.param]
     torch.manual_seed(2)

@@ -1,0 +1,89 @@
+"""What is computed for each detection: score, logit, an edge, or the contrast of two classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeGuard, get_args
+
+import torch
+from torch import Tensor
+
+from captum_ssgc._arguments import shown
+from captum_ssgc.detections import Detections
+
+NamedOutput = Literal["score", "logit", "left", "top", "right", "bottom"]
+NegatedOutput = Literal["-score", "-logit", "-left", "-top", "-right", "-bottom"]
+Other = int | str
+Contrast = tuple[Literal["logit"], Other | tuple[Other, ...]]
+Output = NamedOutput | NegatedOutput | Contrast
+OUTPUTS: tuple[str, ...] = get_args(NamedOutput)
+EDGES = ("left", "top", "right", "bottom")
+
+
+def check_output(output: object) -> None:
+    """Raise ``ValueError`` unless ``output`` is one of the known ones."""
+    if isinstance(output, str) and output.removeprefix("-") in OUTPUTS:
+        return
+    if isinstance(output, tuple) and len(output) == 2 and output[0] == "logit":
+        others = output[1] if isinstance(output[1], tuple) else (output[1],)
+        if all(isinstance(one, (int, str)) and not isinstance(one, bool) for one in others):
+            return
+    raise ValueError(
+        f"output: expected one of {', '.join(OUTPUTS)}, one of these negated ('-logit'), or "
+        f"('logit', other label), got {shown(output)}."
+    )
+
+
+def is_contrast(output: Output) -> TypeGuard[Contrast]:
+    """Whether it is the difference of two classes' logits."""
+    return isinstance(output, tuple)
+
+
+def with_label_indices(output: Output, names: Sequence[str] | None) -> Output:
+    """The same, with class indices for class names.
+
+    Raises:
+        ValueError: for a name that is not among ``names``.
+    """
+    if not is_contrast(output):
+        return output
+    known, other = list(names or ()), output[1]
+    for one in other if isinstance(other, tuple) else (other,):
+        if isinstance(one, str) and one not in known:
+            expected = f"one of {', '.join(known)}" if known else "a class index: it has no names"
+            raise ValueError(f"output: the detector knows no {one!r}; expected {expected}.")
+
+    def index(one: Other) -> Other:
+        return known.index(one) if isinstance(one, str) else one
+
+    if isinstance(other, tuple):
+        return ("logit", tuple(index(one) for one in other))
+    return ("logit", index(other))
+
+
+def of_rows(output: Output, rows: Sequence[int]) -> Output:
+    """The same for some of the detections, where there is an other label for each."""
+    if is_contrast(output) and isinstance(output[1], tuple):
+        return ("logit", tuple(output[1][row] for row in rows))
+    return output
+
+
+def other_labels(output: Contrast, chosen: Detections) -> Tensor:
+    """The other label of each detection, ``(K,)``.
+
+    Raises:
+        ValueError: for a label that the detector does not have, or too few or many of them.
+    """
+    count, classes = chosen.class_scores.shape
+    others = output[1] if isinstance(output[1], tuple) else (output[1],) * count
+    if len(others) != count:
+        raise ValueError(
+            f"output: expected one other label, or one for each of {count} detections, got "
+            f"{len(others)}."
+        )
+    wrong = [one for one in others if not (isinstance(one, int) and 0 <= one < classes)]
+    if wrong:
+        raise ValueError(
+            f"output: expected an other label from 0 to {classes - 1}, got {wrong[0]}."
+        )
+    return torch.tensor(others, dtype=torch.int64, device=chosen.labels.device)

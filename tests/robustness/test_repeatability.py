@@ -1,0 +1,115 @@
+"""What is the same to the last bit, what but for the last digits, and when the host waits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from robustness.subjects import CALLS, Subject, quarters, small_image
+from robustness.synchronising import Waits
+
+import captum_ssgc as ssgc
+from captum_ssgc import metrics
+from captum_ssgc.attr import METHODS
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_is_repeated_to_the_last_bit(name, own):
+    first = own.calls()[name]()
+    assert torch.equal(own.calls()[name](), first)
+    assert torch.equal(Subject.of(quarters(), small_image()).calls()[name](), first)
+
+
+def of_top(subject: Subject, count: int, method: str) -> list[ssgc.Explanation]:
+    options = {"d-rise": {"n_masks": 6, "generator": torch.Generator().manual_seed(0)}}
+    return ssgc.explain(
+        subject.detector,
+        subject.image,
+        method,
+        score_threshold=0.1,
+        top_k=count,
+        method_options=options if method == "d-rise" else {},
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_top_1_is_the_first_of_top_2_but_for_the_last_digits(method, own, demo_subject):
+    for subject in (own, demo_subject):
+        alone, first = of_top(subject, 1, method)[0], of_top(subject, 2, method)[0]
+        assert (alone.index, alone.score) == (first.index, first.score)
+        peak = float(first.heat_map.max())
+        torch.testing.assert_close(alone.heat_map, first.heat_map, rtol=0, atol=1e-4 * peak)
+
+
+def test_drise_does_not_depend_on_the_batch_but_for_the_last_digits(demo_subject):
+    drise = ssgc.DRISE(demo_subject.wrapper)
+    maps = [
+        drise.attribute_instances(
+            demo_subject.image,
+            n_masks=6,
+            perturbations_per_eval=size,
+            generator=torch.Generator().manual_seed(0),
+        )
+        for size in (1, 2, 4, 6)
+    ]
+    for one in maps[1:]:
+        torch.testing.assert_close(one, maps[0], rtol=0, atol=1e-4 * float(maps[0].max()))
+
+
+def test_random_numbers_are_drawn_where_they_are_said_to_be(own):
+    before = torch.get_rng_state()
+    for call in own.calls().values():
+        call()
+    assert torch.equal(torch.get_rng_state(), before)
+    ssgc.DRISE(own.wrapper).attribute(own.image, target=0, n_masks=1, grid=(2, 2))
+    assert not torch.equal(torch.get_rng_state(), before)
+    torch.set_rng_state(before)
+
+
+def waits_of(subject: Subject, count: int) -> dict[str, int]:
+    found = subject.detector.detect(subject.image)[0][:count]
+    assert len(found) == count
+    wrapper = ssgc.InstanceScoreWrapper(subject.detector, found)
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, subject.detector.level_layers())
+    maps = torch.rand(count, *subject.image.shape[-2:])
+    calls = {
+        "explain": lambda: ssgc.explain(
+            subject.detector,
+            subject.image,
+            [name for name in METHODS if name != "d-rise"],
+            score_threshold=0.0,
+            top_k=count,
+        ),
+        "attribute_instances": lambda: cam.attribute_instances(subject.image, fuse_layers="max"),
+        "D-RISE": lambda: ssgc.DRISE(wrapper).attribute_instances(
+            subject.image, n_masks=4, perturbations_per_eval=2, grid=(3, 3)
+        ),
+        "pointing games": lambda: (
+            metrics.pointing_game(maps, boxes=found.boxes),
+            metrics.energy_pointing_game(maps, boxes=found.boxes),
+        ),
+    }
+    counts = {}
+    for name, call in calls.items():
+        with Waits() as waits:
+            call()
+        counts[name] = sum(waits.places.values())
+    return counts
+
+
+def test_more_detections_do_not_wait_more_often(own, demo_subject):
+    """One wait per image, none per detection, on whatever device."""
+    for subject in (own, demo_subject):
+        waits_of(subject, 1)  # what is remembered from the first call on
+    assert waits_of(own, 1) == waits_of(own, 4)
+    assert waits_of(demo_subject, 1) == waits_of(demo_subject, 2)
+
+
+def test_masks_wait_once_per_image_and_three_times_per_call(own):
+    """Which candidates of a masked image are above the threshold, the host has to know."""
+    with Waits() as waits:
+        ssgc.DRISE(own.wrapper).attribute_instances(
+            own.image, n_masks=8, perturbations_per_eval=8, grid=(3, 3)
+        )
+    of_candidates = {place: n for place, n in waits.places.items() if "_rows" in place}
+    assert sum(of_candidates.values()) == 8
+    assert sum(waits.places.values()) <= 8 + 3
