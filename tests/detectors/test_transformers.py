@@ -179,7 +179,8 @@ def test_a_segmentation_model_detects(vendor_settings, picture):
     detector = ssgc.wrap_detector(model, processor=processor, score_threshold=0.0)
     found = detector.detect(picture)[0]
     assert len(found) == 5
-    names = list(detector.target_layers())
+    # transformers 4 has one module more around the backbone
+    names = [name.replace(".conv_encoder", "") for name in detector.target_layers()]
     assert names == [
         "detr.model.backbone.model.encoder.stages.3",
         "detr.model.encoder.layers.0.final_layer_norm",
