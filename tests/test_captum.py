@@ -92,6 +92,7 @@ def test_saliency_flows_to_the_pixels_of_the_canvas(setup):
     assert attributions.max() > 0
 
 
+@pytest.mark.slow
 def test_integrated_gradients_are_complete(setup):
     detector, detections, target, image = setup
     wrapper = ssgc.InstanceScoreWrapper(detector, detections, output="logit")

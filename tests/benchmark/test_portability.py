@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from captum_ssgc.benchmark import report
 from captum_ssgc.benchmark.distributed import usable_cores
 
@@ -29,6 +31,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_a_whole_run_without_what_other_systems_lack(tiny, data, tmp_path, finished, numbers_of):
     run = tmp_path / "run"
     program = PROGRAM.format(hidden=HIDDEN, script=tiny.__file__, data=str(data), run=str(run))

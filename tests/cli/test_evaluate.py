@@ -54,6 +54,7 @@ def test_odd_names_of_files_and_classes(
     assert len(list(out.glob("*/*_curves.png"))) == 1
 
 
+@pytest.mark.slow
 def test_curves_that_cannot_be_divided_are_null_and_a_dash(
     run: Callable[..., Any], scene: Path, tmp_path: Path
 ) -> None:

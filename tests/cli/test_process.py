@@ -167,6 +167,7 @@ def test_a_reader_that_has_gone_is_no_error_to_speak_of(start: Run) -> None:
     assert (done.returncode, done.stderr) == (2, "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="other systems refuse such names")
 def test_an_odd_environment_and_an_odd_name(start: Run, tmp_path: Path) -> None:
     """A locale without letters, a backend that does not exist, a name that is no text."""

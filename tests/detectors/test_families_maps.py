@@ -37,7 +37,7 @@ def chosen(family, picture):
 
 
 @pytest.mark.filterwarnings("ignore:.*all-zero map", "ignore:.*pyramid level")
-@pytest.mark.parametrize("output", ["score", "left"])
+@pytest.mark.parametrize("output", ["score", pytest.param("left", marks=pytest.mark.slow)])
 def test_short_cuts_give_what_the_plain_way_gives(family, picture, output):
     detector, found = family.detector, chosen(family, picture)
     classes = [(METHODS[name], options) for name, options in REQUESTS]
