@@ -104,7 +104,7 @@ class RequestMaps:
         found = [
             grid.to_image(maps, mode) for grid, maps in zip(self._grids, self._maps) if len(maps)
         ]
-        if joined is None or not found:
+        if joined is None or len(found) < 2:
             return found
         if len(found) == len(self._grids) and all(len(one) == self._count for one in found):
             stacked = torch.stack(found)
