@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-_OURS = ("captum_ssgc", "captum")
+_BETWEEN = ("captum_ssgc", "captum", "contextlib", "torch")
 
 
 class OwnWarning(UserWarning):
@@ -13,12 +13,12 @@ class OwnWarning(UserWarning):
 
 
 def warn_user(message: str) -> None:
-    """Warn at the first caller outside this package and Captum."""
+    """Warn at the first caller outside this package, Captum and PyTorch."""
     depth, frame = 1, sys._getframe()
-    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None and _is_between(frame.f_globals.get("__name__", "")):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, OwnWarning, stacklevel=depth)
 
 
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] in (*_OURS, "contextlib")
+def _is_between(module: str) -> bool:
+    return module.partition(".")[0] in _BETWEEN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._probability import softmax_score
+from captum_ssgc._warnings import warn_user
 from captum_ssgc.detections import Detections
 from captum_ssgc.detectors._lookup import ImageCandidates
 from captum_ssgc.detectors._precision import at_least_single
@@ -95,18 +95,16 @@ class ChoiceWatch(FunctionMode):
     def warn_of(self, rows: int) -> None:
         """Warn if ``rows`` candidates came from a choice."""
         if rows in self._chosen:
-            warnings.warn(
+            warn_user(
                 f"the network chooses its {rows} candidates among {self._chosen[rows]} by their "
                 "scores: on a changed image candidate k may be another object. Pass "
                 f"queries={rows}, which keeps the tokens of detections in their places, or give "
-                "all of them.",
-                stacklevel=5,
+                "all of them."
             )
         elif self._suppresses:
-            warnings.warn(
+            warn_user(
                 "the network suppresses its candidates itself: on a changed image row k may be "
-                "another object. Give all candidates, as they were before suppression.",
-                stacklevel=5,
+                "another object. Give all candidates, as they were before suppression."
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import transformers
@@ -14,6 +13,7 @@ from captum_ssgc._vendor_versions import (
     processor_on_tensors,
     tensor_processors,
 )
+from captum_ssgc._warnings import warn_user
 from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.geometry import ImageGeometry
 
@@ -87,10 +87,9 @@ def processor_for(model: nn.Module) -> Any:
         except (OSError, ValueError) as error:
             if family is not None:
                 reason = str(error).strip().splitlines()[0]
-                warnings.warn(
+                warn_user(
                     f"no image processor could be loaded from {saved!r} ({reason}); using the "
-                    f"defaults of {family.__name__}: pass processor=... to choose another.",
-                    stacklevel=4,
+                    f"defaults of {family.__name__}: pass processor=... to choose another."
                 )
     if family is None:
         raise ValueError(
