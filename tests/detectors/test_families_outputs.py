@@ -20,6 +20,8 @@ def chosen(detector, picture):
         rows += (found.levels == level).nonzero()[:, 0].tolist()[:2]
     found = found[rows]
     classes = found.class_scores.shape[1]
+    if classes < 2:
+        pytest.skip("this model has one class")
     steps = 1 + torch.arange(len(found)) % (classes - 1)
     others = (found.labels + steps) % classes
     assert not (others == found.labels).any()
