@@ -38,7 +38,7 @@ KNOWN = {
     "wrapper(image)": "Tensor",
     "layer": "Module",
     "cam": "SSGradCAMPlusPlus",
-    "explanations": "list[Explanation]",
+    "explanations": "Explanations[Explanation]",
     "first.score": "float",
     "first.heat_map": "Tensor",
     "share": "MapScores",

@@ -52,7 +52,8 @@ def reported_rows(
     found = rows.new_full((count,), len(scores)).scatter_reduce(
         0, detections[chosen], rows[chosen], "amin"
     )
-    elsewhere = ~(nearest <= rounding_of(boxes))
+    coarser = max(boxes.dtype, scores.dtype, key=lambda dtype: torch.finfo(dtype).eps)
+    elsewhere = ~(nearest <= rounding_of(boxes.to(coarser)))
     missing = int(elsewhere.sum())
     if missing:
         distance = float(nearest[elsewhere].min())
