@@ -26,6 +26,12 @@ class Detections:
         levels: ``(K,)`` int64 pyramid level that owns each detection, 0 where there is one level.
         class_scores: ``(K, C)`` float, the scores of all classes of each candidate.
         image_size: ``(H, W)`` of the original image, in pixels.
+        corners: ``(K, 4, 2)`` float, x and y of the corners of oriented boxes, in order around
+            each, in pixels of the original image; ``boxes`` are the upright boxes that enclose
+            them. ``None`` for a detector of upright boxes.
+        masks: ``(K, H, W)`` at the size of the image, as the detector reports them: bool, or float
+            in [0, 1] where they are soft. ``None`` for a detector without masks, and for candidates
+            that it does not report.
 
     Raises:
         ValueError: if the fields do not describe the same number of detections.
@@ -54,6 +60,8 @@ class Detections:
     levels: Tensor
     class_scores: Tensor
     image_size: tuple[int, int]
+    corners: Tensor | None = None
+    masks: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = self.boxes.shape[0]
@@ -72,6 +80,13 @@ class Detections:
         if self.class_scores.dim() != 2 or self.class_scores.shape[0] != count:
             got = tuple(self.class_scores.shape)
             raise ValueError(f"Detections.class_scores: expected shape ({count}, C), got {got}.")
+        optional = {"corners": (count, 4, 2), "masks": (count, *self.image_size)}
+        for name, shape in optional.items():
+            value = getattr(self, name)
+            if value is not None and tuple(value.shape) != shape:
+                raise ValueError(
+                    f"Detections.{name}: expected shape {shape} or None, got {tuple(value.shape)}."
+                )
 
     def __len__(self) -> int:
         return self.boxes.shape[0]
@@ -99,15 +114,18 @@ class Detections:
     def cat(cls, several: Sequence[Detections]) -> Detections:
         """Those of several images of one size, or several choices of one image, as one.
 
+        Corners and masks are kept where all of them have these.
+
         Raises:
             ValueError: if there is none.
         """
         if not several:
             raise ValueError("Detections.cat: expected at least one, got none.")
-        joined: dict[str, Any] = {
-            name: torch.cat([getattr(entry, name) for entry in several])
-            for name, _ in several[0]._tensors()
-        }
+        joined: dict[str, Any] = {}
+        for name, _ in several[0]._tensors():
+            values = [getattr(entry, name) for entry in several]
+            missing = any(value is None for value in values)
+            joined[name] = None if missing else torch.cat(values)
         return replace(several[0], **joined)
 
     def copy(self) -> Detections:
