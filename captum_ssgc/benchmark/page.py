@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from captum_ssgc.benchmark.columns import Column
+from captum_ssgc.benchmark.comparisons import Comparison
 from captum_ssgc.benchmark.examples import Example
 from captum_ssgc.benchmark.mean_curves import mean_curve_pictures
 from captum_ssgc.benchmark.summary import Summary
@@ -57,6 +59,7 @@ def page(summary: Summary, examples: Sequence[Example]) -> str:
             for column in columns
             if any(c.p is not None for row in summary.rows if (c := row.cells.get(column.key)))
         ],
+        matrices=_matrices(summary),
         preset=settings.curve_preset,
         time=f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.1f} minutes",
         settings=[
@@ -67,6 +70,24 @@ def page(summary: Summary, examples: Sequence[Example]) -> str:
         ]
         + [("device", description["device"])],
     )
+
+
+def _matrices(summary: Summary) -> list[tuple[Column, list[tuple[str, list[Comparison | None]]]]]:
+    """For each column that is tested: title of a row and its comparison with each other one."""
+    tested = {one.column for one in summary.comparisons.each}
+    matrices = []
+    for column in summary.columns:
+        if column.key in tested:
+            names = [row.name for row in summary.rows if column.key in row.cells]
+            rows = [
+                (
+                    summary.row(name).title,
+                    [summary.comparisons.of(column.key, name, other) for other in names],
+                )
+                for name in names
+            ]
+            matrices.append((column, rows))
+    return matrices
 
 
 def _notices(summary: Summary) -> list[str]:

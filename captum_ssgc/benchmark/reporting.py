@@ -13,9 +13,10 @@ from captum_ssgc.benchmark.record_files import Index, read_index
 from captum_ssgc.benchmark.run_folder import RunFolder, write_whole
 from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.benchmark.summary import Summary, summarise
-from captum_ssgc.benchmark.tables import as_csv, markdown
+from captum_ssgc.benchmark.tables import as_csv, comparisons_csv, markdown
 
 HTML, MARKDOWN, CSV = "report.html", "table.md", "table.csv"
+COMPARISONS = "comparisons.csv"
 
 
 def report(output_dir: str | os.PathLike[str]) -> Summary:
@@ -57,6 +58,7 @@ def _write(folder: RunFolder, summary: Summary, index: Index) -> Summary:
     examples = read_examples(summary, index, folder.root / "examples")
     files: dict[str, Callable[[], str]] = {
         CSV: lambda: as_csv(summary),
+        COMPARISONS: lambda: comparisons_csv(summary),
         MARKDOWN: lambda: markdown(summary),
         HTML: lambda: page(summary, examples),
     }

@@ -63,8 +63,8 @@ def run_benchmark(
         show_progress: draw a progress bar on stderr, in the first process.
 
     Returns:
-        The table and all that belongs to it; also in ``report.html``, ``table.md`` and
-        ``table.csv`` in the folder. ``None`` in all processes but the first.
+        The table and all that belongs to it; also in ``report.html``, ``table.md``,
+        ``table.csv`` and ``comparisons.csv`` in the folder. ``None`` in all processes but the first.
 
     Raises:
         BenchmarkError: if the folder holds a run with other settings (with the differences), a

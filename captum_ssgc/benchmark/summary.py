@@ -10,19 +10,11 @@ from typing import Any
 import numpy as np
 
 from captum_ssgc.benchmark.columns import Column, columns_of
+from captum_ssgc.benchmark.comparisons import SIGNIFICANT, UNTESTED, Comparisons
 from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.benchmark.tally import Place, Tally
-from captum_ssgc.benchmark.uncertainty import (
-    Array,
-    bootstrap_intervals,
-    holm,
-    ratio_of_sums,
-    sign_flip_test,
-)
-
-SIGNIFICANT = 0.05
-_UNTESTED = ("seconds", "zero")
+from captum_ssgc.benchmark.uncertainty import Array, bootstrap_intervals, holm, ratio_of_sums
 
 
 @dataclass(frozen=True)
@@ -35,8 +27,10 @@ class Cell:
         high: upper end.
         count: number of detections.
         p: of the paired test against SSGrad-CAM++; ``None`` where there is none.
-        p_holm: the same, adjusted for all the comparisons of its column.
+        p_holm: the same, adjusted for the comparisons with SSGrad-CAM++ in its column.
         best: no method is better, and some are worse.
+        as_best: a method that is not the best but cannot be told from it, adjusted for all pairs
+            of rows of the column.
         loses_to: floors that are better.
     """
 
@@ -47,6 +41,7 @@ class Cell:
     p: float | None = None
     p_holm: float | None = None
     best: bool = False
+    as_best: bool = False
     loses_to: tuple[str, ...] = ()
 
     @property
@@ -79,6 +74,7 @@ class Summary:
     Args:
         rows: methods, then floors.
         columns: those in which something was measured.
+        comparisons: of any two rows in any column that is tested.
         counts: of images, detections and annotations; see :mod:`captum_ssgc.benchmark.tally`.
         failures: name of the image and reason, for every image that could not be evaluated.
         problems: name of the image and what could not be used of its annotations.
@@ -94,6 +90,7 @@ class Summary:
 
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
+    comparisons: Comparisons
     counts: Counter[str]
     failures: tuple[tuple[str, str], ...]
     problems: tuple[tuple[str, str], ...]
@@ -138,14 +135,16 @@ def summarise(
     """
     settings = BenchmarkSettings.from_json(description["settings"])
     columns = columns_of(settings.metrics)
-    tally = Tally(list(settings.titles), [column.key for column in columns], settings.reference)
+    tally = Tally(list(settings.titles), [column.key for column in columns])
     for record in records:
         tally.add(record)
-    rows = _rows(settings, columns, tally)
+    comparisons = tally.comparisons(settings.seed)
+    rows = _rows(settings, columns, tally, comparisons)
     known = [column for column in columns if any(column.key in row.cells for row in rows)]
     return Summary(
         rows=tuple(rows),
         columns=tuple(known),
+        comparisons=comparisons,
         counts=tally.counts,
         failures=tuple(tally.failures),
         problems=tuple(tally.problems),
@@ -162,14 +161,16 @@ def summarise(
     )
 
 
-def _rows(settings: BenchmarkSettings, columns: list[Column], tally: Tally) -> list[Row]:
+def _rows(
+    settings: BenchmarkSettings, columns: list[Column], tally: Tally, comparisons: Comparisons
+) -> list[Row]:
     titles, keys = settings.titles, [column.key for column in columns]
-    sums, counts, differences, pairs = tally.arrays()
+    sums, counts = tally.arrays()
     shape = (len(titles), len(keys))
     means = ratio_of_sums(sums, counts).reshape(shape)
     low, high = (end.reshape(shape) for end in bootstrap_intervals(sums, counts, settings.seed))
     totals = counts.sum(0).reshape(shape)
-    p_values, adjusted = _tests(settings, keys, differences, pairs, shape)
+    p_values, adjusted = _against_reference(settings, keys, comparisons)
     rows = []
     for place, (name, title) in enumerate(titles.items()):
         is_floor = name in settings.floors
@@ -178,6 +179,11 @@ def _rows(settings: BenchmarkSettings, columns: list[Column], tally: Tally) -> l
             if not totals[place, at]:
                 continue
             ours = means[: len(settings.rows), at]
+            best = [
+                other.key
+                for other, mean in zip(settings.rows, ours, strict=True)
+                if _is_best(column, mean, ours)
+            ]
             cells[column.key] = Cell(
                 mean=float(means[place, at]),
                 low=float(low[place, at]),
@@ -185,29 +191,31 @@ def _rows(settings: BenchmarkSettings, columns: list[Column], tally: Tally) -> l
                 count=int(totals[place, at]),
                 p=_known(p_values[place, at]),
                 p_holm=_known(adjusted[place, at]),
-                best=not is_floor and _is_best(column, means[place, at], ours),
+                best=name in best,
+                as_best=not is_floor and _as_best(comparisons, column, name, best),
                 loses_to=() if is_floor else _better_floors(settings, column, place, means[:, at]),
             )
         rows.append(Row(name, title, is_floor, cells))
     return rows
 
 
-def _tests(
-    settings: BenchmarkSettings,
-    keys: list[str],
-    differences: Array,
-    pairs: Array,
-    shape: tuple[int, int],
+def _against_reference(
+    settings: BenchmarkSettings, keys: list[str], comparisons: Comparisons
 ) -> tuple[Array, Array]:
     """P-values against the reference and the adjusted ones, NaN where there is no test."""
-    p_values = np.full(shape, np.nan)
-    if settings.reference is not None and len(differences):
-        p_values = sign_flip_test(differences, settings.seed).reshape(shape)
-        p_values[pairs.sum(0).reshape(shape) == 0] = np.nan
-        p_values[list(settings.titles).index(settings.reference)] = np.nan
-        p_values[:, [key in _UNTESTED for key in keys]] = np.nan
-    adjusted = np.stack([holm(p_values[:, at]) for at in range(shape[1])], axis=1)
+    p_values = np.full((len(settings.titles), len(keys)), np.nan)
+    if settings.reference is not None:
+        for place, name in enumerate(settings.titles):
+            for at, key in enumerate(keys):
+                one = comparisons.of(key, name, settings.reference)
+                p_values[place, at] = np.nan if one is None else one.p
+    adjusted = np.stack([holm(p_values[:, at]) for at in range(len(keys))], axis=1)
     return p_values, adjusted
+
+
+def _as_best(comparisons: Comparisons, column: Column, name: str, best: list[str]) -> bool:
+    found = [comparisons.of(column.key, other, name) for other in best if name not in best]
+    return any(one is not None and not one.distinguishable for one in found)
 
 
 def _is_best(column: Column, value: float, others: Array) -> bool:
@@ -219,7 +227,7 @@ def _is_best(column: Column, value: float, others: Array) -> bool:
 def _better_floors(
     settings: BenchmarkSettings, column: Column, place: int, means: Array
 ) -> tuple[str, ...]:
-    if column.key in _UNTESTED:
+    if column.key in UNTESTED:
         return ()
     floors = enumerate(settings.floors, start=len(settings.rows))
     return tuple(name for at, name in floors if column.better(means[at], means[place]))

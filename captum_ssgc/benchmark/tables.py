@@ -1,4 +1,4 @@
-"""The table as Markdown and as CSV."""
+"""The table as Markdown and as CSV, and the comparisons of its rows as CSV."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import csv
 import io
 
 from captum_ssgc.benchmark.columns import Column
-from captum_ssgc.benchmark.summary import SIGNIFICANT, Cell, Summary
+from captum_ssgc.benchmark.comparisons import SIGNIFICANT
+from captum_ssgc.benchmark.summary import Cell, Summary
 
-# Of n images' signs, 2 in 2^n choices are as extreme as the most extreme result.
-FEW_IMAGES = 5
 _CSV_DIGITS = 8
 
 
@@ -33,9 +32,9 @@ def markdown_cell(cell: Cell | None, column: Column, is_floor: bool) -> str:
 
 
 def marks(cell: Cell, is_floor: bool) -> str:
-    """``≈`` and ``▾`` where they apply."""
+    """``≈``, ``•`` and ``▾`` where they apply."""
     tied = " ≈" if cell.tied and not is_floor else ""
-    return tied + (" ▾" if cell.loses_to else "")
+    return tied + (" •" if cell.as_best else "") + (" ▾" if cell.loses_to else "")
 
 
 def legend(summary: Summary) -> list[str]:
@@ -59,9 +58,16 @@ def notes(summary: Summary) -> list[str]:
             "test over images, adjusted for the comparisons of the column (Holm), "
             f"p ≥ {SIGNIFICANT}."
         )
+    if summary.comparisons.each:
+        pairs = len(settings.titles) * (len(settings.titles) - 1) // 2
+        lines.append(
+            "• not distinguishable from the best method of the column: the same test, adjusted for "
+            f"all {pairs} pairs of rows, as the best was not chosen beforehand."
+        )
+        # Of n images' signs, 2 in 2^n choices are as extreme as the most extreme result.
         units = counts["images"] - counts["failed"] - counts["empty"]
-        if units <= FEW_IMAGES:
-            lines.append(f"With {units} images no difference can be significant.")
+        if pairs * 2.0 ** (1 - units) >= SIGNIFICANT:
+            lines.append(f"{units} images are too few to tell {len(settings.titles)} rows apart.")
     return [*lines, *lost_to_floors(summary)]
 
 
@@ -105,6 +111,17 @@ def as_csv(summary: Summary) -> str:
             numbers = (cell.mean, cell.low, cell.high, cell.count, cell.p, cell.p_holm)
             line += ["" if number is None else _number(number) for number in numbers]
         writer.writerow(line)
+    return text.getvalue()
+
+
+def comparisons_csv(summary: Summary) -> str:
+    """One line for any two rows and column: the difference, its interval and p-values."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["column", "row", "other", "n", "difference", "low", "high", "p", "p_holm"])
+    for one in summary.comparisons.each:
+        numbers = (one.count, one.difference, one.low, one.high, one.p, one.p_holm)
+        writer.writerow([one.column, one.row, one.other, *map(_number, numbers)])
     return text.getvalue()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from captum_ssgc.benchmark.columns import SECONDS
+from captum_ssgc.benchmark.comparisons import Comparisons, PairedSums
 from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.uncertainty import Array
 
@@ -45,10 +46,9 @@ class Tally:
     Args:
         names: keys of the rows.
         keys: of the columns.
-        reference: the row that the others are compared with; ``None`` for none.
     """
 
-    def __init__(self, names: Sequence[str], keys: Sequence[str], reference: str | None) -> None:
+    def __init__(self, names: Sequence[str], keys: Sequence[str]) -> None:
         self.counts: Counter[str] = Counter()
         self.failures: list[tuple[str, str]] = []
         self.problems: list[tuple[str, str]] = []
@@ -57,11 +57,10 @@ class Tally:
         self.merit, self._parts = next(
             ((text, parts) for text, parts in _MERITS if set(parts) <= set(keys)), ("", ())
         )
-        self._names, self._keys, self._reference = list(names), list(keys), reference
+        self._names, self._keys = list(names), list(keys)
         self._sums: list[Array] = []
         self._counts: list[Array] = []
-        self._differences: list[Array] = []
-        self._pairs: list[Array] = []
+        self._pairs = PairedSums(self._names, self._keys)
         self._curves: dict[tuple[str, str], tuple[int, Array]] = {}
         self._merits: list[Array] = []
         self._owners: list[int] = []
@@ -89,17 +88,20 @@ class Tally:
                 count, total = self._curves.get((key, row), (0, np.zeros(len(entry.sum))))
                 self._curves[key, row] = (count + entry.count, total + np.array(entry.sum))
 
-    def arrays(self) -> tuple[Array, Array, Array, Array]:
-        """Sums, counts, differences to the reference and number of pairs, each ``(N, M)``.
+    def arrays(self) -> tuple[Array, Array]:
+        """Sums and counts, each ``(N, M)``.
 
         ``N`` are the images with detections, ``M`` row and column.
         """
         width = len(self._names) * len(self._keys)
-        parts = (self._sums, self._counts, self._differences, self._pairs)
-        sums, counts, differences, pairs = (
-            np.stack(part) if part else np.zeros((0, width)) for part in parts
+        sums, counts = (
+            np.stack(part) if part else np.zeros((0, width)) for part in (self._sums, self._counts)
         )
-        return sums, counts, differences, pairs
+        return sums, counts
+
+    def comparisons(self, seed: int) -> Comparisons:
+        """Of every two rows in every column."""
+        return self._pairs.comparisons(seed)
 
     def mean_curves(self) -> dict[str, dict[str, list[float]]]:
         """By column and row."""
@@ -142,9 +144,4 @@ class Tally:
         known = np.isfinite(table)
         self._sums.append(np.where(known, table, 0.0).sum(2).ravel())
         self._counts.append(known.sum(2, dtype=float).ravel())
-        if self._reference in self._names:
-            reference = table[self._names.index(self._reference)]
-            pairs = known & np.isfinite(reference)
-            difference = np.where(pairs, table - reference, 0.0)
-            self._differences.append(difference.sum(2).ravel())
-            self._pairs.append(pairs.sum(2, dtype=float).ravel())
+        self._pairs.add(table)

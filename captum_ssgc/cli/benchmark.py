@@ -38,7 +38,7 @@ where it was when the same command is given again. Started by torchrun, several 
 the images, on one machine or on many; the numbers do not depend on how many there are.
 
 RUN/report.html has the table with intervals and tests, curves and examples; RUN/table.md and
-RUN/table.csv have the table.
+RUN/table.csv have the table, RUN/comparisons.csv any two of its rows compared.
 """
 _EPILOG = """\
 examples:

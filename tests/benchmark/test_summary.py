@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import itertools
 import weakref
 
+import numpy as np
 import pytest
 
 from captum_ssgc.benchmark import BenchmarkSettings
 from captum_ssgc.benchmark.columns import columns_of, metrics_named
+from captum_ssgc.benchmark.comparisons import PairedSums
 from captum_ssgc.benchmark.records import DetectionRecord, ImageRecord
 from captum_ssgc.benchmark.summary import summarise
-from captum_ssgc.benchmark.tables import as_csv, lost_to_floors, markdown
+from captum_ssgc.benchmark.tables import as_csv, comparisons_csv, lost_to_floors, markdown
+from captum_ssgc.benchmark.uncertainty import holm
 
 METHODS = ("odam", "ssgrad-cam", "ssgrad-cam++")
 
@@ -92,6 +96,71 @@ def test_pairs_need_both_values():
     records = [record(0, energies([0.5, 0.9], [0.2, None], [0.5, None])) for _ in range(3)]
     summary = summarise(records, describe(3))
     assert summary.row("odam").cells["ep_b"].p == 1.0
+    one = summary.comparisons.of("ep_b", "odam", "ssgrad-cam")
+    assert (one.count, one.difference) == (3, pytest.approx(0.3))
+    assert (one.low, one.high) == pytest.approx((0.3, 0.3))
+
+
+def test_any_two_rows_are_compared_image_by_image():
+    values = [(0.5, 0.2, 0.8), (0.6, 0.2, 0.6), (0.9, 0.2, 0.8), (0.7, 0.2, 0.9)] * 3
+    records = [record(at, energies(*([one] for one in three))) for at, three in enumerate(values)]
+    summary = summarise(records, describe(len(values)))
+    rows = [row.name for row in summary.rows]
+    for a, b in itertools.product(rows, rows):
+        one = summary.comparisons.of("ep_b", a, b)
+        if a == b:
+            assert one is None
+            continue
+        other = summary.comparisons.of("ep_b", b, a)
+        assert (one.difference, one.low, one.high) == (-other.difference, -other.high, -other.low)
+        gap = [dict(zip(METHODS, three)) | {"noise": 0.1, "centre": 0.2} for three in values]
+        gap = np.array([each[a] - each[b] for each in gap])
+        assert one.difference == pytest.approx(gap.mean())
+        assert one.low - 1e-9 <= one.difference <= one.high + 1e-9
+        signs = itertools.product((-1, 1), repeat=len(gap))
+        reached = sum(abs(np.dot(each, gap)) >= abs(gap.sum()) - 1e-9 for each in signs)
+        assert one.p == reached / 2 ** len(gap)
+    each = [one.p for one in summary.comparisons.each]
+    assert len(each) == 5 * 4 // 2
+    adjusted = [one.p_holm for one in summary.comparisons.each]
+    np.testing.assert_allclose(adjusted, holm(np.array(each)))
+
+
+def test_what_cannot_be_told_from_the_best_is_marked():
+    """Of 12 images one is 2 in 4096 at the least, and 10 pairs make it 0.005."""
+    wobble = [0.1 * (-1) ** index for index in range(12)]
+    records = [record(i, energies([0.55 + w], [0.2], [0.5])) for i, w in enumerate(wobble)]
+    summary = summarise(records, describe(12))
+    cells = {row.name: row.cells["ep_b"] for row in summary.rows}
+    assert {name for name, cell in cells.items() if cell.best} == {"odam"}
+    assert {name for name, cell in cells.items() if cell.as_best} == {"ssgrad-cam++"}
+    lines = markdown(summary).splitlines()
+    assert lines[2].startswith("| ODAM | **0.550** ≈ |")
+    assert lines[3].startswith("| SSGrad-CAM | 0.200 |")
+    assert lines[4].startswith("| SSGrad-CAM++ | 0.500 • |")
+    assert any("adjusted for all 10 pairs of rows" in line for line in lines)
+    assert not any("too few" in line for line in lines)
+
+
+def test_too_few_images_are_said():
+    records = [record(index, energies([0.9], [0.2], [0.5])) for index in range(8)]
+    assert "8 images are too few to tell 5 rows apart." in markdown(summarise(records, describe(8)))
+
+
+def test_any_two_rows_as_csv():
+    records = [record(0, energies([0.8], [0.1], [0.9])), record(1, energies([0.7], [0.1], [0.9]))]
+    head, first, *more = comparisons_csv(summarise(records, describe(2))).splitlines()
+    assert head == "column,row,other,n,difference,low,high,p,p_holm"
+    assert first == "ep_b,odam,ssgrad-cam,2,0.65,0.6,0.7,0.5,1"
+    assert len(more) == 9
+
+
+def test_many_rows_can_still_be_told_apart():
+    """With 10,000 signs and 820 pairs nothing would ever be significant."""
+    pairs = PairedSums([str(row) for row in range(41)], ["ep_b"])
+    for _ in range(40):
+        pairs.add(np.linspace(0, 1, 41)[:, None, None])
+    assert pairs.comparisons(0).of("ep_b", "40", "0").distinguishable
 
 
 def test_without_the_reference_nothing_is_tested():
@@ -99,6 +168,7 @@ def test_without_the_reference_nothing_is_tested():
     summary = summarise(records, describe(1, methods=("odam", "ssgrad-cam")))
     assert all(cell.p is None for row in summary.rows for cell in row.cells.values())
     assert "≈" not in markdown(summary)
+    assert summary.comparisons.of("ep_b", "odam", "ssgrad-cam").difference == pytest.approx(0.3)
 
 
 def test_an_equal_column_has_no_best():
@@ -145,7 +215,7 @@ def test_markdown_and_csv():
     summary = summarise(records, describe(2))
     lines = markdown(summary).splitlines()
     assert lines[0] == "|  | eP(b) ↑ | Zero ↓ | s / det. ↓ |"
-    assert lines[2] == "| ODAM | 0.750 ≈ | 0.0 % | 1 |"
+    assert lines[2] == "| ODAM | 0.750 ≈ • | 0.0 % | 1 |"
     assert lines[4] == "| SSGrad-CAM++ | **0.900** | 0.0 % | 1 |"
     assert lines[6] == "| *Centre prior* | 0.200 | 0.0 % | – |"
     assert lost_to_floors(summary) == ["▾ SSGrad-CAM loses to “Centre prior” in eP(b)."]
