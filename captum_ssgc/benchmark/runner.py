@@ -64,7 +64,8 @@ def run_benchmark(
 
     Returns:
         The table and all that belongs to it; also in ``report.html``, ``table.md``,
-        ``table.csv`` and ``comparisons.csv`` in the folder. ``None`` in all processes but the first.
+        ``table.csv`` and ``comparisons.csv`` in the folder. ``None`` in all processes but the
+        first.
 
     Raises:
         BenchmarkError: if the folder holds a run with other settings (with the differences), a
