@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from captum_ssgc import visualization as visualization
     from captum_ssgc.attr import DRISE as DRISE
     from captum_ssgc.attr import ODAM as ODAM
+    from captum_ssgc.attr import EigenCAM as EigenCAM
     from captum_ssgc.attr import GradCAM as GradCAM
     from captum_ssgc.attr import GradCAMPlusPlus as GradCAMPlusPlus
+    from captum_ssgc.attr import HiResCAM as HiResCAM
     from captum_ssgc.attr import LayerCAM as LayerCAM
     from captum_ssgc.attr import SSGradCAM as SSGradCAM
     from captum_ssgc.attr import SSGradCAMPlusPlus as SSGradCAMPlusPlus
@@ -43,10 +45,12 @@ _HOMES = {
     "Detections": "detections",
     "Detector": "detector",
     "Diagnosis": "diagnosis",
+    "EigenCAM": "attr",
     "Explanation": "explanation",
     "Explanations": "explanations",
     "GradCAM": "attr",
     "GradCAMPlusPlus": "attr",
+    "HiResCAM": "attr",
     "ImageGeometry": "geometry",
     "InstanceScoreWrapper": "instance_score",
     "LayerCAM": "attr",

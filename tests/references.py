@@ -76,6 +76,37 @@ def layer_cam(A, g):
     return np.maximum(L, 0.0)
 
 
+def hires_cam(A, g):
+    """Draelos and Carin, 2020, eq. (3): the gradient weighs every cell; its positive part."""
+    A, g = _double(A, g)
+    channels, height, width = A.shape
+    L = np.zeros((height, width))
+    for i in range(height):
+        for j in range(width):
+            for k in range(channels):
+                L[i, j] += g[k, i, j] * A[k, i, j]
+    return np.maximum(L, 0.0)
+
+
+def eigen_cam(A, g):
+    """Muhammad and Yeasin, 2020: O = U S V^T, map O v_1; the sign by the sum of the map.
+
+    Nothing for a layer that the score does not depend on.
+    """
+    A, g = _double(A, g)
+    if not g.any():
+        return np.zeros(A.shape[1:])
+    channels, height, width = A.shape
+    O = np.zeros((height * width, channels))
+    for k in range(channels):
+        for i in range(height):
+            for j in range(width):
+                O[i * width + j, k] = A[k, i, j]
+    V = np.linalg.svd(O, full_matrices=False)[2]
+    L = (O @ V[0]).reshape(height, width)
+    return np.maximum(L if L.sum() >= 0.0 else -L, 0.0)
+
+
 def space_map(g, sigma=0.0):
     """Yamauchi, CVPRW 2024, eq. (5): ``|g| / max |g|`` of one channel ``(h, w)``."""
     magnitude = blur(np.abs(g), sigma)

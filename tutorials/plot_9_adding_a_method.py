@@ -6,9 +6,8 @@ You have a formula for a heat map. What does it take to compare it with the othe
 one class with its name, and one test. Layers, levels, geometry, options, errors and pictures are
 there already.
 
-The example is HiResCAM (R. L. Draelos and L. Carin, *Use HiResCAM instead of Grad-CAM for faithful
-explanations of convolutional neural networks*, 2020, arXiv:2011.08891), which multiplies every
-activation by its own gradient, with a power of the gradient as an option that nobody else has.
+The example multiplies every activation by its own gradient, as HiResCAM does (R. L. Draelos and
+L. Carin, 2020, arXiv:2011.08891), but by a power of it: an option that nobody else has.
 """
 
 import numpy as np
@@ -27,7 +26,7 @@ from captum_ssgc.visualization import comparison_grid
 # nothing of detectors.
 
 
-def hires_cam(activations, gradients, power=1.0):
+def power_cam(activations, gradients, power=1.0):
     """``g^k A^k``, cell by cell."""
     return gradients.sign() * gradients.abs() ** power * activations
 
@@ -42,14 +41,14 @@ def hires_cam(activations, gradients, power=1.0):
 
 
 @register
-class HiResCAM(LayerMethod):
-    """HiResCAM: activations times gradients."""
+class PowerCAM(LayerMethod):
+    """Power-CAM: activations times a power of the gradients."""
 
-    name, title = "hires-cam", "HiResCAM"
-    maps = staticmethod(hires_cam)
+    name, title = "power-cam", "Power-CAM"
+    maps = staticmethod(power_cam)
 
 
-print(HiResCAM.option_names(), list(METHODS))
+print(PowerCAM.option_names(), list(METHODS))
 
 # %%
 # One test
@@ -73,7 +72,7 @@ def literal(activations, gradients):
 generator = torch.Generator().manual_seed(0)
 activations = torch.randn(1, 3, 4, 5, generator=generator, dtype=torch.float64)
 gradients = torch.randn(1, 3, 4, 5, generator=generator, dtype=torch.float64)
-ours = hires_cam(activations, gradients).sum(1).clamp(min=0.0)[0].numpy()
+ours = power_cam(activations, gradients).sum(1).clamp(min=0.0)[0].numpy()
 np.testing.assert_allclose(ours, literal(activations[0].numpy(), gradients[0].numpy()), atol=1e-10)
 print(
     "largest difference", np.abs(ours - literal(activations[0].numpy(), gradients[0].numpy())).max()
@@ -85,15 +84,15 @@ print(
 # From here on it is a method like any other.
 
 scene = demo.scene(seed=8)
-names = ["grad-cam", "hires-cam", "odam", "ssgrad-cam++"]
+names = ["grad-cam", "power-cam", "odam", "ssgrad-cam++"]
 detector = ssgc.wrap_detector(demo.detector(), label_names=demo.CLASS_NAMES)
 found = ssgc.explain(
-    detector, scene.image, method=names, method_options={"hires-cam": {"power": 1.5}}
+    detector, scene.image, method=names, method_options={"power-cam": {"power": 1.5}}
 )
 rows = [found[start : start + len(names)] for start in range(0, len(found), len(names))][2:4]
 captions = [[f"{e.energy_in_box():.0%} in the box" for e in row] for row in rows]
 figure = comparison_grid(scene.image, rows, captions=captions)
-del METHODS["hires-cam"]  # so that the other tutorials do not meet it
+del METHODS["power-cam"]  # so that the other tutorials do not meet it
 
 # %%
 # Everything else comes with the base class: lists of layers, maps in image pixels, several
@@ -102,7 +101,7 @@ del METHODS["hires-cam"]  # so that the other tutorials do not meet it
 image = scene.image[None]
 detections = detector.detect(image)[0].above(0.5)
 wrapper = ssgc.InstanceScoreWrapper(detector, detections)
-cam = HiResCAM(wrapper, detector.level_layers())
+cam = PowerCAM(wrapper, detector.level_layers())
 print(tuple(cam.attribute_instances(image, interpolate_mode="bilinear", fuse_layers="max").shape))
 try:
     cam.attribute(image, target=0, mask="box")

@@ -9,6 +9,8 @@ from captum_ssgc.attr.odam import ODAM
 from captum_ssgc.attr.ssgrad_cam import SSGradCAM
 from captum_ssgc.attr.ssgrad_cam_plus_plus import SSGradCAMPlusPlus
 from captum_ssgc.attr.layer_cam import LayerCAM
+from captum_ssgc.attr.hires_cam import HiResCAM
+from captum_ssgc.attr.eigen_cam import EigenCAM
 
 # isort: on
 from captum_ssgc.attr._formula import MapRequest
@@ -30,8 +32,10 @@ __all__ = [
     "DRISE",
     "METHODS",
     "ODAM",
+    "EigenCAM",
     "GradCAM",
     "GradCAMPlusPlus",
+    "HiResCAM",
     "LayerCAM",
     "LayerChoice",
     "LayerMethod",

@@ -73,6 +73,15 @@ class WholeGrid:
         """The same of the negative part of ``A``, as a positive number."""
         return _sum((-self._inside).clamp(min=0.0))
 
+    @cached_property
+    def principal_direction(self) -> Tensor:
+        """``v`` of unit length with the largest ``sum_ij (sum_k v_k A^k_ij M_ij)^2``.
+
+        ``(N, C, 1, 1)``, with the sign for which the sum over the cells is not negative; NaN where
+        an activation is not finite.
+        """
+        return _principal_direction(self._inside.flatten(2))[..., None, None]
+
     @property
     def _inside(self) -> Tensor:
         if self._mask is None:
@@ -122,6 +131,12 @@ def split_weights(
     return torch.where(activations > 0, above, -below)
 
 
+def eigen_weights(activations: Tensor, gradients: Tensor, whole: WholeGrid | None = None) -> Tensor:
+    """``v_k`` of Eigen-CAM; 0 where no gradient says that the score depends on the layer."""
+    direction = (whole or WholeGrid(activations)).principal_direction
+    return direction * gradients.ne(0).flatten(1).any(1)[:, None, None, None]
+
+
 @weighted_by(grad_cam_weights)
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """``mean_ij(g^k_ij) A^k`` (Selvaraju et al., ICCV 2017, eq. 1 and 2): Grad-CAM."""
@@ -138,6 +153,18 @@ def grad_cam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
 def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """``ReLU(g^k) A^k``, cell by cell (Jiang et al., IEEE TIP 2021, eq. 5 and 6): LayerCAM."""
     return gradients.clamp(min=0.0) * activations
+
+
+@local
+def hires_cam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """``g^k A^k``, cell by cell (Draelos and Carin, 2020, eq. 3): HiResCAM."""
+    return gradients * activations
+
+
+@weighted_by(eigen_weights)
+def eigen_cam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """``v_k A^k``, ``v`` the first right singular vector (Muhammad and Yeasin, 2020): Eigen-CAM."""
+    return eigen_weights(activations, gradients) * activations
 
 
 @local
@@ -210,6 +237,24 @@ def smoothing_radius(sigma: float) -> int:
     if sigma > MOST_SMOOTHING:
         raise ValueError(f"smoothing: expected at most {MOST_SMOOTHING:g} cells, got {sigma}.")
     return gaussian_radius(sigma) if sigma > 0.0 else 0
+
+
+def _principal_direction(rows: Tensor) -> Tensor:
+    """First right singular vector, ``(N, C)``, of each of ``(N, C, cells)`` transposed."""
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    finite = rows.isfinite().all(-1).all(-1)[:, None]
+    scale = rows.abs().amax((-2, -1), keepdim=True)
+    rows = torch.where(finite[..., None] & (scale > 0), rows / scale, torch.zeros_like(rows))
+    channels_first = rows.shape[-2] <= rows.shape[-1]
+    # The smaller of the two products has the same largest eigenvalue.
+    product = rows @ rows.mT if channels_first else rows.mT @ rows
+    direction = torch.linalg.eigh(product).eigenvectors[..., -1]
+    if not channels_first:
+        direction = (rows @ direction[..., None])[..., 0]
+        direction = torch.nn.functional.normalize(direction, dim=-1, eps=0.0).nan_to_num()
+    along = (direction[..., None] * rows).sum((-2, -1))[:, None]
+    direction = torch.where(along < 0, -direction, direction)
+    return torch.where(finite, direction, torch.nan)
 
 
 def _sum(values: Tensor) -> Tensor:

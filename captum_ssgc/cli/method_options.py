@@ -13,7 +13,9 @@ from captum_ssgc.cli.method_text import parse_methods, parse_option, written
 
 DEFAULT_METHOD = "ssgrad-cam++"
 # For help, which must not import torch; a test compares it with the registry.
-NAMES = "grad-cam, grad-cam++, d-rise, odam, ssgrad-cam, ssgrad-cam++, layer-cam"
+NAMES = (
+    "grad-cam, grad-cam++, d-rise, odam, ssgrad-cam, ssgrad-cam++, layer-cam, hires-cam, eigen-cam"
+)
 
 # What the command itself sets.
 _OF_THE_COMMAND = ("generator", "perturbations_per_eval", "show_progress")

@@ -238,3 +238,32 @@ def test_unknown_treatment_of_signs_is_an_error():
     layer = torch.ones(1, 1, 2, 2)
     with pytest.raises(ValueError, match="expected 'split' or 'as_is', got 'abs'"):
         _maps.ssgrad_cam_plus_plus(layer, layer, signed_activations="abs")
+
+
+def test_eigen_cam_is_the_same_for_every_gradient_and_decomposed_once(monkeypatch):
+    """On few channels of many cells, and on many channels of few."""
+    calls, decomposed = [], _maps._principal_direction
+    monkeypatch.setattr(
+        _maps, "_principal_direction", lambda rows: calls.append(1) or decomposed(rows)
+    )
+    for channels in (3, 40):
+        activations, gradients = random_layer(6, True, (4, 5), channels, images=1)
+        whole = _maps.WholeGrid(activations)
+        one, other = (
+            _maps.eigen_weights(activations, slopes, whole) for slopes in (gradients, gradients**2)
+        )
+        assert torch.equal(one, other)
+        expected = references.eigen_cam(activations[0], gradients[0])
+        np.testing.assert_allclose(heat_map(one * activations)[0], expected, **EXACT)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("value", [0.0, torch.nan, torch.inf], ids=str)
+def test_eigen_cam_of_a_layer_without_a_direction(value):
+    """Nothing is nothing, what is not finite stays visible; neither disturbs its neighbour."""
+    activations, gradients = random_layer(7, False, (3, 3))
+    expected = _maps.eigen_cam(activations, gradients)[1]
+    activations[0] = value
+    found = _maps.eigen_cam(activations, gradients)
+    torch.testing.assert_close(found[1], expected)
+    assert (found[0] == 0).all() if value == 0.0 else found[0].isnan().all()

@@ -24,6 +24,8 @@ OWN = {
     ssgc.GradCAM: {},
     ssgc.GradCAMPlusPlus: {},
     ssgc.LayerCAM: {},
+    ssgc.HiResCAM: {},
+    ssgc.EigenCAM: {},
     ssgc.ODAM: {"smoothing": 0.0},
     ssgc.SSGradCAM: {"smoothing": 0.0},
     ssgc.SSGradCAMPlusPlus: {

@@ -20,7 +20,7 @@ from captum_ssgc.benchmark import BenchmarkSettings
 from captum_ssgc.benchmark.heat_maps import MapMaker
 
 PAPER_ORDER = ["grad-cam", "grad-cam++", "d-rise", "odam", "ssgrad-cam", "ssgrad-cam++"]
-ALL = [*PAPER_ORDER, "layer-cam"]
+ALL = [*PAPER_ORDER, "layer-cam", "hires-cam", "eigen-cam"]
 QUICK = {"d-rise": {"n_masks": 20, "grid": (4, 4)}}
 
 

@@ -43,6 +43,8 @@ def test_a_method_has_one_colour_whatever_is_drawn_beside_it() -> None:
     assert alone[1].get_color() == METHOD_COLORS["d-rise"]
     assert alone[0].get_color() not in METHOD_COLORS.values()
     assert {line.get_linestyle() for line in [*both, *alone]} == {"-"}
+    [by_title] = axes_of(curves(STEPS, {"LayerCAM": STEPS})).get_lines()
+    assert by_title.get_color() == METHOD_COLORS["layer-cam"]
 
 
 def test_floors_are_grey_and_dashed() -> None:
