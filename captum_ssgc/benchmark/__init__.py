@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from captum_ssgc._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from captum_ssgc.benchmark.benchmarking import run_benchmark as run_benchmark
     from captum_ssgc.benchmark.errors import BenchmarkError as BenchmarkError
     from captum_ssgc.benchmark.reporting import report as report
     from captum_ssgc.benchmark.rows import MethodRow as MethodRow
-    from captum_ssgc.benchmark.runner import run_benchmark as run_benchmark
     from captum_ssgc.benchmark.settings import BenchmarkSettings as BenchmarkSettings
     from captum_ssgc.benchmark.summary import Cell as Cell
     from captum_ssgc.benchmark.summary import Row as Row
@@ -25,7 +25,7 @@ _HOMES = {
     "Row": "summary",
     "Summary": "summary",
     "report": "reporting",
-    "run_benchmark": "runner",
+    "run_benchmark": "benchmarking",
 }
 
 __all__ = sorted(_HOMES)

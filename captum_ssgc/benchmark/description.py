@@ -10,25 +10,25 @@ import torch
 import torchvision
 
 import captum_ssgc
-from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
+from captum_ssgc.benchmark.image_work import ImageWork
 from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.detector import Detector
 
 
-def describe(evaluation: ImageEvaluation, source: Source, model_name: str) -> dict[str, Any]:
+def describe(work: ImageWork[Any], source: Source, model_name: str) -> dict[str, Any]:
     """Everything that the numbers of a run depend on.
 
     Args:
-        evaluation: settings, detector and device.
+        work: with its settings, detector and device.
         source: the data set.
         model_name: for readers; empty for the class of the model.
     """
     return {
-        "settings": evaluation.settings.as_json(),
+        "task": work.task,
+        "settings": work.settings.as_json(),
         "data": source.describe(),
-        "model": _model(evaluation.detector, model_name)
-        | {"layers": evaluation.maker.layer_names()},
-        "device": evaluation.device.type,
+        "model": _model(work.detector, model_name) | {"layers": work.layer_names()},
+        "device": work.device.type,
         "versions": {
             "captum-ssgc": captum_ssgc.__version__,
             "captum": captum.__version__,

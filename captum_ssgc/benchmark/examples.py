@@ -51,7 +51,11 @@ class Example:
 
 
 def draw_examples(
-    summary: Summary, index: Index, evaluation: ImageEvaluation, source: Source, folder: Path
+    summary: Summary,
+    index: Index[ImageRecord],
+    evaluation: ImageEvaluation,
+    source: Source,
+    folder: Path,
 ) -> None:
     """Draw the pictures of all examples that are not in ``folder`` yet.
 
@@ -80,7 +84,7 @@ def draw_examples(
                 write_whole(path, _picture(case.image, heat_maps[key, row], box))
 
 
-def read_examples(summary: Summary, index: Index, folder: Path) -> list[Example]:
+def read_examples(summary: Summary, index: Index[ImageRecord], folder: Path) -> list[Example]:
     """All examples, with those pictures that are in ``folder``."""
     examples = []
     for key, places in summary.examples.items():

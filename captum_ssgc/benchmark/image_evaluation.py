@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from captum_ssgc.attr import method_named
@@ -16,6 +15,7 @@ from captum_ssgc.benchmark.columns import ON_ANNOTATIONS
 from captum_ssgc.benchmark.errors import BenchmarkError
 from captum_ssgc.benchmark.floors import floor_maps
 from captum_ssgc.benchmark.heat_maps import MapMaker
+from captum_ssgc.benchmark.image_work import device_of
 from captum_ssgc.benchmark.matching import LabelMap, chosen, label_map, matched
 from captum_ssgc.benchmark.measurements import Measurements, rounded
 from captum_ssgc.benchmark.records import DetectionRecord, ImageRecord
@@ -29,7 +29,7 @@ GROUP = 16
 
 
 class ImageEvaluation:
-    """Evaluates images one by one; what it gives for an image depends on nothing else.
+    """The :class:`ImageWork` of a benchmark: evaluates images one by one.
 
     Args:
         detector: the detector.
@@ -40,12 +40,14 @@ class ImageEvaluation:
         ValueError: if there is no layer to attribute.
     """
 
+    task, kind = "benchmark", ImageRecord
+
     def __init__(
         self, detector: Detector, categories: Mapping[int, str], settings: BenchmarkSettings
     ) -> None:
         self.detector, self.settings = detector, settings
         self.maker = MapMaker(detector, settings)
-        self.device = _device(detector)
+        self.device = device_of(detector)
         self._rows = {row.key: row for row in settings.rows}
         # Their forwards serve all detections of an image at once.
         self._by_perturbation = [
@@ -53,6 +55,10 @@ class ImageEvaluation:
         ]
         self._categories = categories
         self._labels: LabelMap | None = None
+
+    def layer_names(self) -> list[str]:
+        """The layers that are attributed, as the model names them."""
+        return self.maker.layer_names()
 
     def record(self, case: Case, image: ImageRecord) -> ImageRecord:
         """Everything that is counted and measured on one image.
@@ -176,8 +182,3 @@ def image_seed(settings: BenchmarkSettings, key: str) -> int:
     """The seed of everything random on one image: from the run's seed and the image alone."""
     digest = hashlib.sha256(f"{settings.seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:7], "big")
-
-
-def _device(detector: Detector) -> torch.device:
-    first = next(detector.model.parameters(), None)
-    return torch.device("cpu") if first is None else first.device

@@ -14,14 +14,14 @@ from captum_ssgc.benchmark.distributed import World
 _TOLD = 10
 
 
-def progress_bar(todo: int, total: int, world: World | None) -> tqdm[Any]:
+def progress_bar(what: str, todo: int, total: int, world: World | None) -> tqdm[Any]:
     """A bar for the images of this process; only the first process draws one."""
     hidden = world is None or not world.leads
     several = "" if world is None or world.size == 1 else f" (process 1 of {world.size})"
     return tqdm(
         total=total,
         initial=total - todo,
-        desc=f"benchmark{several}",
+        desc=f"{what}{several}",
         unit="image",
         file=sys.stderr,
         disable=hidden,

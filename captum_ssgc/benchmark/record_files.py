@@ -13,11 +13,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 from filelock import FileLock, Timeout
 
 from captum_ssgc.benchmark.errors import BenchmarkError
-from captum_ssgc.benchmark.records import DamagedRecordError, ImageRecord, as_line, from_line
+from captum_ssgc.benchmark.records import (
+    DamagedRecordError,
+    R,
+    StoredImage,
+    as_line,
+    from_line,
+)
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND
 # Not there on every system: a link is not followed, a line's end is not changed.
@@ -32,7 +39,7 @@ class Line:
         path: of the file.
         offset: of the line in it.
         length: of the line.
-        failed: whether the image could not be evaluated.
+        failed: whether nothing could be made of the image.
         image: fingerprint of the image file.
     """
 
@@ -44,43 +51,50 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Index:
+class Index(Generic[R]):
     """All records of a run.
 
     Args:
         run: fingerprint of the run.
+        kind: of its records.
         lines: by the index of the image.
         damaged: how many lines could not be read, by reason.
     """
 
     run: str
+    kind: type[R]
     lines: dict[int, Line]
     damaged: Counter[str]
 
-    def records(self) -> Iterator[ImageRecord]:
+    def records(self) -> Iterator[R]:
         """One record at a time, in the order of the images."""
         for index in sorted(self.lines):
             yield self.record(index)
 
-    def record(self, index: int) -> ImageRecord:
+    def record(self, index: int) -> R:
         """The record of one image."""
         line = self.lines[index]
         with line.path.open("rb") as stream:
             stream.seek(line.offset)
-            return from_line(stream.read(line.length), self.run)
+            return from_line(stream.read(line.length), self.run, self.kind)
 
 
-def read_index(folder: Path, run: str) -> Index:
+def read_index(folder: Path, run: str, kind: type[R]) -> Index[R]:
     """Everything that is stored of a run, whichever process wrote it.
 
     Where an image has several records, the first one without a failure counts, else the first.
+
+    Args:
+        folder: of the results.
+        run: fingerprint of the run.
+        kind: of its records.
     """
     lines: dict[int, Line] = {}
     damaged: Counter[str] = Counter()
     for path in sorted(folder.glob("rank-*.jsonl")):
         for offset, content in _lines(path):
             try:
-                record = from_line(content, run)
+                record = from_line(content, run, kind)
             except DamagedRecordError as error:
                 damaged[str(error)] += 1
                 continue
@@ -88,7 +102,7 @@ def read_index(folder: Path, run: str) -> Index:
             earlier = lines.get(record.index)
             if earlier is None or (earlier.failed and not line.failed):
                 lines[record.index] = line
-    return Index(run, lines, damaged)
+    return Index(run, kind, lines, damaged)
 
 
 @contextlib.contextmanager
@@ -121,7 +135,7 @@ class Writer:
         # What a killed process left behind must not run into the next line.
         self._open_line = size > 0 and os.read(descriptor, 1) != b"\n"
 
-    def append(self, record: ImageRecord) -> None:
+    def append(self, record: StoredImage) -> None:
         """Write one record, whole or not at all.
 
         Raises:

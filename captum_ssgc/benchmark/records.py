@@ -1,20 +1,18 @@
-"""What is stored of each image, as a frozen dataclass that is checked when it is read."""
+"""What is stored of each image, as frozen dataclasses that are checked when they are read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
 
 from captum_ssgc.benchmark.typed_json import read_as
 
 SCHEMA = 2
-"""Changed with the fields of :class:`ImageRecord`."""
+"""Changed with the fields of any record."""
 _COMPACT = (",", ":")
-# Texts that are empty are not written.
-_LEFT_OUT = {"file": "", "failed": "", "labels": ""}
 
 
 class DamagedRecordError(ValueError):
@@ -47,15 +45,36 @@ class CurveSum:
 
 
 @dataclass(frozen=True)
-class ImageRecord:
-    """Everything that is counted and measured on one image.
+class StoredImage:
+    """Which image a record is of; whatever a run makes of an image is a subclass.
 
     Args:
         index: of the image in the data set.
         key: what tells the image from the others of its data set.
         name: the image for readers.
         file: fingerprint of the image file; empty for images that are made, not read.
-        failed: why the image could not be evaluated; empty if it could.
+        failed: why nothing could be made of the image; empty if it could.
+    """
+
+    index: int
+    key: str
+    name: str
+    file: str = ""
+    failed: str = ""
+
+    def __post_init__(self) -> None:
+        if self.index < 0:
+            raise ValueError("record: expected an index of at least 0.")
+
+
+R = TypeVar("R", bound=StoredImage)
+
+
+@dataclass(frozen=True)
+class ImageRecord(StoredImage):
+    """Everything that the benchmark counts and measures on one image.
+
+    Args:
         reported: number of detections.
         above: how many of them have a score above the threshold.
         annotations: number of annotations.
@@ -72,11 +91,6 @@ class ImageRecord:
         total_seconds: spent on the image.
     """
 
-    index: int
-    key: str
-    name: str
-    file: str = ""
-    failed: str = ""
     reported: int = 0
     above: int = 0
     annotations: int = 0
@@ -92,9 +106,10 @@ class ImageRecord:
     total_seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         count = len(self.detections)
-        if self.index < 0 or any(len(one.box) != 4 for one in self.detections):
-            raise ValueError("record: expected an index of at least 0 and boxes of four numbers.")
+        if any(len(one.box) != 4 for one in self.detections):
+            raise ValueError("record: expected boxes of four numbers.")
         for column in self._columns():
             if len(column) != count:
                 raise ValueError(
@@ -107,8 +122,8 @@ class ImageRecord:
         yield from self.small_maps.values()
 
 
-def as_line(record: ImageRecord, run: str) -> bytes:
-    """The record of a run as one line, without its end.
+def as_line(record: StoredImage, run: str) -> bytes:
+    """The record of a run as one line, without its end; empty texts are not written.
 
     Args:
         record: of one image.
@@ -117,31 +132,37 @@ def as_line(record: ImageRecord, run: str) -> bytes:
     Raises:
         ValueError: if there is NaN or infinity in it, which JSON does not have.
     """
-    fields = {name: value for name, value in asdict(record).items() if value != ""}
-    content = json.dumps(fields, separators=_COMPACT, allow_nan=False)
+    written = {name: value for name, value in asdict(record).items() if value != ""}
+    content = json.dumps(written, separators=_COMPACT, allow_nan=False)
     head = {"schema": SCHEMA, "run": run, "checksum": _digest(run + content)}
     return f"{json.dumps(head, separators=_COMPACT)[:-1]},{content[1:]}".encode()
 
 
-def from_line(line: bytes, run: str) -> ImageRecord:
+def from_line(line: bytes, run: str, kind: type[R]) -> R:
     """What :func:`as_line` wrote.
+
+    Args:
+        line: without its end.
+        run: fingerprint of the run.
+        kind: the run's records.
 
     Raises:
         DamagedRecordError: if it is something else, or was written by another run.
     """
     try:
-        fields = json.loads(line)
+        content = json.loads(line)
     except (ValueError, RecursionError):
         raise DamagedRecordError("cut off, or overwritten") from None
-    if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA:
+    if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
         raise DamagedRecordError("written by another version")
-    if fields.pop("run", None) != run:
+    if content.pop("run", None) != run:
         raise DamagedRecordError("written by another run")
-    checksum = fields.pop("checksum", None)
-    if checksum != _digest(run + json.dumps(fields, separators=_COMPACT)):
+    checksum = content.pop("checksum", None)
+    if checksum != _digest(run + json.dumps(content, separators=_COMPACT)):
         raise DamagedRecordError("changed after it was written")
+    left_out = {field.name: "" for field in fields(kind) if field.default == ""}
     try:
-        return read_as(ImageRecord, {**_LEFT_OUT, **fields}, "record")
+        return read_as(kind, {**left_out, **content}, "record")
     except ValueError as error:
         raise DamagedRecordError(str(error)) from None
 

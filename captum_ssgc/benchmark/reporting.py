@@ -10,7 +10,9 @@ from captum_ssgc.benchmark.examples import draw_examples, read_examples
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
 from captum_ssgc.benchmark.page import page
 from captum_ssgc.benchmark.record_files import Index, read_index
+from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.run_folder import RunFolder, write_whole
+from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.benchmark.summary import Summary, summarise
 from captum_ssgc.benchmark.tables import as_csv, comparisons_csv, markdown
@@ -48,13 +50,13 @@ def write_report(folder: RunFolder, evaluation: ImageEvaluation, source: Source)
     return _write(folder, summary, index)
 
 
-def _summary(folder: RunFolder) -> tuple[Summary, Index]:
-    folder.check_description()
-    index = read_index(folder.results, folder.fingerprint())
+def _summary(folder: RunFolder) -> tuple[Summary, Index[ImageRecord]]:
+    folder.check_description(ImageEvaluation.task, BenchmarkSettings.from_json)
+    index = read_index(folder.results, folder.fingerprint(), ImageRecord)
     return summarise(index.records(), folder.description(), index.damaged.total()), index
 
 
-def _write(folder: RunFolder, summary: Summary, index: Index) -> Summary:
+def _write(folder: RunFolder, summary: Summary, index: Index[ImageRecord]) -> Summary:
     examples = read_examples(summary, index, folder.root / "examples")
     files: dict[str, Callable[[], str]] = {
         CSV: lambda: as_csv(summary),

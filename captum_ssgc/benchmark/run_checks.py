@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from captum_ssgc.benchmark.columns import ON_ANNOTATIONS
 from captum_ssgc.benchmark.errors import BenchmarkError
-from captum_ssgc.benchmark.record_files import Index, read_index
+from captum_ssgc.benchmark.record_files import Index
 from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.benchmark.summary import Summary
 
 
-def changed_image(stored: Index, source: Source, mine: Iterable[int]) -> str:
+def changed_image(stored: Index[Any], source: Source, mine: Iterable[int]) -> str:
     """Which image is not the one that its stored results are of, or nothing."""
     for index in mine:
         line = stored.lines.get(index)
@@ -30,9 +31,9 @@ def changed_image(stored: Index, source: Source, mine: Iterable[int]) -> str:
     return ""
 
 
-def check_complete(folder: RunFolder, source: Source) -> None:
+def check_complete(stored: Index[Any], folder: RunFolder, source: Source) -> None:
     """Raise ``BenchmarkError`` if images are missing."""
-    missing = len(source) - len(read_index(folder.results, folder.fingerprint()).lines)
+    missing = len(source) - len(stored.lines)
     if missing:
         raise BenchmarkError(
             f"{missing} of {len(source)} images are missing in {folder.results}: the processes "

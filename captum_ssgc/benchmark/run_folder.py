@@ -6,13 +6,12 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from captum_ssgc.benchmark.errors import BenchmarkError
 from captum_ssgc.benchmark.records import fingerprint
-from captum_ssgc.benchmark.settings import BenchmarkSettings
 
 DESCRIPTION = "run.json"
 
@@ -43,7 +42,9 @@ class RunFolder:
                 _create(path, (json.dumps(content, indent=2) + "\n").encode())
         except OSError as error:
             raise BenchmarkError(f"{self.root} cannot be used for results: {error}") from error
-        changes = differences(self.description(), content)
+        stored = self.description()
+        self._check_task(stored, content.get("task"))
+        changes = differences(stored, content)
         if changes:
             raise BenchmarkError(
                 f"{self.root} holds results of another run: {'; '.join(changes)}. Use the settings "
@@ -75,15 +76,20 @@ class RunFolder:
         """
         return fingerprint(self.description())
 
-    def check_description(self) -> None:
+    def check_description(self, task: str, read_settings: Callable[[Any], object]) -> None:
         """Check that the description has what a report needs.
+
+        Args:
+            task: what the run should be of.
+            read_settings: raises ``TypeError`` or ``ValueError`` for settings that are none.
 
         Raises:
             BenchmarkError: if it was changed, or there is no run in the folder.
         """
         content = self.description()
+        self._check_task(content, task)
         try:
-            BenchmarkSettings.from_json(content["settings"])
+            read_settings(content["settings"])
             for part, name, kind in _NEEDED:
                 if not isinstance(content[part][name], kind):
                     raise ValueError(f"{part}.{name} is {content[part][name]!r}")
@@ -94,6 +100,13 @@ class RunFolder:
                 f"{self.root / DESCRIPTION} does not describe a run ({error}): it was changed "
                 "after it was written."
             ) from error
+
+    def _check_task(self, stored: dict[str, Any], task: Any) -> None:
+        if stored.get("task") != task:
+            raise BenchmarkError(
+                f"{self.root} holds a run of {json.dumps(stored.get('task'))}, not of "
+                f"{json.dumps(task)}: use another folder."
+            )
 
 
 _NEEDED = (

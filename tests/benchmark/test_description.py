@@ -51,7 +51,7 @@ def test_a_description_names_what_the_numbers_depend_on(tiny, data):
     source = open_source(data)
     evaluation = ImageEvaluation(tiny.tiny_detector(), source.categories, tiny.settings())
     found = describe(evaluation, source, "my model")
-    assert set(found) == {"settings", "data", "model", "device", "versions"}
+    assert set(found) == {"task", "settings", "data", "model", "device", "versions"}
     assert found["model"]["name"] == "my model"
     assert found["model"]["layers"] == ["features"]
     assert found["model"]["options"]["score_threshold"] == 0.1

@@ -101,7 +101,7 @@ def test_labels_without_names_are_called_by_their_category(tiny, evaluate):
 
 def test_a_record_is_json_that_comes_back(evaluate):
     record = evaluate(metrics=("all", "infidelity", "sensitivity"), perturbed_images=2)
-    assert from_line(as_line(record, "run"), "run") == record
+    assert from_line(as_line(record, "run"), "run", ImageRecord) == record
     assert record.values["odam"]["evidence"] == (None,) * 3
 
 

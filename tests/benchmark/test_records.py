@@ -59,7 +59,7 @@ def write(folder, *records, rank=0, run=RUN):
 
 
 def read(folder, run=RUN):
-    index = read_index(folder, run)
+    index = read_index(folder, run, ImageRecord)
     return list(index.records()), index.damaged.total()
 
 
@@ -108,11 +108,11 @@ def test_damage_in_the_middle_costs_one_line(tmp_path, damage):
 
 def test_every_changed_byte_is_noticed():
     whole = as_line(FULL, RUN)
-    assert from_line(whole, RUN) == FULL
+    assert from_line(whole, RUN, ImageRecord) == FULL
     for place in range(len(whole)):
         changed = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
         with pytest.raises(DamagedRecordError):
-            from_line(changed, RUN)
+            from_line(changed, RUN, ImageRecord)
 
 
 def signed(fields):
@@ -146,19 +146,19 @@ def test_a_record_of_another_shape_is_refused_with_its_place(path, value, messag
     content = json.loads(as_line(FULL, RUN))
     for name in ("schema", "run", "checksum"):
         del content[name]
-    assert from_line(signed(content), RUN) == FULL
+    assert from_line(signed(content), RUN, ImageRecord) == FULL
     part = content
     for name in path[:-1]:
         part = part[name]
     part[path[-1]] = value
     with pytest.raises(DamagedRecordError, match=message):
-        from_line(signed(content), RUN)
+        from_line(signed(content), RUN, ImageRecord)
 
 
 def test_records_of_another_run_do_not_count(tmp_path):
     write(tmp_path, image(0), run="another run")
     write(tmp_path, image(1))
-    assert read_index(tmp_path, RUN).damaged == Counter({"written by another run": 1})
+    assert read_index(tmp_path, RUN, ImageRecord).damaged == Counter({"written by another run": 1})
     assert read(tmp_path) == ([image(1)], 1)
 
 

@@ -50,6 +50,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 DESCRIPTION = {
+    "task": "benchmark",
     "settings": BenchmarkSettings().as_json(),
     "data": {"kind": "x", "images": 3, "left_out": [], "ignored_annotations": {}},
     "model": {"name": "x"},
@@ -58,15 +59,25 @@ DESCRIPTION = {
 }
 
 
-@pytest.mark.parametrize("part", list(DESCRIPTION))
+@pytest.mark.parametrize("part", [part for part in DESCRIPTION if part != "task"])
 @pytest.mark.parametrize("value", [None, 7, [], {"methods": ["cam"], "images": "3"}], ids=repr)
 def test_a_description_that_was_changed_is_refused(tmp_path, part, value):
     RunFolder(tmp_path).claim(DESCRIPTION)
-    RunFolder(tmp_path).check_description()
+    RunFolder(tmp_path).check_description("benchmark", BenchmarkSettings.from_json)
     value = 7 if part == "versions" else value
     (tmp_path / "run.json").write_text(json.dumps(DESCRIPTION | {part: value}))
     with pytest.raises(BenchmarkError, match=r"run\.json does not describe a run \("):
-        RunFolder(tmp_path).check_description()
+        RunFolder(tmp_path).check_description("benchmark", BenchmarkSettings.from_json)
+
+
+def test_a_run_of_another_task_is_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.claim(DESCRIPTION)
+    message = r'holds a run of "benchmark", not of "audit": use another folder'
+    with pytest.raises(BenchmarkError, match=message):
+        folder.claim(DESCRIPTION | {"task": "audit"})
+    with pytest.raises(BenchmarkError, match=message):
+        folder.check_description("audit", BenchmarkSettings.from_json)
 
 
 def test_runs_that_differ_have_other_fingerprints(tmp_path):

@@ -13,6 +13,7 @@ from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark, runner
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation, image_seed
 from captum_ssgc.benchmark.opening import open_source
 from captum_ssgc.benchmark.record_files import read_index
+from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.small_maps import unpacked
 
@@ -455,7 +456,8 @@ def test_a_picture_of_a_small_map_shows_the_map(tiny, data, run, tmp_path):
     few = tiny.settings(methods=("d-rise",), metrics="deletion-insertion", drise_masks=200)
     run(few)
     source = open_source(data)
-    index = read_index(tmp_path / "run" / "results", RunFolder(tmp_path / "run").fingerprint())
+    run_print = RunFolder(tmp_path / "run").fingerprint()
+    index = read_index(tmp_path / "run" / "results", run_print, ImageRecord)
     evaluation = ImageEvaluation(tiny.tiny_detector(), source.categories, few)
     for number in range(IMAGES):
         record, case = index.record(number), source.load(number)

@@ -187,7 +187,7 @@ def test_records(count):
     for _ in range(4 * count):
         changed = mutated(line, drawn)
         try:
-            record = from_line(changed, "run")
+            record = from_line(changed, "run", ImageRecord)
         except DamagedRecordError as error:
             damaged += 1
             lines.add(str(error).count("\n"))
