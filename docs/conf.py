@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,6 +17,7 @@ import captum_ssgc
 
 matplotlib.use("Agg")
 os.environ.setdefault("TQDM_DISABLE", "1")
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "captum_ssgc"
 author = "the captum_ssgc authors"
@@ -24,9 +27,12 @@ version = release = captum_ssgc.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
+    "formulas",
+    "public_names",
 ]
 # What other pages include is no page of its own.
 fragments = ["measured_*.rst", "performance_tables.rst", "results_tables.rst"]
@@ -34,11 +40,43 @@ exclude_patterns = ["_build", "tutorials/*.ipynb", "tutorials/*.py", *fragments]
 nitpicky = False
 
 autosummary_generate = True
-autodoc_typehints = "none"
+# Names that differ in nothing but case are one file on some systems.
+autosummary_filename_map = {
+    "captum_ssgc.attr.recording": "captum_ssgc.attr.recording_function",
+    "captum_ssgc.metrics.reliance": "captum_ssgc.metrics.reliance_function",
+}
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
+# What a class has from classes that are not of this package is documented with these.
+FOREIGN = ("Attribution", "GradientAttribution", "LayerAttribution", "PerturbationAttribution")
+autodoc_default_options = {
+    "members": True,
+    "inherited-members": ",".join(
+        (*FOREIGN, "Module", "Figure", "FigureBase", "Artist", "list", "tuple")
+    ),
+}
+autodoc_default_options["exclude-members"] = "attribute_future,interpolate,convergence_delta,set"
+autodoc_type_aliases = {
+    "Output": "captum_ssgc.detector.Output",
+    "Mask": "captum_ssgc.attr.Mask",
+    "LayerChoice": "captum_ssgc.attr.LayerChoice",
+}
+toc_object_entries_show_parents = "hide"
+templates_path = ["_templates"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+html_math_renderer = "mathml"
+
+# The names that these pages link to, in files of this folder: a build needs no network.
+intersphinx_mapping = {
+    "captum": ("https://captum.ai/api/", "inventories/captum.inv"),
+    "matplotlib": ("https://matplotlib.org/stable/", "inventories/matplotlib.inv"),
+    "python": ("https://docs.python.org/3/", "inventories/python.inv"),
+    "torch": ("https://docs.pytorch.org/docs/stable/", "inventories/torch.inv"),
+    "torchvision": ("https://docs.pytorch.org/vision/stable/", "inventories/torchvision.inv"),
+}
 
 shown: weakref.WeakSet[Figure] = weakref.WeakSet()
 
@@ -66,11 +104,22 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("captum_ssgc",),
     "min_reported_time": 0,
 }
 suppress_warnings = ["config.cache"]
 
 html_theme = "furo"
-html_title = "captum_ssgc"
-html_static_path: list[str] = []
+html_title = f"captum_ssgc {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = ["zoom.js"]
 html_show_sourcelink = False
+REPOSITORY = "https://github.com/captum-ssgc/captum-ssgc"
+html_theme_options = {
+    "source_repository": f"{REPOSITORY}/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+    "footer_icons": [{"name": "Repository", "url": REPOSITORY, "html": "repository", "class": ""}],
+}
