@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from captum_ssgc.detectors import wrap_detector as wrap_detector
     from captum_ssgc.diagnosis import Diagnosis as Diagnosis
     from captum_ssgc.diagnosis import diagnose as diagnose
-    from captum_ssgc.explanation import Explanation as Explanation
     from captum_ssgc.explanation import NoDetectionError as NoDetectionError
     from captum_ssgc.explanation import explain as explain
+    from captum_ssgc.explanations import Explanation as Explanation
     from captum_ssgc.explanations import Explanations as Explanations
     from captum_ssgc.geometry import CellGrid as CellGrid
     from captum_ssgc.geometry import ImageGeometry as ImageGeometry
@@ -46,7 +46,7 @@ _HOMES = {
     "Detector": "detector",
     "Diagnosis": "diagnosis",
     "EigenCAM": "attr",
-    "Explanation": "explanation",
+    "Explanation": "explanations",
     "Explanations": "explanations",
     "GradCAM": "attr",
     "GradCAMPlusPlus": "attr",

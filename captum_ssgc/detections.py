@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from captum_ssgc.exchange.coco_results import CategoryIds, from_coco, to_coco
+from captum_ssgc.exchange.supervision import from_supervision, to_supervision
+from captum_ssgc.exchange.table import DetectionTable, array, names_of
+from captum_ssgc.exchange.torchmetrics import from_torchmetrics, to_torchmetrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +25,8 @@ class Detections:
             ``class_scores``.
         scores: ``(K,)`` float in [0, 1], the number the detector reports.
         candidates: ``(K,)`` int64 rows of the detector's candidates before non-maximum
-            suppression (proposal, anchor, grid point or query).
+            suppression (proposal, anchor, grid point or query); -1 where they come from elsewhere
+            and name none, see :meth:`from_supervision`.
         regions: ``(K, 4)`` float, ``x1, y1, x2, y2`` in pixels of the original image: what each
             score was computed from (region proposal or anchor; the box where a head has neither).
         levels: ``(K,)`` int64 pyramid level that owns each detection, 0 where there is one level.
@@ -141,6 +147,145 @@ class Detections:
         """The same detections with every tensor on ``device``."""
         moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in self._tensors()}
         return replace(self, **moved)
+
+    def to_supervision(
+        self, label_names: Sequence[str] | None = None, heat_maps: Tensor | None = None
+    ) -> Any:
+        """As ``supervision.Detections``, with what is given in ``data``.
+
+        Args:
+            label_names: for ``data["class_name"]``, indexed by label, such as the detector's.
+            heat_maps: ``(K, H, W)`` or ``(K, 1, H, W)`` for ``data["heat_map"]``.
+
+        Raises:
+            ImportError: if supervision is not installed.
+            ValueError: for another number of heat maps.
+        """
+        columns = {}
+        if label_names is not None:
+            columns["class_name"] = names_of(self.labels, label_names)
+        if heat_maps is not None:
+            columns["heat_map"] = array(heat_maps[:, 0] if heat_maps.dim() == 4 else heat_maps)
+        return to_supervision(replace(self._table(), columns=columns))
+
+    @classmethod
+    def from_supervision(
+        cls, found: Any, image_size: tuple[int, int], class_count: int | None = None
+    ) -> Detections:
+        """Detections that come from elsewhere, and name no candidate of a detector.
+
+        Gradients need candidates: ``explain(model, image, boxes=found.boxes, labels=found.labels)``
+        finds the one of each box. What only runs a detector (D-RISE, Deletion and Insertion with
+        s2) takes them as they are.
+
+        Args:
+            found: ``supervision.Detections`` with class ids and confidences.
+            image_size: ``(H, W)`` in pixels.
+            class_count: how many classes the detector has (``C`` of ``class_scores``, in which all
+                but the detection's own are 0); ``None``: one more than the highest label.
+
+        Raises:
+            ValueError: if there are no confidences or class ids, or labels are not below
+                ``class_count``.
+        """
+        return cls._of_table(from_supervision(found), image_size, class_count)
+
+    def to_torchmetrics(self) -> dict[str, Tensor]:
+        """As the dictionary of torchmetrics and of torchvision's own detectors.
+
+        Returns:
+            ``boxes``, ``scores``, ``labels``, and ``masks`` (bool) where there are any.
+
+        Example:
+            >>> from captum_ssgc import Detections
+            >>> one = torch.ones(1)
+            >>> parts = {"boxes": torch.ones(1, 4), "scores": one, "labels": one}
+            >>> found = Detections.from_torchmetrics(parts, image_size=(8, 8), class_count=3)
+            >>> sorted(found.to_torchmetrics()), found.class_scores
+            (['boxes', 'labels', 'scores'], tensor([[0., 1., 0.]]))
+        """
+        return to_torchmetrics(self._table())
+
+    @classmethod
+    def from_torchmetrics(
+        cls,
+        found: Mapping[str, Tensor],
+        image_size: tuple[int, int],
+        class_count: int | None = None,
+    ) -> Detections:
+        """Of such a dictionary; see :meth:`from_supervision` for what they are good for.
+
+        Raises:
+            ValueError: if ``boxes``, ``scores`` or ``labels`` are missing or do not fit.
+        """
+        return cls._of_table(from_torchmetrics(found), image_size, class_count)
+
+    def to_coco(self, image_id: int | str, category_ids: CategoryIds) -> list[dict[str, Any]]:
+        """As results in the COCO format, ready for ``json.dump``; masks as run-length codes.
+
+        Args:
+            image_id: of the image in the data set.
+            category_ids: the category id of each label, in a dictionary or a list: ``range(91)``
+                for torchvision's COCO models, whose labels are the ids.
+
+        Raises:
+            ValueError: if a label has no category.
+            ImportError: if there are masks and pycocotools is not installed.
+
+        Example:
+            >>> from captum_ssgc import Detections
+            >>> parts = {"boxes": torch.tensor([[2., 3., 6., 8.]]), "scores": torch.tensor([0.5]),
+            ...          "labels": torch.tensor([1])}
+            >>> found = Detections.from_torchmetrics(parts, image_size=(8, 8))
+            >>> found.to_coco(image_id=7, category_ids={0: 1, 1: 18})
+            [{'image_id': 7, 'category_id': 18, 'bbox': [2.0, 3.0, 4.0, 5.0], 'score': 0.5}]
+        """
+        return to_coco(self._table(), image_id, category_ids)
+
+    @classmethod
+    def from_coco(
+        cls,
+        results: Iterable[Mapping[str, Any]],
+        image_id: int | str,
+        category_ids: CategoryIds,
+        image_size: tuple[int, int],
+        class_count: int | None = None,
+    ) -> Detections:
+        """Those of one image; see :meth:`from_supervision` for what they are good for.
+
+        Args:
+            results: what the JSON file holds.
+            image_id: of the image in the data set.
+            category_ids: as in :meth:`to_coco`; one label for each category.
+            image_size: ``(H, W)`` in pixels.
+            class_count: as in :meth:`from_supervision`.
+
+        Raises:
+            ValueError: if an entry lacks something, or a category has no label or more than one.
+        """
+        return cls._of_table(from_coco(results, image_id, category_ids), image_size, class_count)
+
+    def _table(self) -> DetectionTable:
+        return DetectionTable(self.boxes, self.labels, self.scores, self.corners, self.masks)
+
+    @classmethod
+    def _of_table(
+        cls, table: DetectionTable, image_size: tuple[int, int], class_count: int | None
+    ) -> Detections:
+        labels, classes = table.class_indices(class_count)
+        own = torch.arange(classes, device=labels.device) == labels[:, None]
+        return cls(
+            boxes=table.boxes,
+            labels=labels,
+            scores=table.scores,
+            candidates=torch.full_like(labels, -1),
+            regions=table.boxes,
+            levels=torch.zeros_like(labels),
+            class_scores=own * table.scores[:, None],
+            image_size=image_size,
+            corners=table.corners,
+            masks=table.masks,
+        )
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         for field in fields(self):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,10 +37,9 @@ from captum_ssgc.attr import (
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, check_output, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
-from captum_ssgc.explanations import Explanations, name_of
+from captum_ssgc.explanations import Explanation, Explanations, name_of
 from captum_ssgc.images import ImageSource, load_image
 from captum_ssgc.instance_score import InstanceScoreWrapper
-from captum_ssgc.metrics import energy_pointing_game
 
 IMAGES_PER_FORWARD = 8
 
@@ -55,43 +53,6 @@ class NoDetectionError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self.args, self.highest_score)
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """One detection and the pixels that caused it.
-
-    Args:
-        index: of the detection, in the detector's own order; of the box, where boxes were asked
-            for (see :func:`explain`).
-        label: class name, or the class index as text where names are not known.
-        label_index: class index.
-        score: as the detector reports it, in [0, 1].
-        box: ``(4,)`` x1, y1, x2, y2 in pixels of the original image.
-        heat_map: ``(H, W)`` at image size, >= 0, not normalised.
-        method: name of the attribution method.
-        layer: name of the attributed layer; empty for a method that uses none.
-        detected: whether the detector reports it; ``False`` for a candidate that it does not.
-        asked_iou: where boxes were asked for, the IoU of ``box`` with the one that was.
-    """
-
-    index: int
-    label: str
-    label_index: int
-    score: float
-    box: Tensor
-    heat_map: Tensor
-    method: str
-    layer: str
-    detected: bool = True
-    asked_iou: float | None = None
-
-    def energy_in_box(self) -> float:
-        """Share of the heat map's energy inside the box, in [0, 1]; 0 for an all-zero map.
-
-        See :func:`captum_ssgc.metrics.energy_pointing_game`.
-        """
-        return energy_pointing_game(self.heat_map[None], boxes=self.box[None]).mean()
 
 
 @leaves_all_as_before

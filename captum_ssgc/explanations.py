@@ -1,20 +1,67 @@
-"""The list that ``explain`` returns: it knows its photo, and can show itself."""
+"""What ``explain`` returns: explanations in a list that knows its photo, and can show itself."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
+import numpy as np
+import torch
 from torch import Tensor
+
+from captum_ssgc.exchange.explained import columns_of, rows_of, table_of
+from captum_ssgc.exchange.fiftyone import to_fiftyone
+from captum_ssgc.exchange.map_file import read_maps, write_maps
+from captum_ssgc.exchange.supervision import to_supervision
+from captum_ssgc.exchange.table import DetectionTable, array
+from captum_ssgc.metrics import energy_pointing_game
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 One = TypeVar("One")
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One detection and the pixels that caused it.
+
+    Args:
+        index: of the detection, in the detector's own order; of the box, where boxes were asked
+            for (see :func:`explain`).
+        label: class name, or the class index as text where names are not known.
+        label_index: class index.
+        score: as the detector reports it, in [0, 1].
+        box: ``(4,)`` x1, y1, x2, y2 in pixels of the original image.
+        heat_map: ``(H, W)`` at image size, >= 0, not normalised.
+        method: name of the attribution method.
+        layer: name of the attributed layer; empty for a method that uses none.
+        detected: whether the detector reports it; ``False`` for a candidate that it does not.
+        asked_iou: where boxes were asked for, the IoU of ``box`` with the one that was.
+    """
+
+    index: int
+    label: str
+    label_index: int
+    score: float
+    box: Tensor
+    heat_map: Tensor
+    method: str
+    layer: str
+    detected: bool = True
+    asked_iou: float | None = None
+
+    def energy_in_box(self) -> float:
+        """Share of the heat map's energy inside the box, in [0, 1]; 0 for an all-zero map.
+
+        See :func:`captum_ssgc.metrics.energy_pointing_game`.
+        """
+        return energy_pointing_game(self.heat_map[None], boxes=self.box[None]).mean()
 
 
 class Explanations(list[One]):
@@ -54,11 +101,11 @@ class Explanations(list[One]):
     def __getitem__(self, index: slice, /) -> Explanations[One]: ...
     def __getitem__(self, index: Any, /) -> Any:
         chosen: Any = super().__getitem__(index)
-        return self._with(chosen) if isinstance(index, slice) else chosen
+        return self.with_entries(chosen) if isinstance(index, slice) else chosen
 
     def copy(self) -> Explanations[One]:
         """Another list of the same explanations and the same photo."""
-        return self._with(self)
+        return self.with_entries(self)
 
     def overview(self, **options: Any) -> Figure:
         """The photo with all boxes, and a heat map for each explanation.
@@ -91,7 +138,94 @@ class Explanations(list[One]):
         page = explained_page(self.name, self.image, found, self.output)
         save_html(path, [page], title=self.name if title is None else title)
 
-    def _with(self, found: Iterable[One]) -> Explanations[One]:
+    def save_maps(self, path: str | os.PathLike[str]) -> None:
+        """Write the raw maps with all that is known of them, as NumPy's ``.npz``.
+
+        One row for each explanation: ``maps`` ``(E, H, W)`` as they are, ``boxes`` ``(E, 4)``,
+        ``labels``, ``names``, ``scores``, ``method``, ``layer``, ``index``, ``detected`` and
+        ``asked_iou`` (NaN where no box was asked for). Beside them ``image`` ``(1, 3, H, W)``,
+        ``image_name`` and ``output``.
+
+        Args:
+            path: of the file, which is there in full or as it was before.
+
+        Raises:
+            OSError: if the file cannot be written.
+
+        Example:
+            >>> import tempfile, numpy as np, captum_ssgc as ssgc
+            >>> from pathlib import Path
+            >>> from captum_ssgc import demo
+            >>> found = ssgc.explain(demo.detector(), demo.scene(26).image)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     path = Path(folder, "maps.npz")
+            ...     found.save_maps(path)
+            ...     again = ssgc.Explanations.load_maps(path)
+            ...     np.load(path)["maps"].shape, again[0].label == found[0].label
+            ((3, 320, 400), True)
+        """
+        columns = columns_of(list[Any](self), self._size)
+        columns["image"] = array(self.image)
+        columns["image_name"], columns["output"] = np.array(self.name), np.array(self.output)
+        write_maps(path, columns)
+
+    @classmethod
+    def load_maps(cls, path: str | os.PathLike[str]) -> Explanations[Explanation]:
+        """What :meth:`save_maps` wrote, on the CPU.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is another kind of file.
+        """
+        columns = read_maps(path)
+        return Explanations(
+            [Explanation(**row) for row in rows_of(columns)],
+            image=torch.from_numpy(columns["image"]),
+            name=str(columns["image_name"]),
+            output=str(columns["output"]),
+        )
+
+    def to_supervision(self, method: str | None = None) -> Any:
+        """As ``supervision.Detections``, one for each box, with its map in ``data``.
+
+        ``data`` holds ``heat_map`` ``(K, H, W)``, ``class_name``, ``method``, ``layer``, ``index``,
+        ``detected`` and ``energy_in_box``.
+
+        Args:
+            method: whose maps; ``None`` for those of the first.
+
+        Raises:
+            ImportError: if supervision is not installed.
+            ValueError: if there is no map of that method.
+        """
+        return to_supervision(self._table(method))
+
+    def to_fiftyone(self, method: str | None = None, field: str = "explanations") -> dict[str, Any]:
+        """Labels for a FiftyOne sample, by the name of their field.
+
+        ``field`` holds the detections, whose attributes are ``method``, ``layer``, ``index``,
+        ``detected``, ``energy_in_box`` and ``heat_map``: the name of the field with the detection's
+        map (``explanations_heat_map_1`` and so on), as FiftyOne draws maps of whole samples.
+
+        Args:
+            method: whose maps; ``None`` for those of the first.
+            field: of the sample.
+
+        Raises:
+            ImportError: if FiftyOne is not installed.
+            ValueError: if there is no map of that method.
+        """
+        return to_fiftyone(self._table(method), self._size, field)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return (self.image.shape[-2], self.image.shape[-1])
+
+    def _table(self, method: str | None) -> DetectionTable:
+        return table_of(list[Any](self), method, self._size)
+
+    def with_entries(self, found: Iterable[One]) -> Explanations[One]:
+        """Other explanations of the same photo."""
         return type(self)(found, image=self.image, name=self.name, output=self.output)
 
     def _repr_html_(self) -> str:

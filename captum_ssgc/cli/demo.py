@@ -22,7 +22,7 @@ from captum_ssgc.cli.options import (
 if TYPE_CHECKING:
     from captum_ssgc.cli.results import Shares
     from captum_ssgc.data import Scene
-    from captum_ssgc.explanation import Explanation
+    from captum_ssgc.explanations import Explanation
 
 _DEFAULT_SEED = 26
 _SAME_OBJECT = 0.5

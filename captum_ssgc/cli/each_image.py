@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from captum_ssgc.detector import Detector
-    from captum_ssgc.explanation import Explanation, NoDetectionError
+    from captum_ssgc.explanation import NoDetectionError
+    from captum_ssgc.explanations import Explanation, Explanations
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ExplainedImage:
 
     path: Path
     image: Tensor
-    explanations: list[Explanation]
+    explanations: Explanations[Explanation]
     detector: Detector
     args: argparse.Namespace
     options: dict[str, dict[str, Any]]
@@ -101,7 +102,7 @@ def prepare_folder(root: Path) -> None:
 
 def explanations_of(
     image: Any, detector: Detector, args: argparse.Namespace, arguments: Mapping[str, Any]
-) -> list[Explanation]:
+) -> Explanations[Explanation]:
     """The explanations of one image, with names that can be shown.
 
     Args:
@@ -117,7 +118,8 @@ def explanations_of(
 
     options = for_one_image(arguments["method_options"], arguments["method"], args)
     found = explain(detector, image, **{**arguments, "method_options": options})
-    return [replace(one, label=printable(one.label)) for one in found]
+    named = [replace(one, label=printable(one.label)) for one in found]
+    return found.with_entries(named)
 
 
 def complain_of_nothing(error: NoDetectionError, about: str, threshold: float) -> int:
@@ -175,6 +177,7 @@ def _one(
         with warnings_as_lines(str(path)):
             image = load_image(path)
             found = explanations_of(image, detector, args, arguments)
+            found.name = path.name
             options = arguments["method_options"]
             show = handle(ExplainedImage(path, image, found, detector, args, options, folders))
         show()

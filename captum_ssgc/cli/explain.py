@@ -25,7 +25,8 @@ IMAGE is a file, a folder of images or a pattern. For every image a folder is wr
 (the image with all boxes, and a heat map for each detection), one picture for each detection, and
 a JSON file with boxes, scores, labels, layers and the share of each map's energy that lies in the
 box. With several methods there is also a picture that compares them. --html adds one page for all
-images, in which a reader chooses a box and sees its maps; it needs no network.
+images, in which a reader chooses a box and sees its maps; it needs no network. --save-maps adds a
+file of the raw maps for each image, which NumPy and captum_ssgc.Explanations.load_maps read.
 """
 _EPILOG = """\
 examples:
@@ -35,7 +36,7 @@ examples:
   captum-ssgc explain part.png --checkpoint fine_tuned.pt --labels names.txt
   captum-ssgc explain street.jpg --model onnx:yolox_nano.onnx --labels coco.txt
   captum-ssgc explain photos 'more/*.png' --method ssgrad-cam++,odam --option smoothing=1
-  captum-ssgc explain photos --html
+  captum-ssgc explain photos --html --save-maps
   captum-ssgc explain street.jpg --layer backbone.fpn.layer_blocks.0 --output left
 
 exit codes: 0 all explained; 1 nothing detected in some image; 2 something failed. An image that
@@ -53,8 +54,14 @@ def add_parser(subparsers: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
-    parser.add_argument_group("pages").add_argument(
+    files = parser.add_argument_group("more files")
+    files.add_argument(
         "--html", action="store_true", help=f"also write DIR/{PAGE}, one page for all images"
+    )
+    files.add_argument(
+        "--save-maps",
+        action="store_true",
+        help="also write each image's raw maps, with boxes and names, as NAME_maps.npz",
     )
 
 
@@ -86,7 +93,7 @@ def _write_pictures(pages: list[PackedPage], of: ExplainedImage) -> Callable[[],
         options=of.options,
     )
     with of.folders.results_of(of.path.stem, str(of.path)) as folder:
-        write_result(result, folder)
+        write_result(result, folder, raw_maps=of.args.save_maps)
     if of.args.html:
         from captum_ssgc.report import explained_page, pack
 

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from captum_ssgc.explanations import Explanations
+
 # The name of a file holds those of folder, label and method; most systems take 255 bytes.
 _LONGEST = 80
+_WRITTEN = (".png", ".npz")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\..*)?", re.IGNORECASE)
 
 
@@ -51,8 +54,14 @@ class ResultFolder:
         self.files.append(name)
         return name
 
+    def add_maps(self, explanations: Explanations[Any]) -> None:
+        """Write the raw maps, see :meth:`captum_ssgc.Explanations.save_maps`."""
+        name = f"{self.name}_maps.npz"
+        explanations.save_maps(self.draft / name)
+        self.files.append(name)
+
     def add_record(self, content: dict[str, object]) -> None:
-        """Write what is known, and the names of the pictures, as JSON.
+        """Write what is known, and the names of the other files, as JSON.
 
         Bytes of a file name that are no text become the escapes that JSON has for them.
         """
@@ -67,7 +76,7 @@ class ResultFolder:
 class ResultFolders:
     """Hands out a folder below ``root`` for each image, named after it.
 
-    A folder that an earlier run made for the same image is used again, and its old pictures are
+    A folder that an earlier run made for the same image is used again, and its old files are
     removed; every other folder that exists is left alone.
 
     Args:
@@ -108,12 +117,12 @@ class ResultFolders:
         self._taken.add(path.name.casefold())
 
     def _place(self, base: str, source: str) -> tuple[Path, list[str]]:
-        """The folder, and the pictures that an earlier run left in it."""
+        """The folder, and what an earlier run left in it."""
         number = 1
         while True:
             folder = self.root / (base if number == 1 else f"{base}-{number}")
             if folder.name.casefold() not in self._taken:
-                old = _pictures_of(folder, source)
+                old = _files_of(folder, source)
                 if old is not None:
                     return folder, old
             number += 1
@@ -128,8 +137,8 @@ def file_name(text: str, longest: int = _LONGEST) -> str:
     return f"_{text}" if _DEVICES.fullmatch(text) else text
 
 
-def _pictures_of(folder: Path, source: str) -> list[str] | None:
-    """The pictures that an earlier run left for the same image; ``None`` if it is not ours."""
+def _files_of(folder: Path, source: str) -> list[str] | None:
+    """What an earlier run left for the same image; ``None`` if it is not ours."""
     if folder.is_symlink():
         return None
     if not folder.exists():
@@ -144,7 +153,7 @@ def _pictures_of(folder: Path, source: str) -> list[str] | None:
         files = [Path(name) for name in earlier["files"]]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
-    return [file.name for file in files if file.name == str(file) and file.suffix == ".png"]
+    return [file.name for file in files if file.name == str(file) and file.suffix in _WRITTEN]
 
 
 def _same_image(first: str, second: str) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
-from captum_ssgc.explanation import Explanation
+from captum_ssgc.explanations import Explanation
 from captum_ssgc.metrics import (
     DeletionInsertion,
     deletion_insertion,

@@ -14,7 +14,7 @@ from captum_ssgc._printable import printable
 from captum_ssgc.cli.folders import ResultFolder, file_name
 from captum_ssgc.cli.messages import say, table
 from captum_ssgc.cli.model_choice import ModelChoice
-from captum_ssgc.explanation import Explanation
+from captum_ssgc.explanations import Explanation, Explanations
 from captum_ssgc.visualization import BOX_COLORS, comparison_grid, overlay, overview
 
 Shares = Mapping[str, Sequence["float | None"]]
@@ -40,7 +40,7 @@ class ImageResult:
     name: str
     source: str
     image: Tensor
-    explanations: Sequence[Explanation]
+    explanations: Explanations[Explanation]
     model: ModelChoice
     output: str
     shares: Shares = field(default_factory=dict)
@@ -66,8 +66,8 @@ def energy_in_boxes(explanations: Sequence[Explanation]) -> list[float | None]:
     return [one.energy_in_box() if bool((one.heat_map > 0).any()) else None for one in explanations]
 
 
-def write_result(result: ImageResult, folder: ResultFolder) -> None:
-    """Write the pictures and the record of one image."""
+def write_result(result: ImageResult, folder: ResultFolder, *, raw_maps: bool = False) -> None:
+    """Write the pictures and the record of one image, and its raw maps where they are wanted."""
     groups = result.by_detection
     first = [result.explanations[places[0]] for places in groups]
     folder.add_picture("overview", overview(result.image, first, title=result.title))
@@ -77,7 +77,10 @@ def write_result(result: ImageResult, folder: ResultFolder) -> None:
         title = f"{result.title} · share of energy in the {', '.join(result.shares)}"
         figure = comparison_grid(result.image, rows, captions=captions, title=title)
         folder.add_picture("comparison", figure)
-    folder.add_record(_record(result, _write_overlays(result, folder)))
+    pictures = _write_overlays(result, folder)
+    if raw_maps:
+        folder.add_maps(result.explanations)
+    folder.add_record(_record(result, pictures))
 
 
 def print_result(result: ImageResult, folder: ResultFolder) -> None:

@@ -163,7 +163,16 @@ class LookupDetector(RowDetector):
 
 
 def values_of(image: ImageCandidates, chosen: Detections, output: Output) -> Tensor:
-    """One value per detection of an image, ``(K,)``, with graph."""
+    """One value per detection of an image, ``(K,)``, with graph.
+
+    Raises:
+        ValueError: if a detection names no candidate, or one that there is not.
+    """
+    if bool((chosen.candidates < 0).any()):
+        raise ValueError(
+            "detections: these come from elsewhere and name no candidate of the detector; "
+            "explain(model, image, boxes=found.boxes, labels=found.labels) finds that of each box."
+        )
     if isinstance(output, str) and output.startswith("-"):
         return -values_of(image, chosen, cast("Output", output[1:]))
     rows = image.rows(chosen.candidates.to(image.device))

@@ -6,9 +6,9 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
+from captum_ssgc._whole_file import written_whole
 from captum_ssgc.report.page_pictures import array_of, grey_map, jpeg, pixels_of
 from captum_ssgc.report.pages import data_uri, render
 
@@ -137,13 +137,8 @@ def save_html(
         '<!DOCTYPE html>'
     """
     text = viewer_html(pages, title=title)
-    target = Path(path)
-    unfinished = target.with_name(f".{os.getpid()}.part")
-    try:
+    with written_whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def viewer_html(pages: Iterable[ViewerPage | PackedPage], *, title: str = "Heat maps") -> str:

@@ -10,7 +10,7 @@ import torch
 
 from captum_ssgc.cli.demo import _known_shares
 from captum_ssgc.data import Scene
-from captum_ssgc.explanation import Explanation
+from captum_ssgc.explanations import Explanation
 
 
 def test_writes_what_explain_writes_and_the_known_shares(

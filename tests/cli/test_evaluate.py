@@ -12,7 +12,7 @@ import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc.cli.map_quality import measure_maps
 from captum_ssgc.cli.quality_figure import quality_figure
-from captum_ssgc.explanation import Explanation
+from captum_ssgc.explanations import Explanation
 
 
 @pytest.fixture

@@ -1,0 +1,25 @@
+"""Files that are there in full, or as they were before."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Where to write: what is written there becomes ``path`` unless something is raised.
+
+    Raises:
+        OSError: if the file cannot be put in its place.
+    """
+    target = Path(path)
+    unfinished = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        yield unfinished
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)

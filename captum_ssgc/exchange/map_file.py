@@ -1,0 +1,52 @@
+"""Raw heat maps in a file that NumPy reads: a ``.npz`` of one array for each column."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from captum_ssgc._whole_file import written_whole
+
+ROWS = {
+    "maps": ("f", 3), "boxes": ("f", 2), "labels": ("i", 1), "names": ("U", 1),
+    "scores": ("f", 1), "method": ("U", 1), "layer": ("U", 1), "index": ("i", 1),
+    "detected": ("b", 1), "asked_iou": ("f", 1),
+}  # fmt: skip
+OF_IMAGE = {"image": ("f", 4), "image_name": ("U", 0), "output": ("U", 0)}
+
+
+def write_maps(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) -> None:
+    """Write all of :data:`ROWS` and :data:`OF_IMAGE`; the file is there in full or as before."""
+    with written_whole(path) as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **columns)
+
+
+def read_maps(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """What :func:`write_maps` wrote; nothing in a file is run.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no such file.
+    """
+    expected = {**ROWS, **OF_IMAGE}
+    try:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            columns = {name: file[name] for name in expected}
+    except FileNotFoundError:
+        raise
+    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: expected a file of heat maps (save_maps): {error}") from None
+    rows = len(columns["maps"]) if columns["maps"].ndim else 0
+    for name, (kind, dimensions) in expected.items():
+        column = columns[name]
+        fits = name not in ROWS or column.shape[:1] == (rows,)
+        if column.dtype.kind != kind or column.ndim != dimensions or not fits:
+            raise ValueError(
+                f"{path}: {name}: expected {dimensions} dimensions of kind {kind!r} for {rows} "
+                f"maps, got {column.dtype} {column.shape}."
+            )
+    return columns
