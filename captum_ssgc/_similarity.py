@@ -7,14 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from captum_ssgc._polygons import polygon_iou
 from captum_ssgc.detections import Detections
 
 
 def overlaps(one: Detections, other: Detections) -> Tensor:
     """IoU of every box of ``one`` with every box of ``other``, ``(K, J)``; 0 where both are empty.
 
-    On the device of ``other``, and in its precision.
+    That of the oriented boxes where both have corners. On the device of ``other``, and in its
+    precision.
     """
+    if one.corners is not None and other.corners is not None:
+        return polygon_iou(one.corners.to(other.corners.device), other.corners)
     return box_iou(one.boxes.to(other.boxes), other.boxes).nan_to_num()
 
 

@@ -82,3 +82,15 @@ def yolo_predictions(head: Any, output: Any) -> tuple[Tensor, Any, Tensor, list[
         return reported, raw, raw["scores"], raw["feats"], prototypes
     logits = torch.cat([level.flatten(2) for level in raw], 2)[:, -head.nc :]
     return reported, raw, logits, raw, prototypes
+
+
+def yolo_decoded(head: Any, predictions: Any) -> Tensor:
+    """Boxes, class scores and, last, the angles of oriented boxes, ``(N, 4 + C + ..., R)``.
+
+    Ultralytics 8.3 leaves the angles on the head.
+    """
+    decoded: Tensor = head._inference(predictions)
+    angles = getattr(head, "angle", None)
+    if angles is None or decoded.shape[1] > 4 + head.nc:
+        return decoded
+    return torch.cat([decoded, angles], 1)

@@ -112,6 +112,16 @@ class Detections:
         chosen: dict[str, Any] = {name: tensor[index] for name, tensor in self._tensors()}
         return replace(self, **chosen)
 
+    def mask_pixels(self) -> Tensor:
+        """``masks`` as bool ``(K, H, W)``: of soft ones the pixels of at least one half.
+
+        Raises:
+            ValueError: if there are no masks.
+        """
+        if self.masks is None:
+            raise ValueError("Detections.masks: expected masks, got None.")
+        return self.masks >= 0.5 if self.masks.is_floating_point() else self.masks != 0
+
     def above(self, score_threshold: float) -> Detections:
         """The detections whose score is at least ``score_threshold``, in the same order."""
         return self[self.scores >= score_threshold]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 
 Mask = Tensor | str | None
+NAMED = ("region", "box", "mask")
+_EXPECTED = "mask: expected 'region', 'box', 'mask', a tensor or None"
 
 
 def check_mask(mask: Mask, has_detections: bool = True) -> None:
@@ -21,8 +24,8 @@ def check_mask(mask: Mask, has_detections: bool = True) -> None:
         TypeError, ValueError: if it is not.
     """
     if isinstance(mask, str):
-        if mask not in ("region", "box"):
-            raise ValueError(f"mask: expected 'region', 'box', a tensor or None, got {mask!r}.")
+        if mask not in NAMED:
+            raise ValueError(f"{_EXPECTED}, got {mask!r}.")
         if not has_detections:
             raise ValueError(
                 f"mask={mask!r} needs captum_ssgc.InstanceScoreWrapper as forward_func, which "
@@ -30,9 +33,7 @@ def check_mask(mask: Mask, has_detections: bool = True) -> None:
                 "size) or None."
             )
     elif mask is not None and not isinstance(mask, Tensor):
-        raise TypeError(
-            f"mask: expected 'region', 'box', a tensor or None, got {type(mask).__name__}."
-        )
+        raise TypeError(f"{_EXPECTED}, got {type(mask).__name__}.")
 
 
 def resolve_mask(
@@ -57,13 +58,13 @@ def resolve_mask(
         ``(1|count, 1|C, h, w)`` bool, or ``None`` for all ones.
 
     Raises:
-        ValueError: for a tensor of another shape.
+        ValueError: for a tensor of another shape, or where detections have no masks.
     """
     check_mask(mask, instances is not None)
     if mask is None:
         return None
     if isinstance(mask, str):
-        return _boxes_mask(mask, instances, activations, geometry, cells)
+        return _named_mask(mask, instances, activations, geometry, cells)
     if count > 1 and mask.dim() == 4 and mask.shape[0] not in (1, count):
         raise ValueError(
             f"mask: expected one for all or one for each of {count} instances, got {len(mask)}."
@@ -80,7 +81,7 @@ def resolve_mask(
     return (mask != 0) if size == grid else geometry.mask_to_grid(mask, cells)
 
 
-def _boxes_mask(
+def _named_mask(
     name: str,
     instances: Detections | None,
     activations: Tensor,
@@ -89,5 +90,25 @@ def _boxes_mask(
 ) -> Tensor | None:
     if instances is None:
         return None
+    device = activations.device
+    if name == "mask":
+        return _masks_on_grid(instances, device, geometry, cells)
     boxes = instances.regions if name == "region" else instances.boxes
-    return geometry.boxes_to_grid(boxes.to(activations.device), cells)
+    return geometry.boxes_to_grid(boxes.to(device), cells)
+
+
+def _masks_on_grid(
+    instances: Detections, device: torch.device, geometry: ImageGeometry, cells: CellGrid
+) -> Tensor:
+    """The cells of each detection's own mask; of its box, where the mask has no pixel."""
+    if instances.masks is None:
+        raise ValueError(
+            "mask='mask': these detections have no masks: the model gives none, or they are "
+            "candidates that it does not report; use 'region' or 'box', or pass a tensor."
+        )
+    pixels = instances.mask_pixels()
+    found = geometry.boxes_to_grid(instances.boxes.to(device), cells)
+    for row, one in enumerate(pixels):  # one by one, as they are compared in double precision
+        if bool(one.any()):
+            found[row] = geometry.mask_to_grid(one[None, None].to(device), cells)[0]
+    return found

@@ -99,10 +99,10 @@ class SSGradCAMPlusPlus(LayerMethod):
             attr_dim_summation: sum over the channels; otherwise every channel's contribution.
             grad_kwargs: passed on to ``torch.autograd.grad``.
             mask: ``"region"``: what the score was computed from (proposal or anchor); ``"box"``:
-                the predicted box; a tensor, non-zero inside, ``(1|N, 1|C, H, W)`` in image pixels
-                or ``(1|N, 1|C, h, w)`` on the layer's grid, where ``N`` counts the instances;
-                ``None``: everywhere. ``"region"`` and ``"box"`` need
-                :class:`captum_ssgc.InstanceScoreWrapper`.
+                the predicted box; ``"mask"``: the predicted mask, of a model that gives one; a
+                tensor, non-zero inside, ``(1|N, 1|C, H, W)`` in image pixels or
+                ``(1|N, 1|C, h, w)`` on the layer's grid, where ``N`` counts the instances;
+                ``None``: everywhere. The names need :class:`captum_ssgc.InstanceScoreWrapper`.
             smoothing: standard deviation, in cells, of a Gaussian applied to the magnitude of the
                 gradient before the space map is normalised; 0 for none.
             signed_activations: ``"split"``: the layer as its positive and its negative part, which
@@ -156,10 +156,10 @@ class SSGradCAMPlusPlus(LayerMethod):
             relu_attributions: keep the positive part (the method); otherwise both signs.
             attr_dim_summation: sum over the channels; otherwise every channel's contribution.
             mask: ``"region"``: what the score was computed from (proposal or anchor); ``"box"``:
-                the predicted box; a tensor, non-zero inside, ``(1|N, 1|C, H, W)`` in image pixels
-                or ``(1|N, 1|C, h, w)`` on the layer's grid, where ``N`` counts the instances;
-                ``None``: everywhere. ``"region"`` and ``"box"`` need
-                :class:`captum_ssgc.InstanceScoreWrapper`.
+                the predicted box; ``"mask"``: the predicted mask, of a model that gives one; a
+                tensor, non-zero inside, ``(1|N, 1|C, H, W)`` in image pixels or
+                ``(1|N, 1|C, h, w)`` on the layer's grid, where ``N`` counts the instances;
+                ``None``: everywhere. The names need :class:`captum_ssgc.InstanceScoreWrapper`.
             smoothing: standard deviation, in cells, of a Gaussian applied to the magnitude of the
                 gradient before the space map is normalised; 0 for none.
             signed_activations: ``"split"``: the layer as its positive and its negative part, which

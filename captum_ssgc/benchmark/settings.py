@@ -37,8 +37,8 @@ class BenchmarkSettings:
             detection.
         output: what is explained where a row does not say, see
             :class:`captum_ssgc.InstanceScoreWrapper`.
-        mask: ``"region"``, ``"box"`` or ``None``, for the methods that use a mask, where a row
-            does not say.
+        mask: ``"region"``, ``"box"``, ``"mask"`` or ``None``, for the methods that use a mask,
+            where a row does not say.
         score_above: detections with a higher score are evaluated, in [0, 1]; ``None``: as the
             preset says, 0.5 where it says nothing.
         iou_above: a detection whose IoU with an annotation of its class is higher is played in the
@@ -99,7 +99,7 @@ class BenchmarkSettings:
     )
     mask: str | None = field(
         default="region",
-        metadata={"help": "where the methods that use a mask look: region, box or none"},
+        metadata={"help": "where the methods that use a mask look: region, box, mask or none"},
     )
     score_above: float | None = field(
         default=None,

@@ -125,7 +125,7 @@ def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 
         metavar="WHERE",
         default="region",
         help="where the methods that use a mask look: region (what the score was computed from), "
-        "box or none (default: %(default)s)",
+        "box, mask (of a model that gives masks) or none (default: %(default)s)",
     )
     add_option(
         group,
@@ -242,8 +242,8 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
         check_output(args.output)
     except ValueError as error:
         raise CommandError(f"--{one_line(error)}") from error
-    if args.mask not in ("region", "box", "none"):
-        raise CommandError(f"--mask: expected region, box or none, got {args.mask!r}")
+    if args.mask not in ("region", "box", "mask", "none"):
+        raise CommandError(f"--mask: expected region, box, mask or none, got {args.mask!r}")
     return {
         "method": list(options),
         "layer": comma_separated(args.layer),

@@ -19,6 +19,7 @@ from captum_ssgc.detectors._rows import reported_rows, rounding_of, rows_above
 from captum_ssgc.geometry import ImageGeometry
 
 _REPORTED = ("boxes", "labels", "scores")
+_OPTIONAL = ("corners", "masks")
 
 
 class ImageCandidates(ABC):
@@ -62,6 +63,10 @@ class ImageCandidates(ABC):
         """What the scores were computed from."""
         return self.boxes(rows, labels)
 
+    def corners(self, rows: Tensor, labels: Tensor) -> Tensor | None:
+        """``(K, 4, 2)`` of oriented boxes as the vendor reports them; ``None`` for upright ones."""
+        return None
+
     def levels(self, rows: Tensor) -> Tensor:
         """Pyramid level of each row."""
         return torch.zeros_like(rows)
@@ -86,8 +91,17 @@ class ImageCandidates(ABC):
             )
         return candidates
 
-    def detections(self, scores: Tensor, rows: Tensor, labels: Tensor, boxes: Tensor) -> Detections:
+    def detections(
+        self,
+        scores: Tensor,
+        rows: Tensor,
+        labels: Tensor,
+        boxes: Tensor,
+        corners: Tensor | None = None,
+        masks: Tensor | None = None,
+    ) -> Detections:
         """These rows with these labels and boxes; ``scores`` as :meth:`scores` gives them."""
+        corners = self.corners(rows, labels) if corners is None else corners
         return Detections(
             boxes=at_least_single(boxes),
             labels=labels,
@@ -97,6 +111,8 @@ class ImageCandidates(ABC):
             levels=self.levels(rows),
             class_scores=at_least_single(scores[rows]),
             image_size=self.geometry.image_size,
+            corners=None if corners is None else at_least_single(corners),
+            masks=masks,
         )
 
 
@@ -144,7 +160,8 @@ class LookupDetector(RowDetector):
     def reported(self, raw: Any) -> list[dict[str, Tensor]]:
         """The model's final output: ``boxes``, ``labels`` and ``scores`` of each image.
 
-        Whatever came after the head, in whatever order: each is looked up by all three.
+        Where the model gives them also ``corners`` and ``masks``, see :class:`Detections`.
+        Whatever came after the head, in whatever order: each is looked up by box, label and score.
         """
 
     @torch.no_grad()
@@ -154,11 +171,16 @@ class LookupDetector(RowDetector):
         for image, reported in pairs:
             scores = image.scores()
             self.fit_names(scores.shape[1])
-            reported = {name: reported[name].to(image.device) for name in _REPORTED}
+            reported = {
+                name: reported[name].detach().to(image.device)
+                for name in (*_REPORTED, *_OPTIONAL)
+                if name in reported
+            }
             rows = reported_rows(scores, reported, image.reported_boxes, self.vendor)
-            labels, boxes = reported["labels"], reported["boxes"].detach()
+            labels, boxes = reported["labels"], reported["boxes"]
             check_geometry(image, rows, labels, boxes)
-            found.append(image.detections(scores, rows, labels, boxes))
+            further = {name: reported[name] for name in _OPTIONAL if name in reported}
+            found.append(image.detections(scores, rows, labels, boxes, **further))
         return found
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -92,6 +93,21 @@ def _letterboxed(
     rows, columns = (black.any(axis).nonzero()[0] for axis in (1, 0))
     canvas = (black.shape[0], black.shape[1])
     return canvas, (int(rows[0]), int(columns[0])), (len(rows), len(columns))
+
+
+def oriented_boxes(rows: Tensor, geometry: ImageGeometry) -> Any:
+    """What ``YOLO.predict`` reports as ``Results.obb``, by the predictor's own method.
+
+    Args:
+        rows: ``(K, 7)``: centre, size, score, label and angle, on the canvas.
+        geometry: of the image.
+    """
+    from ultralytics.models.yolo.obb import OBBPredictor
+
+    canvas = torch.empty(1, 1, *geometry.canvas_size, device="meta")
+    image = SimpleNamespace(shape=(*geometry.image_size, 3))
+    predictor: Any = SimpleNamespace(model=SimpleNamespace(names={}))
+    return OBBPredictor.construct_result(predictor, rows, canvas, image, "").obb
 
 
 def network_of(model: Any) -> tuple[Any, dict[str, Any]]:

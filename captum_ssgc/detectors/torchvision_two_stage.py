@@ -138,7 +138,10 @@ class TwoStageDetector(LookupDetector):
     def reported(self, raw: TwoStageOutput) -> list[dict[str, Tensor]]:
         if raw.reported is None:
             raise ValueError("select needs a run without detections.")
-        return raw.reported
+        return [
+            {**found, "masks": found["masks"][:, 0]} if "masks" in found else found
+            for found in raw.reported
+        ]
 
     def image_candidates(self, raw: TwoStageOutput) -> list[ImageCandidates]:
         if raw.class_logits is None or raw.box_regression is None:

@@ -1,4 +1,4 @@
-"""Ultralytics' YOLO family: detection, segmentation and pose heads (extra ``[ultralytics]``)."""
+"""Ultralytics' YOLO family: boxes, oriented ones, masks and poses (extra ``[ultralytics]``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_ssgc._vendor_versions import yolo_predictions
+from captum_ssgc._polygons import enclosing_boxes
+from captum_ssgc._vendor_versions import yolo_decoded, yolo_predictions
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.detectors import _ultralytics as shared
@@ -29,7 +30,8 @@ class YoloOutput:
     """One forward: every grid point with graph, and the vendor's own output.
 
     Args:
-        decoded: ``(N, 4 + C + ..., R)``, boxes first, then class scores, as the vendor decodes it.
+        decoded: ``(N, 4 + C + ..., R)``, boxes first, then class scores, last the angles of
+            oriented boxes, as the vendor decodes it.
         logits: ``(N, C, R)``.
         cells: ``(R, 4)`` xyxy on the canvas: the cell of each point.
         level_sizes: how many of the ``R`` points belong to each level.
@@ -51,8 +53,12 @@ class YoloDetector(GridHeadDetector):
     """Adapter for the YOLO models of Ultralytics, v3 to v12 and 26.
 
     A candidate is a grid point of a level; its score is the class sigmoid. Detections are what
-    ``YOLO.predict`` reports: the vendor's own suppression of the vendor's own output. For a
-    segmentation model that leaves out detections with an empty mask.
+    ``YOLO.predict`` reports: the vendor's own suppression of the vendor's own output.
+
+    A segmentation model leaves out detections with an empty mask; ``Detections.masks`` are those of
+    ``predict(retina_masks=True)``, which have the size of the image. A model of oriented boxes
+    gives ``Detections.corners``; ``boxes``, ``regions`` and the outputs ``"left"`` to ``"bottom"``
+    are those of the upright boxes that enclose them.
 
     Args:
         model: a ``YOLO`` object or its ``model``, in evaluation mode.
@@ -66,7 +72,7 @@ class YoloDetector(GridHeadDetector):
             model's own.
 
     Raises:
-        TypeError: if the model gives no upright boxes.
+        TypeError: if the model gives no boxes.
 
     Notes:
         * ``predict`` rounds to bytes after resizing and fuses normalisation into convolutions in a
@@ -100,11 +106,10 @@ class YoloDetector(GridHeadDetector):
     ) -> None:
         network, overrides = shared.network_of(model)
         head: Any = network.model[-1]
-        heads = shared.vendor().head
-        if not isinstance(head, heads.Detect) or isinstance(head, heads.OBB):
+        if not isinstance(head, shared.vendor().head.Detect):
             raise TypeError(
-                "model: expected a YOLO model for detection, segmentation or pose, got one with "
-                f"the head {type(head).__name__}, which gives no upright boxes."
+                "model: expected a YOLO model for detection, oriented boxes, segmentation or pose, "
+                f"got one with the head {type(head).__name__}, which gives no boxes."
             )
         super().__init__(
             network,
@@ -135,10 +140,9 @@ class YoloDetector(GridHeadDetector):
         reported, predictions, logits, levels, prototypes = yolo_predictions(
             head, self.model(cast_like(canvas, self.model))
         )
-        decoded = head._inference(predictions)
         points = at_least_single(head.anchors.T)
         return YoloOutput(
-            decoded=decoded,
+            decoded=yolo_decoded(head, predictions),
             logits=logits,
             cells=torch.cat([points - 0.5, points + 0.5], 1) * head.strides.T,
             level_sizes=[level.shape[-2] * level.shape[-1] for level in levels],
@@ -156,18 +160,26 @@ class YoloDetector(GridHeadDetector):
             max_det=self.max_detections,
             nc=raw.logits.shape[1],
             max_time_img=NO_TIME_LIMIT,
+            rotated=self._oriented,
             end2end=self._head.end2end,
         )
+        if self._oriented:
+            return [_oriented_report(kept, raw.geometry) for kept in suppressed]
         found = []
         for image, kept in enumerate(suppressed):
-            kept = self._with_mask(raw, image, kept)
-            boxes = _clipped_to_image(kept[:, :4], raw.geometry)
-            found.append({"boxes": boxes, "scores": kept[:, 4], "labels": kept[:, 5].long()})
+            report = {}
+            if raw.prototypes is not None:
+                kept, report["masks"] = _with_masks(raw, image, kept)
+            report["boxes"] = _clipped_to_image(kept[:, :4], raw.geometry)
+            found.append({**report, "scores": kept[:, 4], "labels": kept[:, 5].long()})
         return found
 
     def image_candidates(self, raw: YoloOutput) -> list[ImageCandidates]:
+        images = range(len(raw.decoded))
+        if self._oriented:
+            return [_OrientedPoints(raw, image, False) for image in images]
         corners = bool(self._head.end2end or self._head.xyxy)
-        return [_GridPoints(raw, image, corners) for image in range(len(raw.decoded))]
+        return [_GridPoints(raw, image, corners) for image in images]
 
     def level_sizes(self, raw: YoloOutput) -> list[int]:
         return raw.level_sizes
@@ -191,15 +203,9 @@ class YoloDetector(GridHeadDetector):
         network: Any = self.model
         return network.model[-1]
 
-    @staticmethod
-    def _with_mask(raw: YoloOutput, image: int, kept: Tensor) -> Tensor:
-        """The rows of the vendor's report whose segmentation mask is not empty."""
-        if raw.prototypes is None or not len(kept):
-            return kept
-        masks = shared.vendor().ops.process_mask(
-            raw.prototypes[image], kept[:, 6:], kept[:, :4], raw.geometry.canvas_size, upsample=True
-        )
-        return kept[masks.amax((-2, -1)) > 0]
+    @property
+    def _oriented(self) -> bool:
+        return isinstance(self._head, shared.vendor().head.OBB)
 
 
 class _GridPoints(ImageCandidates):
@@ -245,6 +251,60 @@ class _GridPoints(ImageCandidates):
         return corners
 
 
+class _OrientedPoints(_GridPoints):
+    """The grid points of one image of a model of oriented boxes.
+
+    The vendor scales the sides of a box after it has turned it, so that only its own operations
+    know where the corners are in the image, where the axes have different scales.
+    """
+
+    def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return enclosing_boxes(self.corners(rows, labels))
+
+    def reported_boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return self.boxes(rows, labels)
+
+    def corners(self, rows: Tensor, labels: Tensor) -> Tensor:
+        boxes, angles = self._turned(rows)
+        scores = self._decoded[4 + labels, rows][:, None]
+        kept = torch.cat([boxes, scores, labels[:, None].to(boxes.dtype), angles], 1)
+        corners: Tensor = shared.oriented_boxes(kept, self.geometry).xyxyxyxy
+        return corners
+
+    def _on_canvas(self, rows: Tensor) -> Tensor:
+        turned = torch.cat(self._turned(rows), 1)
+        return enclosing_boxes(shared.vendor().ops.xywhr2xyxyxyxy(turned))
+
+    def _turned(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return self._decoded[:4, rows].T, self._decoded[-1:, rows].T
+
+
+def _oriented_report(kept: Tensor, geometry: ImageGeometry) -> dict[str, Tensor]:
+    """Rows ``(K, 7)`` of centre, size, score, label and angle on the canvas, as reported."""
+    found = shared.oriented_boxes(kept.detach(), geometry)
+    return {
+        "boxes": found.xyxy,
+        "corners": found.xyxyxyxy,
+        "scores": found.conf,
+        "labels": found.cls.long(),
+    }
+
+
+def _with_masks(raw: YoloOutput, image: int, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of the vendor's report whose mask is not empty, and masks ``(K, H, W)`` of these."""
+    prototypes: Any = raw.prototypes
+    ops, size = shared.vendor().ops, raw.geometry.image_size
+    if not len(kept):
+        return kept, torch.zeros(0, *size, dtype=torch.bool, device=kept.device)
+    prototypes = prototypes[image].detach()
+    on_canvas = ops.process_mask(
+        prototypes, kept[:, 6:], kept[:, :4], raw.geometry.canvas_size, upsample=True
+    )
+    kept = kept[on_canvas.amax((-2, -1)) > 0]
+    boxes = _clipped_to_image(kept[:, :4], raw.geometry)
+    return kept, ops.process_mask_native(prototypes, kept[:, 6:], boxes, size).bool()
+
+
 def _clipped_to_image(boxes: Tensor, geometry: ImageGeometry) -> Tensor:
     """Boxes ``(K, 4)`` on the canvas to image pixels, by the vendor's own operations."""
     scaled: Tensor = shared.vendor().ops.scale_boxes(
@@ -261,7 +321,7 @@ def ultralytics_detector(model: Any, **options: Any) -> Detector:
         **options: of the adapter.
 
     Raises:
-        TypeError: if the model gives no upright boxes.
+        TypeError: if the model gives no boxes.
     """
     network, _ = shared.network_of(model)
     if isinstance(network.model[-1], shared.vendor().head.RTDETRDecoder):

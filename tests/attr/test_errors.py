@@ -179,7 +179,9 @@ def test_a_wrong_number_of_masks(cam, image):
 
 
 def test_a_mask_of_the_wrong_kind(cam, image):
-    with pytest.raises(ValueError, match="expected 'region', 'box', a tensor or None, got 'roi'"):
+    with pytest.raises(
+        ValueError, match="expected 'region', 'box', 'mask', a tensor or None, got 'roi'"
+    ):
         cam.attribute(image, target=0, mask="roi")
     with pytest.raises(TypeError, match="a tensor or None, got ndarray"):
         cam.attribute(image, target=0, mask=torch.ones(1, 1, 4, 4).numpy())

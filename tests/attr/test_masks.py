@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -118,3 +121,52 @@ def test_the_instance_masks_of_mask_rcnn(mask_rcnn):
         cells = detector.cell_grid(layer, (48, 80), size)
         inside = detector.geometry((48, 80)).mask_to_grid(masks[row : row + 1], cells)
         assert torch.equal(found, one.attribute(image, mask=inside, **options))
+
+
+def masked(detections, masks):
+    return replace(detections, masks=masks)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_detections_own_mask_is_used_by_name(image, detector, detections, soft):
+    """Of a soft mask the pixels of at least one half; a mask without any falls back to the box."""
+    masks = torch.zeros(len(detections), 8, 8)
+    masks[0, 4:, 6:] = 0.5
+    masks[0, :4, :4] = 0.49
+    masks = masks if soft else masks >= 0.5
+    wrapper = ssgc.InstanceScoreWrapper(detector, masked(detections, masks))
+    cam = ssgc.SSGradCAMPlusPlus(wrapper, wrapper.model.fine)
+    by_tensor = cam.attribute(image, target=0, mask=cells(slice(2, 4), 3))
+    assert torch.equal(cam.attribute(image, target=0, mask="mask"), by_tensor)
+    second = cam.attribute(image, target=1, mask="mask")
+    assert torch.equal(second, cam.attribute(image, target=1, mask="box"))
+    together = cam.attribute_instances(image, targets=[1, 0], mask="mask")
+    torch.testing.assert_close(together, torch.cat([second, by_tensor]))
+
+
+def test_detections_without_masks_cannot_use_them(cam, image):
+    with pytest.raises(ValueError, match=r"these detections have no masks.*use 'region' or 'box'"):
+        cam.attribute(image, target=0, mask="mask")
+
+
+def test_explain_uses_the_masks_that_the_model_gives(mask_rcnn):
+    photo = torch.rand(1, 3, 60, 80, generator=torch.Generator().manual_seed(3))
+    options = {"score_threshold": 0.0, "top_k": 2, "output": "logit"}
+    model = copy.deepcopy(mask_rcnn)
+    with torch.no_grad():  # random ones are 0.5 everywhere
+        model.roi_heads.mask_predictor.mask_fcn_logits.weight.mul_(1e4)
+    detector = ssgc.wrap_detector(model)
+    found = ssgc.explain(detector, photo, mask="mask", **options)
+    by_region = ssgc.explain(detector, photo, **options)
+    detections = detector.detect(photo)[0][[one.index for one in found]]
+    assert detections.masks.shape[1:] == photo.shape[-2:]
+    wrapper = ssgc.InstanceScoreWrapper(detector, detections, "logit")
+    for row, (one, other) in enumerate(zip(found, by_region, strict=True)):
+        cam = ssgc.SSGradCAMPlusPlus(wrapper, detector.layer_for(detections, row))
+        mask = detections.mask_pixels()[row][None, None]
+        assert mask.any()
+        own = cam.attribute(photo, target=row, mask=mask, interpolate_mode="bilinear")
+        torch.testing.assert_close(one.heat_map, own[0, 0], atol=1e-6, rtol=1e-4)
+        assert not torch.allclose(one.heat_map, other.heat_map)
+    with pytest.raises(ValueError, match="candidates that it does not report"):
+        ssgc.explain(detector, photo, mask="mask", boxes=detections.boxes[:1], labels=[1])

@@ -278,7 +278,7 @@ def test_an_all_zero_map_is_a_warning_line_not_a_failure(
         (("--method", "odam,odam[smoothing=1]"), "--method: every method once here"),
         (("--option", "smoothing"), "expected NAME=VALUE"),
         (("--option", "grid=4x4"), "--option grid: no chosen method takes it"),
-        (("--mask", "circle"), "--mask: expected region, box or none, got 'circle'"),
+        (("--mask", "circle"), "--mask: expected region, box, mask or none, got 'circle'"),
         (("--output", "middle"), "--output: expected one of score, logit, left"),
         (("--device", "warp"), "--device warp cannot be used here"),
         (("--device", "hpu"), "--device hpu cannot be used here"),

@@ -22,7 +22,15 @@ TRANSFORMERS = [
     "rt-detr-v2",
     "yolos",
 ]
-ULTRALYTICS = ["yolov8n", "yolo11n", "yolo26n", "yolo26n-e2e", "yolov8n-seg", "yolo26n-seg"]
+ULTRALYTICS = [
+    "yolov8n",
+    "yolo11n",
+    "yolo26n",
+    "yolo26n-e2e",
+    "yolov8n-seg",
+    "yolo26n-seg",
+    "yolov8n-obb",
+]
 SLOW = {
     "torchvision": ["ssd300"],
     "transformers": [
@@ -43,6 +51,9 @@ SLOW = {
         "yolo12n",
         "yolo26n-seg-e2e",
         "yolov8n-pose",
+        "yolo11n-obb",
+        "yolo26n-obb",
+        "yolo26n-obb-e2e",
         "yolov8s-worldv2",
         "rtdetr-resnet50",
     ],

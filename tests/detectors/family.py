@@ -27,6 +27,7 @@ class Family:
         activation: how scores follow from logits: sigmoid, softmax or fcos.
         levels: how many levels own detections.
         clips: the vendor clips boxes to the image.
+        shapes: what reports hold beside boxes: ``corners`` or ``masks``.
         from_bytes: image in bytes ``(3, H, W)`` to the vendor's canvas in [0, 1] and its report,
             all through its own preprocessing, where that rounds to bytes.
         doubled: an image size that the canvas doubles exactly, see :func:`sixteenths`.
@@ -38,6 +39,7 @@ class Family:
     activation: str
     levels: int = 1
     clips: bool = True
+    shapes: tuple[str, ...] = ()
     from_bytes: Callable[[Tensor], tuple[Tensor, Report]] | None = None
     doubled: tuple[int, int] = (48, 64)
     boxes_off: float = 0.0

@@ -52,6 +52,14 @@ def test_detections_are_the_vendors_own(family, picture):
         rows = torch.arange(len(ours))
         assert torch.equal(ours.class_scores[rows, ours.labels], ours.scores)
         assert ours.image_size == SIZE
+        for name in ("corners", "masks"):
+            assert (getattr(ours, name) is not None) == (name in family.shapes)
+        for name in family.shapes:
+            assert getattr(ours, name).dtype == theirs[name].dtype
+            assert torch.equal(getattr(ours, name), theirs[name])
+        if "corners" in family.shapes:
+            around = torch.cat([ours.corners.amin(1), ours.corners.amax(1)], 1)
+            assert torch.equal(ours.boxes, around)
 
 
 def test_a_full_run_serves_the_candidates_of_another_image(family, picture):
@@ -121,7 +129,7 @@ def test_detections_have_no_graph(family, picture):
     with torch.enable_grad():
         found = family.detector.select(family.detector.run(picture))[0]
     tensors = [value for value in vars(found).values() if isinstance(value, torch.Tensor)]
-    assert len(tensors) == 7
+    assert len(tensors) == 7 + len(family.shapes)
     assert not any(tensor.requires_grad for tensor in tensors)
 
 
@@ -133,7 +141,8 @@ def test_candidates_are_all_scores_above_the_threshold(family, picture, monkeypa
     found = family.detector.candidates_above(raw, threshold)[0]
     above = int((everything.scores > threshold).sum())
     assert 0 < len(found) == above < len(everything)
-    for name in ("boxes", "labels", "scores", "candidates", "regions", "levels", "class_scores"):
+    names = ["boxes", "labels", "scores", "candidates", "regions", "levels", "class_scores"]
+    for name in [*names, *(name for name in family.shapes if name == "corners")]:
         assert torch.equal(getattr(found, name), getattr(everything, name)[:above])
     assert (everything.scores.diff() <= 0).all()
     rows = torch.arange(len(everything))
@@ -157,7 +166,7 @@ def test_reported_detections_are_among_the_candidates(family, picture):
         assert same.sum() == 1
         [place] = same.nonzero()[0].tolist()
         for name, value in vars(found[row]).items():
-            if name != "image_size":
+            if isinstance(value, torch.Tensor) and name != "masks":
                 theirs = getattr(candidates[place], name)
                 torch.testing.assert_close(theirs, value, atol=1e-3, rtol=1e-5)
         assert candidates.scores[place] == found.scores[row]

@@ -24,6 +24,7 @@ LOCAL = {
     *("retinanet", "ssd300", "ssdlite"),
     *("yolov8n", "yolo11n", "yolo26n", "yolov8n-seg", "yolo26n-seg", "yolov8n-pose"),
     *("yolov3-tinyu", "yolov5nu", "yolov6n", "yolov9t", "yolo12n"),
+    *("yolov8n-obb", "yolo11n-obb", "yolo26n-obb"),
 }
 
 

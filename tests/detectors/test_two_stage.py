@@ -117,6 +117,10 @@ def test_detect_equals_the_vendors_own_output(case, image):
         rows = torch.arange(len(ours))
         assert torch.equal(ours.class_scores[rows, ours.labels], ours.scores)
         assert ours.image_size == (75, 101)
+        assert (ours.masks is None) == ("masks" not in theirs)
+        if ours.masks is not None:
+            assert torch.equal(ours.masks, theirs["masks"][:, 0])
+            assert not ours.masks.requires_grad
     if len(set(model.roi_heads.box_roi_pool.scales)) > 1:
         assert len(found[0].levels.unique()) >= 2
 

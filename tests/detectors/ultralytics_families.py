@@ -12,7 +12,8 @@ import ultralytics
 from detectors.family import SIZE, Family, calibrate, known_images, spread
 from torch import Tensor
 from ultralytics import RTDETR, YOLO
-from ultralytics.nn.modules.head import WorldDetect
+from ultralytics.models.yolo.obb import OBBPredictor
+from ultralytics.nn.modules.head import OBB, Segment, WorldDetect
 from ultralytics.utils import nms, ops
 
 import captum_ssgc as ssgc
@@ -85,23 +86,28 @@ def yolo(name: str) -> Family:
         canvas, _ = detector.preprocess(batch)
         with torch.no_grad():
             raw, *_, prototypes = yolo_predictions(head, model(canvas))
+        if isinstance(head, OBB):
+            return [oriented(one) for one in postprocessed(model, raw, canvas, batch)]
         kept = nms.non_max_suppression(
             raw, 0.0, 0.7, max_det=MOST, nc=head.nc, max_time_img=1e9, end2end=head.end2end
         )
-        if prototypes is not None:
-            for image, one in enumerate(kept):
+        reports = []
+        for image, one in enumerate(kept):
+            report = {}
+            if prototypes is not None:
                 masks = ops.process_mask(
                     prototypes[image], one[:, 6:], one[:, :4], canvas.shape[2:], upsample=True
                 )
-                kept[image] = one[masks.amax((-2, -1)) > 0]
-        return [
-            {
-                "boxes": ops.scale_boxes(canvas.shape[2:], one[:, :4].clone(), batch.shape[-2:]),
-                "scores": one[:, 4],
-                "labels": one[:, 5].long(),
-            }
-            for one in kept
-        ]
+                one = one[masks.amax((-2, -1)) > 0]
+            boxes = ops.scale_boxes(canvas.shape[2:], one[:, :4].clone(), batch.shape[-2:])
+            if prototypes is not None:
+                masks = ops.process_mask_native(
+                    prototypes[image], one[:, 6:], boxes, batch.shape[-2:]
+                )
+                report = {"masks": masks.bool()}
+            report |= {"boxes": boxes, "scores": one[:, 4], "labels": one[:, 5].long()}
+            reports.append(report)
+        return reports
 
     settings = {"nms": False} if one_to_one else {}
     return Family(
@@ -109,18 +115,52 @@ def yolo(name: str) -> Family:
         on_canvas,
         "sigmoid",
         levels=head.nl,
+        clips=not isinstance(head, OBB),
+        shapes=shapes_of(head),
         boxes_off=boxes_off(detector.geometry(SIZE)),
         from_bytes=lambda pixels: predicted(vendor, pixels, **settings),
         doubled=(45, 64),
     )
 
 
+def shapes_of(head: Any) -> tuple[str, ...]:
+    """What reports of a head hold beside boxes."""
+    if isinstance(head, OBB):
+        return ("corners",)
+    return ("masks",) if isinstance(head, Segment) else ()
+
+
+def oriented(result: Any) -> dict[str, Tensor]:
+    """What ``Results.obb`` says."""
+    found = result.obb
+    return {
+        "boxes": found.xyxy,
+        "corners": found.xyxyxyxy,
+        "scores": found.conf,
+        "labels": found.cls.long(),
+    }
+
+
+def postprocessed(model: Any, raw: Tensor, canvas: Tensor, batch: Tensor) -> list[Any]:
+    """The results of the vendor's own predictor for images and what the network gave for them."""
+    predictor = OBBPredictor(overrides={"conf": 0.0, "iou": 0.7, "max_det": MOST})
+    predictor.model, predictor.batch = model, [[""] * len(batch)]
+    images = [np.zeros((*batch.shape[-2:], 3), np.uint8) for _ in batch]
+    with torch.no_grad():
+        found: list[Any] = predictor.postprocess(raw.clone(), canvas, images)
+    return found
+
+
 def predicted(vendor: Any, pixels: Tensor, **settings: Any) -> tuple[Tensor, dict[str, Tensor]]:
     """What ``predict`` makes of an image in bytes: its canvas and its detections."""
     source = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()[..., ::-1])
     common = {"imgsz": SIDE, "conf": 0.0, "max_det": MOST, "verbose": False}
-    found = vendor.predict(source, **common, **settings)[0].boxes
-    report = {"boxes": found.xyxy, "scores": found.conf, "labels": found.cls.long()}
+    result = vendor.predict(source, **common, **settings)[0]
+    if result.obb is not None:
+        report = oriented(result)
+    else:
+        found = result.boxes
+        report = {"boxes": found.xyxy, "scores": found.conf, "labels": found.cls.long()}
     return vendor.predictor.preprocess([source]), report
 
 
