@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from captum_ssgc._probability import sigmoid_score, softmax_score
+from captum_ssgc._probability import sigmoid_score, softmax_score, with_slopes_of
 
 
 def logits(scale: float) -> torch.Tensor:
@@ -42,3 +42,40 @@ def test_a_score_that_rounds_to_one_keeps_its_gradient():
     assert torch.all(slope != 0)
     (plain,) = torch.autograd.grad(certain.softmax(1)[0, 0], certain)
     assert plain[0, 0] == 0  # what the plain softmax gives
+
+
+ROWS, LABELS = torch.tensor([0, 3, 7]), torch.tensor([2, 0, 6])
+
+
+@pytest.mark.parametrize("scale", [3.0, 300.0])
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+def test_scores_that_are_a_function_of_logits_have_its_exact_gradient(kind, scale):
+    given = logits(scale).requires_grad_()
+    scores = given.sigmoid() if kind == "sigmoid" else given.softmax(1)
+    found = with_slopes_of(given, scores, ROWS, LABELS)
+    assert torch.equal(found, scores[ROWS, LABELS])
+    own = logits(scale).requires_grad_()
+    exact = sigmoid_score(own[ROWS, LABELS])
+    if kind == "softmax":
+        exact = softmax_score(own[ROWS], LABELS)
+    (expected,) = torch.autograd.grad(exact.sum(), own)
+    assert torch.equal(torch.autograd.grad(found.sum(), given)[0], expected)
+    assert (expected[ROWS, LABELS] > 0).all()
+
+
+@pytest.mark.parametrize("columns", [1, 7])
+def test_scores_of_another_kind_keep_their_own_gradient(columns):
+    given = logits(3.0)[:, :columns].requires_grad_()
+    labels = LABELS.clamp(max=columns - 1)
+    scores = given.sigmoid() * torch.linspace(0.1, 0.9, 40)[:, None]
+    found = with_slopes_of(given, scores, ROWS, labels)
+    (slopes,) = torch.autograd.grad(found.sum(), given, retain_graph=True)
+    (expected,) = torch.autograd.grad(scores[ROWS, labels].sum(), given)
+    assert torch.equal(slopes, expected)
+
+
+def test_masked_classes_do_not_spoil_the_gradient():
+    given = torch.tensor([[5.0, float("-inf")], [1.0, 2.0]], requires_grad=True)
+    found = with_slopes_of(given, given.softmax(1), torch.tensor([0]), torch.tensor([0]))
+    assert found.item() == 1.0
+    assert torch.autograd.grad(found.sum(), given)[0].isfinite().all()

@@ -27,8 +27,8 @@ class Known:
 
     def spread(self, values: Tensor, count: int) -> Tensor:
         """``(count,)``: values at their places, NaN elsewhere."""
-        result = torch.full((count,), math.nan)
-        result[self.places] = values.to(result)
+        result = values.new_full((count,), math.nan)
+        result[self.places] = values
         return result
 
 
@@ -108,5 +108,5 @@ def _pixels(
         if pixels is not None and bool(pixels.any()):
             places.append(place)
             masks.append(pixels)
-    known = torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.bool)
+    known = torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.bool, device="cpu")
     return Known(places, known)

@@ -90,8 +90,8 @@ def sensitivities(
     generator = torch.Generator().manual_seed(seed)
 
     def add_noise(images: Tensor, radius: float) -> Tensor:
-        noise = torch.rand(images.shape[1:], generator=generator) * 2.0 - 1.0
-        return images + radius * noise.to(images)
+        noise = torch.rand(images.shape[1:], generator=generator, dtype=torch.float32, device="cpu")
+        return images + radius * (noise * 2.0 - 1.0).to(images)
 
     def explain(images: Any) -> tuple[Tensor]:
         images = images[0] if isinstance(images, tuple) else images
@@ -113,9 +113,10 @@ def sensitivities(
 def _square(images: Tensor, generator: torch.Generator) -> Tensor:
     """``(H, W)``, 1 in a random square."""
     height, width = images.shape[-2:]
-    share, *place = torch.rand(3, generator=generator).tolist()
+    drawn = torch.rand(3, generator=generator, dtype=torch.float32, device="cpu")
+    share, *place = drawn.tolist()
     side = max(int(min(height, width) * (SQUARE[0] + share * (SQUARE[1] - SQUARE[0]))), 1)
     top, left = (int(at * (length - side + 1)) for at, length in zip(place, (height, width)))
-    square = torch.zeros(height, width)
+    square = images.new_zeros(height, width)
     square[top : top + side, left : left + side] = 1.0
-    return square.to(images)
+    return square

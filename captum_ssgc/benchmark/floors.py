@@ -28,7 +28,7 @@ def floor_maps(name: str, detections: Detections, seed: int, first: int = 0) -> 
     count = len(detections)
     if name == "noise":
         generators = [torch.Generator().manual_seed(seed + first + row) for row in range(count)]
-        heat_maps = torch.stack([torch.rand(height, width, generator=one) for one in generators])
+        heat_maps = torch.stack([_noise(height, width, one) for one in generators])
     elif name == "box":
         heat_maps = torch.stack([_box(box.tolist(), height, width) for box in detections.boxes])
     else:
@@ -38,10 +38,14 @@ def floor_maps(name: str, detections: Detections, seed: int, first: int = 0) -> 
     return heat_maps.to(detections.boxes.device)
 
 
+def _noise(height: int, width: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(height, width, generator=generator, dtype=torch.float32, device="cpu")
+
+
 def _box(box: list[float], height: int, width: int) -> Tensor:
     """Filled by pixel centres; at least the pixel in its middle."""
     x1, y1, x2, y2 = box
-    x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5
+    x, y = _centres(width), _centres(height)
     inside = ((y >= y1) & (y <= y2))[:, None] & ((x >= x1) & (x <= x2))[None]
     middle_y = min(max(int((y1 + y2) / 2), 0), height - 1)
     middle_x = min(max(int((x1 + x2) / 2), 0), width - 1)
@@ -49,6 +53,10 @@ def _box(box: list[float], height: int, width: int) -> Tensor:
     return inside.float()
 
 
+def _centres(length: int) -> Tensor:
+    return torch.arange(length, dtype=torch.float32, device="cpu") + 0.5
+
+
 def _offsets(length: int) -> Tensor:
     """Distance of each pixel centre from the middle, as a share of the length."""
-    return (torch.arange(length) + 0.5) / length - 0.5
+    return _centres(length) / length - 0.5

@@ -28,7 +28,7 @@ class LabelMap:
     def of(self, categories: Tensor) -> Tensor:
         """Labels ``(G,)`` of categories ``(G,)``; -1 where the detector has none."""
         labels = [self.labels.get(int(category), -1) for category in categories]
-        return torch.tensor(labels, dtype=torch.int64)
+        return torch.tensor(labels, dtype=torch.int64, device="cpu")
 
 
 def label_map(categories: Mapping[int, str], detector: Detector, classes: int) -> LabelMap:

@@ -144,7 +144,8 @@ def _try(entry: type[Method], options: Mapping[str, Any]) -> None:
     """Let a map function look at its options, on a layer of one cell."""
     own = {name: value for name, value in options.items() if name not in ("output", "mask")}
     if issubclass(entry, LayerMethod) and own:
-        entry.maps(torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), **own)
+        cell = torch.ones(1, 1, 1, 1, dtype=torch.float32, device="cpu")
+        entry.maps(cell, cell, **own)
 
 
 def _text(value: Any) -> str:

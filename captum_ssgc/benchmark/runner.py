@@ -20,12 +20,14 @@ from captum_ssgc.benchmark.records import R
 from captum_ssgc.benchmark.run_checks import changed_image, check_complete
 from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.sources import Source
+from captum_ssgc.detector import outside_inference_mode
 
 # One bad image is survived; so many in a row mean that something else is wrong.
 FAILURES_IN_A_ROW = 20
 Result = TypeVar("Result")
 
 
+@outside_inference_mode()
 def run_over(
     work: ImageWork[R],
     source: Source,

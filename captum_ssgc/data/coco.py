@@ -156,15 +156,18 @@ class CocoDataset(torch.utils.data.Dataset[CocoImage]):
             raise IndexError(f"expected an index from 0 to {len(self) - 1}, got {index}")
         image = self._images[index]
         own = image.annotations
-        boxes = torch.tensor([one.box for one in own], dtype=torch.float64).reshape(-1, 4)
+        numbers = [one.box for one in own]
+        boxes = torch.tensor(numbers, dtype=torch.float64, device="cpu").reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         return CocoImage(
             id=image.id,
             path=self.folder / image.file_name,
             size=image.size,
             boxes=boxes.float(),
-            category_ids=torch.tensor([one.category for one in own], dtype=torch.int64),
-            crowd=torch.tensor([one.crowd for one in own], dtype=torch.bool),
+            category_ids=torch.tensor(
+                [one.category for one in own], dtype=torch.int64, device="cpu"
+            ),
+            crowd=torch.tensor([one.crowd for one in own], dtype=torch.bool, device="cpu"),
             segmentations=tuple(one.segmentation for one in own),
             places=tuple(one.place for one in own),
         )

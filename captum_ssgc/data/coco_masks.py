@@ -45,8 +45,8 @@ def mask_of(segmentation: Any, size: Size) -> Tensor:
     """
     if isinstance(segmentation, dict):
         height, width = size
-        runs = torch.tensor(_runs(segmentation["counts"], ""))
-        values = torch.arange(len(runs)) % 2 == 1
+        runs = torch.tensor(_runs(segmentation["counts"], ""), dtype=torch.int64, device="cpu")
+        values = torch.arange(len(runs), device="cpu") % 2 == 1
         return values.repeat_interleave(runs).reshape(width, height).T.contiguous()
     return _filled([one for one in segmentation if len(one) >= 6], size)
 

@@ -151,7 +151,7 @@ def _annotate(canvas: Canvas, seed: int) -> Scene | None:
     return Scene(
         image=pixels.to(torch.float32) / 255,
         boxes=torch.from_numpy(extents).to(torch.float32),
-        labels=torch.tensor([placed.label for placed in objects], dtype=torch.int64),
+        labels=torch.tensor([placed.label for placed in objects], dtype=torch.int64, device="cpu"),
         masks=torch.from_numpy(masks),
         emblem_masks=torch.from_numpy(emblems),
         seed=seed,

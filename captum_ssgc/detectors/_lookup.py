@@ -76,19 +76,7 @@ class ImageCandidates(ABC):
         return rows
 
     def rows(self, candidates: Tensor) -> Tensor:
-        """The rows of :meth:`candidates`.
-
-        Raises:
-            ValueError: if there are no such rows.
-        """
-        low, high = torch.stack(candidates.aminmax()).tolist() if len(candidates) else (0, -1)
-        if not 0 <= low <= high + 1 <= self.count:
-            raise ValueError(
-                f"detections: expected candidates 0 to {self.count - 1} of this image, got {low} "
-                f"to {high}: they come from an image of another size, or from another detector. A "
-                "detector of your own has to give all candidates of every image, before "
-                "suppression and thresholds, so that row k is always the same one."
-            )
+        """The rows of :meth:`candidates`, whether or not there are such rows."""
         return candidates
 
     def detections(
@@ -143,8 +131,7 @@ class RowDetector(Detector):
         return found
 
     def values(self, raw: Any, detections: Sequence[Detections], output: Output) -> list[Tensor]:
-        pairs = zip(self.scored_candidates(raw, detections), detections, strict=True)
-        return [values_of(image, chosen, output) for image, chosen in pairs]
+        return values_of(self.scored_candidates(raw, detections), detections, output)
 
 
 class LookupDetector(RowDetector):
@@ -184,20 +171,49 @@ class LookupDetector(RowDetector):
         return found
 
 
-def values_of(image: ImageCandidates, chosen: Detections, output: Output) -> Tensor:
-    """One value per detection of an image, ``(K,)``, with graph.
+def values_of(
+    images: Sequence[ImageCandidates], detections: Sequence[Detections], output: Output
+) -> list[Tensor]:
+    """One value per detection of each image, ``(K,)``, with graph.
 
     Raises:
-        ValueError: if a detection names no candidate, or one that there is not.
+        ValueError: if a detection names no candidate, or one that its image does not have.
     """
-    if bool((chosen.candidates < 0).any()):
-        raise ValueError(
-            "detections: these come from elsewhere and name no candidate of the detector; "
-            "explain(model, image, boxes=found.boxes, labels=found.labels) finds that of each box."
-        )
+    rows = _known_rows(images, detections)
     if isinstance(output, str) and output.startswith("-"):
-        return -values_of(image, chosen, cast("Output", output[1:]))
-    rows = image.rows(chosen.candidates.to(image.device))
+        positive = cast("Output", output[1:])
+        return [-_values(*one, positive) for one in zip(images, detections, rows)]
+    return [_values(*one, output) for one in zip(images, detections, rows)]
+
+
+def _known_rows(
+    images: Sequence[ImageCandidates], detections: Sequence[Detections]
+) -> list[Tensor]:
+    """The rows of the detections of each image; the host waits once for all images."""
+    pairs = zip(images, detections, strict=True)
+    named = [chosen.candidates.to(image.device) for image, chosen in pairs]
+    rows = [image.rows(candidates) for image, candidates in zip(images, named)]
+    some = [place for place, own in enumerate(rows) if len(own)]
+    ends = [torch.stack([named[place].min(), *rows[place].aminmax()]) for place in some]
+    found = torch.stack(ends).tolist() if ends else []
+    for image, (least, low, high) in zip((images[place] for place in some), found):
+        if least < 0:
+            raise ValueError(
+                "detections: these come from elsewhere and name no candidate of the detector; "
+                "explain(model, image, boxes=found.boxes, labels=found.labels) finds that of each "
+                "box."
+            )
+        if not 0 <= low <= high < image.count:
+            raise ValueError(
+                f"detections: expected candidates 0 to {image.count - 1} of this image, got {low} "
+                f"to {high}: they come from an image of another size, or from another detector. A "
+                "detector of your own has to give all candidates of every image, before "
+                "suppression and thresholds, so that row k is always the same one."
+            )
+    return rows
+
+
+def _values(image: ImageCandidates, chosen: Detections, rows: Tensor, output: Output) -> Tensor:
     labels = chosen.labels.to(image.device)
     if is_contrast(output):
         others = other_labels(output, chosen).to(image.device)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
+from captum_ssgc._probability import with_slopes_of
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import logit_of_probability, refuse_training
 from captum_ssgc.detectors._candidates import (
@@ -254,7 +255,10 @@ class _Rows(ImageCandidates):
         return at_least_single(self._all.class_logits[self._image, rows, labels])
 
     def score(self, rows: Tensor, labels: Tensor) -> Tensor:
-        return at_least_single(self._all.class_scores[self._image, rows, labels])
+        scores, logits = self.scores(), self._all.class_logits
+        if logits is None:
+            return at_least_single(scores[rows, labels])
+        return with_slopes_of(logits[self._image], scores, rows, labels)
 
     def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
         return self._in_image(self._all.boxes[self._image, rows])

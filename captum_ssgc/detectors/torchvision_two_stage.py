@@ -180,7 +180,7 @@ class TwoStageDetector(LookupDetector):
         pooled.requires_grad_()
         logits, regression = heads.box_predictor(heads.box_head(pooled))
         [candidates] = self._of_head(raw, [proposals], logits, regression, in_order=True)
-        values = values_of(candidates, detections, output)
+        [values] = values_of([candidates], [detections], output)
         (slopes,) = torch.autograd.grad(values.sum(), pooled)
         regions = (proposals, detections.levels.tolist())
         gradients = pooling_gradients(heads.box_roi_pool, features, *regions, pooled, slopes)

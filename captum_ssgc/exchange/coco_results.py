@@ -69,14 +69,18 @@ def from_coco(
             f"category_ids: expected a label for every category, got none for {unknown[0]}; "
             f"categories {_shown(labels)} have one."
         )
-    boxes = torch.tensor([entry["bbox"] for entry in own], dtype=torch.float64).reshape(-1, 4)
+    boxes = torch.tensor(
+        [entry["bbox"] for entry in own], dtype=torch.float64, device="cpu"
+    ).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     codes = [entry.get("segmentation") for entry in own]
     all_masks = bool(codes) and all(isinstance(code, Mapping) for code in codes)
     return DetectionTable(
         boxes=boxes.float(),
-        labels=torch.tensor([labels[entry["category_id"]] for entry in own], dtype=torch.int64),
-        scores=torch.tensor([entry["score"] for entry in own], dtype=torch.float32),
+        labels=torch.tensor(
+            [labels[entry["category_id"]] for entry in own], dtype=torch.int64, device="cpu"
+        ),
+        scores=torch.tensor([entry["score"] for entry in own], dtype=torch.float32, device="cpu"),
         masks=torch.stack([_pixels(code) for code in codes]) if all_masks else None,
     )
 

@@ -70,12 +70,11 @@ def read_scores(
 
 def _of_candidates(reading: Reading, chosen: Detections, candidates: Detections) -> Tensor:
     """s1 by IoU, or s2, of each chosen detection of one image, ``(K,)``; 0 where there is none."""
-    above = int((candidates.scores > reading.score_threshold).sum())
-    candidates = candidates[:above]  # the best come first
     if not len(candidates):
         return candidates.scores.new_zeros(len(chosen))
+    above = candidates.scores > reading.score_threshold
     if reading.score == "s2":
-        return similarities(chosen, candidates).amax(1)
-    eligible = overlaps(chosen, candidates) >= reading.iou_threshold
+        return (similarities(chosen, candidates) * above).amax(1)
+    eligible = above & (overlaps(chosen, candidates) >= reading.iou_threshold)
     eligible &= chosen.labels.to(candidates.labels)[:, None] == candidates.labels
     return (eligible * candidates.scores).amax(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -37,11 +39,24 @@ def as_pixels(boxes: Tensor | None, masks: Tensor | None, like: Tensor, count: i
 
 def check_boxes(boxes: object, count: int) -> Tensor:
     """``boxes`` as floating point, once they are known to be ``(count, 4)`` ordered corners."""
+    return _check_corners(_check_shape(boxes, count))
+
+
+def check_groups(groups: Sequence[object], counts: Sequence[int]) -> list[Tensor]:
+    """Each of several boxes ``(count, 4)`` as :func:`check_boxes`, with one wait for a device."""
+    shaped = [_check_shape(boxes, count) for boxes, count in zip(groups, counts, strict=True)]
+    return list(_check_corners(torch.cat(shaped)).split(list(counts)))
+
+
+def _check_shape(boxes: object, count: int) -> Tensor:
     if not isinstance(boxes, Tensor):
         raise TypeError(f"boxes: expected a tensor (K, 4), got {type(boxes).__name__}.")
     if tuple(boxes.shape) != (count, 4):
         raise ValueError(f"boxes: expected shape ({count}, 4), got {tuple(boxes.shape)}.")
-    boxes = boxes.detach().to(torch.promote_types(boxes.dtype, torch.float32))
+    return boxes.detach().to(torch.promote_types(boxes.dtype, torch.float32))
+
+
+def _check_corners(boxes: Tensor) -> Tensor:
     ordered = boxes.isfinite().all(-1) & (boxes[:, 2:] >= boxes[:, :2]).all(-1)
     if not bool(ordered.all()):
         row = int(ordered.logical_not().nonzero()[0])

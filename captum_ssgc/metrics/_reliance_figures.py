@@ -11,7 +11,7 @@ from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._baselines import baseline_images
 from captum_ssgc.metrics._heat_maps import as_maps, positive_shape
-from captum_ssgc.metrics._regions import check_boxes, check_masks, pixels_in_boxes
+from captum_ssgc.metrics._regions import check_groups, check_masks, pixels_in_boxes
 from captum_ssgc.metrics.curve_settings import CurveSettings
 
 
@@ -108,7 +108,8 @@ def other_pixels(boxes: Tensor, others: Sequence[Tensor] | None, size: tuple[int
         raise ValueError(
             f"others: expected boxes for each of {count} detections, got {len(others)}."
         )
-    pixels = [
-        pixels_in_boxes(check_boxes(one, len(one)).to(boxes.device), size).any(0) for one in others
-    ]
-    return torch.stack(pixels)
+    groups = check_groups(
+        [one.to(boxes.device) if isinstance(one, Tensor) else one for one in others],
+        [len(one) for one in others],
+    )
+    return torch.stack([pixels_in_boxes(one, size).any(0) for one in groups])

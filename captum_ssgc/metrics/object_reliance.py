@@ -153,15 +153,17 @@ def reliance(
     outside = other_pixels(boxes, others, size) & ~inside
     energy = MapEnergy(heat_maps, masks, inside, outside)
     by_fill = {
-        fill: scores_of_parts(detector, images, detections, inside, fill, images_per_forward)
+        fill: scores_of_parts(
+            detector, images, detections, inside, fill, images_per_forward
+        ).tolist()
         for fill in fills
     }
     with torch.no_grad():
         scores = detector.score(images, detections)[0].tolist()
     found = []
     for row, score in enumerate(scores):
-        alone = {fill: float(pair[0, row]) for fill, pair in by_fill.items()}
-        without = {fill: float(pair[1, row]) for fill, pair in by_fill.items()}
+        alone = {fill: pair[0][row] for fill, pair in by_fill.items()}
+        without = {fill: pair[1][row] for fill, pair in by_fill.items()}
         figures = (score, median(alone.values()), median(without.values()))
         reason = energy.problem(row) if score > 0.0 else "the score is 0"
         verdict: Verdict = "cannot say"

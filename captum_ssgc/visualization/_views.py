@@ -139,7 +139,7 @@ def smoothed(heat: Array, deviation: float) -> Array:
     values = torch.from_numpy(heat)[None, None]
     for axis in (0, 1):
         reach = min(math.ceil(3 * deviation), 4 * heat.shape[axis])
-        offsets = torch.arange(-reach, reach + 1, dtype=values.dtype)
+        offsets = torch.arange(-reach, reach + 1, dtype=values.dtype, device="cpu")
         kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)
         lines = values[0, 0].movedim(axis, -1)[:, None]
         lines = conv1d(pad(lines, (reach, reach), "replicate"), (kernel / kernel.sum())[None, None])

@@ -51,7 +51,8 @@ class Tiny(nn.Module):
         cells = F.avg_pool2d(self.features(images), 4)
         scores = cells.flatten(2).transpose(1, 2)
         rows, columns = cells.shape[-2:]
-        y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        along = [torch.arange(length, device=cells.device) for length in (rows, columns)]
+        y, x = torch.meshgrid(*along, indexing="ij")
         corners = torch.stack([x, y, x + 1, y + 1], -1).reshape(-1, 4).float() * CELL
         return corners.expand(len(images), -1, -1), scores
 

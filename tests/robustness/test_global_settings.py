@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import matplotlib as mpl
 import pytest
 import torch
+from robustness.global_settings import each_setting, same
 from robustness.interrupting import OURS
 from robustness.subjects import CALLS, Subject
 from torch import Tensor
@@ -22,65 +23,7 @@ from captum_ssgc import metrics, visualization
 from captum_ssgc.attr import METHODS
 
 mpl.use("agg")
-
-
-@contextmanager
-def default_device(name: str) -> Iterator[None]:
-    torch.set_default_device(name)
-    try:
-        yield
-    finally:
-        torch.set_default_device(None)
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
-
-
-@contextmanager
-def without_gradients() -> Iterator[None]:
-    torch.set_grad_enabled(False)
-    try:
-        yield
-    finally:
-        torch.set_grad_enabled(True)
-
-
-SETTINGS: dict[str, Callable[[], object]] = {
-    "default device meta": lambda: default_device("meta"),
-    "default dtype float64": lambda: default_dtype(torch.float64),
-    "default dtype bfloat16": lambda: default_dtype(torch.bfloat16),
-    "deterministic": deterministic,
-    "anomaly detection": lambda: torch.autograd.set_detect_anomaly(True),
-    "gradients off": without_gradients,
-    "inference mode": torch.inference_mode,
-}
-each_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS.keys())
 pytestmark = pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
-
-
-def same(found: Tensor, expected: Tensor) -> None:
-    """To the last digit but three of the peak; and of the same kind."""
-    found, expected = found.detach(), expected.detach()
-    assert (found.dtype, found.device) == (expected.dtype, expected.device)
-    torch.testing.assert_close(
-        found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()), equal_nan=True
-    )
 
 
 @each_setting
@@ -137,6 +80,10 @@ def of_every_metric(subject: Subject) -> list[Tensor]:
             results = metrics.deletion_insertion(detector, image, found, {"a": maps}, settings)
             for curves in (*results["a"].deletion.values(), *results["a"].insertion.values()):
                 values += [curves.scores, curves.area, curves.fractions]
+    for one in metrics.reliance(detector, image, found, maps, masks=masks):
+        figures = [one.score, *one.alone.values(), *one.without.values(), one.energy_in_mask]
+        figures += [one.energy_in_box, one.energy_on_others, one.area_in_box, one.area_on_others]
+        values.append(torch.tensor(figures, dtype=torch.float32, device="cpu"))
     return values
 
 
@@ -225,6 +172,20 @@ class Constructors(TorchFunctionMode):
             if frame.f_code.co_filename.startswith(OURS):
                 self.places.add(f"{frame.f_code.co_filename}:{frame.f_lineno}")
         return func(*args, **kwargs)
+
+
+def test_every_constructor_in_the_package_says_on_which_device():
+    """Also in lines that no other test of this module comes by."""
+    names = {constructor.__name__ for constructor in _device_constructors()}
+    silent = []
+    for file in Path(OURS[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("torch."):
+                given = {keyword.arg for keyword in node.keywords}
+                if ast.unparse(node.func).removeprefix("torch.") in names and "device" not in given:
+                    silent.append(f"{file}:{node.lineno}")
+    assert len(names) > 20
+    assert silent == []
 
 
 @pytest.mark.slow

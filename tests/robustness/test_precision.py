@@ -12,7 +12,7 @@ import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc._probability import LEAST_SLOPE, sigmoid_score, softmax_score
 from captum_ssgc.attr import METHODS, LayerMethod
-from captum_ssgc.detectors import CandidateDetector
+from captum_ssgc.detectors import CandidateDetector, Candidates
 
 METHOD_NAMES = [name for name, entry in METHODS.items() if issubclass(entry, LayerMethod)]
 each_method = pytest.mark.parametrize("method", METHOD_NAMES)
@@ -97,6 +97,25 @@ def test_a_very_sure_detector_has_maps(method, factor, demo_subject):
     wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(demo_subject.image)[0][0])
     cam = METHODS[method](wrapper, detector.level_layers())
     assert cam.attribute(demo_subject.image, target=0, fuse_layers="max").max() > 0
+
+
+@each_method
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+def test_a_very_sure_detector_of_your_own_has_maps(method, kind):
+    """The logits that it gives beside its scores say the way, as in the vendors' detectors."""
+    subject = Subject.of(quarters(), small_image())
+
+    def decode(found: Candidates) -> Candidates:
+        logits = -300.0 * found.class_logits
+        scores = logits.sigmoid() if kind == "sigmoid" else logits.softmax(-1)
+        return Candidates(found.boxes, scores, logits)
+
+    detector = CandidateDetector(subject.model, decode, level_layers=["act"], iou_threshold=1.0)
+    sure = detector.detect(subject.image)[0][:1]
+    assert sure.scores.item() == 1.0
+    wrapper = ssgc.InstanceScoreWrapper(detector, sure)
+    maps = METHODS[method](wrapper, subject.layer).attribute_instances(subject.image)
+    assert shapes(maps).isfinite().all()
 
 
 @pytest.mark.parametrize("logit", [-1e4, -150.0, -60.0, 0.0, 60.0, 150.0, 1e4])

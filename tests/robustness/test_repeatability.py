@@ -113,3 +113,48 @@ def test_masks_wait_once_per_image_and_three_times_per_call(own):
     of_candidates = {place: n for place, n in waits.places.items() if "_rows" in place}
     assert sum(of_candidates.values()) == 8
     assert sum(waits.places.values()) <= 8 + 3
+
+
+@pytest.mark.parametrize("match", ["candidate", "iou"])
+def test_curves_wait_once_per_changed_image_and_once_per_batch(match, own):
+    """For the candidates above the threshold; and for whether the candidate is there at all."""
+    settings = metrics.CurveSettings(steps=4, match=match)
+    found, count = own.detections, len(own.detections)
+    maps = torch.rand(count, *own.image.shape[-2:])
+    changed, batches = 2 + count * 2 * 3, 1 + -(-count * 2 * 3 // 5)
+    with Waits() as waits:
+        metrics.deletion_insertion(
+            own.detector, own.image, found, {"a": maps}, settings, perturbations_per_eval=5
+        )
+    of_candidates = sum(n for place, n in waits.places.items() if "_rows" in place)
+    assert of_candidates == changed
+    of_batches = sum(n for place, n in waits.places.items() if "_lookup" in place)
+    assert of_batches == (batches if match == "candidate" else 0)
+    assert sum(waits.places.values()) <= of_candidates + of_batches + 3
+
+
+def test_other_metrics_do_not_wait_for_each_detection(own):
+    detector, image = own.detector, own.image
+    all_found = detector.detect(image)[0]
+
+    def waits_of_metrics(count: int) -> dict[str, int]:
+        found = all_found[:count]
+        maps = torch.rand(count, *image.shape[-2:])
+        counts = {}
+        for name, call in {
+            "ODI": lambda: metrics.object_discrimination_index(
+                maps, torch.arange(count), boxes=found.boxes
+            ),
+            "compactness": lambda: metrics.compactness(maps, found.boxes),
+            "evidence": lambda: metrics.evidence_energy(maps, maps > 0.5),
+            "reliance": lambda: metrics.reliance(
+                detector, image, found, maps, images_per_forward=8
+            ),
+        }.items():
+            with Waits() as waits:
+                call()
+            counts[name] = sum(waits.places.values())
+        return counts
+
+    assert len(all_found) >= 4
+    assert waits_of_metrics(4) == waits_of_metrics(1)
