@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from captum_ssgc.detectors.transformers_queries import (
         TransformersDetector as TransformersDetector,
     )
+    from captum_ssgc.detectors.transformers_text import TextPromptDetector as TextPromptDetector
     from captum_ssgc.detectors.ultralytics_rtdetr import UltralyticsRTDETR as UltralyticsRTDETR
     from captum_ssgc.detectors.ultralytics_yolo import YoloDetector as YoloDetector
     from captum_ssgc.detectors.yolox import yolox as yolox
@@ -32,6 +33,7 @@ _HOMES = {
     "Letterbox": "letterbox",
     "OneStageDetector": "torchvision_one_stage",
     "TwoStageDetector": "torchvision_two_stage",
+    "TextPromptDetector": "transformers_text",
     "TransformersDetector": "transformers_queries",
     "UltralyticsRTDETR": "ultralytics_rtdetr",
     "YoloDetector": "ultralytics_yolo",

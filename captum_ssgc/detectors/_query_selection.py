@@ -114,15 +114,22 @@ class Queries(ImageCandidates):
     Args:
         geometry: of the image.
         logits: ``(Q, C)``.
-        boxes: ``(Q, 4)`` centre and size, in shares of the image.
+        boxes: ``(Q, 4)`` centre and size, in shares of ``whole``.
         tokens: ``(Q,)`` token of every query, or ``None``.
+        whole: ``(H, W)`` in pixels of the image; ``None``: its size.
     """
 
     def __init__(
-        self, geometry: ImageGeometry, logits: Tensor, boxes: Tensor, tokens: Tensor | None
+        self,
+        geometry: ImageGeometry,
+        logits: Tensor,
+        boxes: Tensor,
+        tokens: Tensor | None = None,
+        whole: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(geometry, logits.device, len(logits))
         self._logits, self._boxes, self._tokens = logits, boxes, tokens
+        self._whole = whole or geometry.image_size
 
     def scores(self) -> Tensor:
         return self._logits.sigmoid()
@@ -131,7 +138,7 @@ class Queries(ImageCandidates):
         return at_least_single(self._logits[rows, labels])
 
     def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
-        return boxes_of_shares(self._boxes[rows], self.geometry)
+        return boxes_of_shares(self._boxes[rows], self._whole)
 
     def candidates(self, rows: Tensor) -> Tensor:
         return candidates_of(rows, self._tokens)
@@ -150,14 +157,14 @@ class SoftmaxQueries(Queries):
         return softmax_score(at_least_single(self._logits[rows]), labels)
 
 
-def boxes_of_shares(boxes: Tensor, geometry: ImageGeometry) -> Tensor:
-    """``(K, 4)`` centre and size in shares of the image, to xyxy in its pixels, not clipped.
+def boxes_of_shares(boxes: Tensor, whole: tuple[int, int]) -> Tensor:
+    """``(K, 4)`` centre and size in shares of ``(H, W)`` pixels, to xyxy in pixels, not clipped.
 
     Corners in the precision that they came in, pixels in float32: as the vendors do it.
     """
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
     corners = at_least_single(torch.cat([centre - half, centre + half], -1))
-    height, width = geometry.image_size
+    height, width = whole
     return corners * corners.new_tensor([width, height, width, height])
 
 

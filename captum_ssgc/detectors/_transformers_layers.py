@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captum_ssgc.detectors._last_module import last_module_of
+from captum_ssgc.map_layout import ChannelsFirst
 
 
 def recommended_layers(model: nn.Module) -> list[nn.Module]:
@@ -19,10 +20,8 @@ def recommended_layers(model: nn.Module) -> list[nn.Module]:
 
     RT-DETR and its descendants have the best layer of their encoder first, as measured.
     """
-    body: Any = getattr(getattr(model, "detr", model), "model", None)
-    if body is None:
-        return _vit_layers(model)
-    layers = []
+    body: Any = getattr(getattr(model, "detr", model), "model", model)
+    layers = [*_vit_layers(model), *_normed_maps(getattr(body, "vision_backbone", None))]
     for name in ("backbone", "conv_encoder"):
         backbone = getattr(body, name, None)
         convolutions = getattr(backbone, "conv_encoder", backbone)
@@ -35,10 +34,54 @@ def recommended_layers(model: nn.Module) -> list[nn.Module]:
     return layers + _encoder_output(encoder)
 
 
-def _vit_layers(model: nn.Module) -> list[nn.Module]:
-    """Where the detection tokens last read the patches: the input of the last attention."""
-    layers = getattr(getattr(getattr(model, "vit", None), "encoder", None), "layer", None)
-    return [] if layers is None else [layers[-1].layernorm_before]
+def token_grid(
+    model: nn.Module, layer: str, canvas: tuple[int, int]
+) -> Callable[[Tensor], Tensor] | None:
+    """What brings the output of a layer of this name to ``(N, C, h, w)``.
+
+    Args:
+        model: of transformers.
+        layer: a module's name in it.
+        canvas: ``(H, W)`` of the network's input.
+
+    Returns:
+        ``None`` where nothing is known.
+    """
+    config: Any = model.config
+    name = layer.removeprefix("detr.")
+    if name.startswith("vision_backbone.layer_norms."):
+        return ChannelsFirst(canvas)
+    if ".hidden_states_norms." in name:  # of a Swin backbone
+        return TokenGrid(canvas)
+    if name.startswith("model.encoder."):
+        return TokenGrid(canvas, levels=(getattr(config, "num_feature_levels", 1), 1))
+    if name.startswith("vit.encoder."):
+        patch = _sides(config.patch_size)
+        return TokenGrid(canvas, patch=patch, before=1, after=config.num_detection_tokens)
+    if ".vision_model." in name:
+        return TokenGrid(canvas, patch=_sides(config.vision_config.patch_size), before=1)
+    return None
+
+
+def _sides(patch: int | Sequence[int]) -> tuple[int, int]:
+    return (patch, patch) if isinstance(patch, int) else (patch[0], patch[1])
+
+
+def _vit_layers(model: Any) -> list[nn.Module]:
+    """Where a token last reads the others: the input of the last attention."""
+    if hasattr(model, "vit"):
+        return [model.vit.encoder.layer[-1].layernorm_before]
+    vision = getattr(getattr(model, "owlvit", getattr(model, "owlv2", None)), "vision_model", None)
+    return [] if vision is None else [vision.encoder.layers[-1].layer_norm1]
+
+
+def _normed_maps(backbone: Any) -> list[nn.Module]:
+    """The last map of OMDet-Turbo's backbone."""
+    if backbone is None:
+        return []
+    if backbone.apply_layernorm_after_vision_backbone:
+        return [backbone.layer_norms[-1]]
+    return _last_stage(backbone.vision_backbone)
 
 
 def _last_stage(trunk: Any) -> list[nn.Module]:
@@ -48,6 +91,9 @@ def _last_stage(trunk: Any) -> list[nn.Module]:
         names = getattr(trunk, "out_features", None) or [f"stage{len(stages)}"]
         number = names[-1].removeprefix("stage")
         return [stages[int(number) - 1]] if number.isdecimal() else [stages[-1]]
+    norms = getattr(trunk, "hidden_states_norms", None)
+    if norms is not None:
+        return [norms[trunk.out_features[-1]]]
     if trunk is not None and type(trunk).__module__.startswith("timm."):
         return last_module_of(trunk)
     return []
@@ -66,7 +112,8 @@ def _encoder_output(encoder: Any) -> list[nn.Module]:
     if layers is None:
         return []
     # A layer may give a tuple, of which its last norm is the first entry.
-    return [getattr(layers[-1], "final_layer_norm", layers[-1])]
+    last = getattr(layers[-1], "deformable_layer", layers[-1])
+    return [getattr(last, "final_layer_norm", last)]
 
 
 class TokenGrid:

@@ -58,8 +58,15 @@ class ProcessorCanvas:
             rows, columns = (mask[0].any(axis).nonzero()[:, 0] for axis in (1, 0))
             content, offset = (len(rows), len(columns)), (int(rows[0]), int(columns[0]))
         size = (images.shape[-2], images.shape[-1])
-        scale = (content[0] / size[0], content[1] / size[1])
+        whole = self.whole(size) if mask is None else size
+        scale = (content[0] / whole[0], content[1] / whole[1])
         return pixels, mask, ImageGeometry(size, canvas, scale, offset, binary_strides=True)
+
+    def whole(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """``(H, W)`` in pixels of the image, with what is added to it before it is resized."""
+        if type(self.processor).__name__.startswith("Owlv2") and self.processor.do_pad:
+            return (max(image_size), max(image_size))
+        return image_size
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         """How an image of ``(H, W)`` lies on the canvas."""

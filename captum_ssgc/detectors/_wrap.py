@@ -23,8 +23,8 @@ _ADAPTERS = {
     f"{_TORCHVISION}.fcos.FCOS": (f"{_HERE}.torchvision_one_stage", "OneStageDetector"),
     f"{_TORCHVISION}.ssd.SSD": (f"{_HERE}.torchvision_one_stage", "OneStageDetector"),
     "transformers.modeling_utils.PreTrainedModel": (
-        f"{_HERE}.transformers_queries",
-        "TransformersDetector",
+        f"{_HERE}._transformers_choice",
+        "transformers_detector",
     ),
     "ultralytics.engine.model.Model": (f"{_HERE}.ultralytics_yolo", "ultralytics_detector"),
     "ultralytics.nn.tasks.BaseModel": (f"{_HERE}.ultralytics_yolo", "ultralytics_detector"),
@@ -41,7 +41,7 @@ _DEEPEST = 4
 
 
 @leaves_all_as_before
-def wrap_detector(model: Any, **options: Any) -> Detector:
+def wrap_detector(model: Any, processor: Any = None, **options: Any) -> Detector:
     """The adapter for a model, chosen by the model's own classes.
 
     Args:
@@ -49,15 +49,18 @@ def wrap_detector(model: Any, **options: Any) -> Detector:
 
             * torchvision's detection models: Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD
               and SSDlite;
-            * a model that ``transformers.AutoModelForObjectDetection`` loads, or a pipeline of it,
-              whose processor is then used;
+            * a model that ``transformers.AutoModelForObjectDetection`` loads, or
+              ``AutoModelForZeroShotObjectDetection`` (with ``text=["a cat", "a remote"]``), or a
+              pipeline of one, whose processor is then used;
             * a ``YOLO`` or ``RTDETR`` object of Ultralytics, or its ``model``;
             * any of these inside something else, which is left out: ``DataParallel``,
               ``torch.compile``, a PEFT adapter, averaged weights, a Lightning module's ``model``;
             * your own function or module, images ``(N, 3, H, W)`` to ``(boxes, class_scores)``;
             * a :class:`captum_ssgc.Detector`, returned as it is.
-        **options: of the adapter, such as ``label_names``; ``processor`` for transformers; for
-            your own model those of :class:`captum_ssgc.detectors.CandidateDetector`.
+        processor: of a model of transformers.
+        **options: of the adapter, such as ``label_names``, or ``text`` for what looks for phrases
+            (:class:`captum_ssgc.detectors.TextPromptDetector`); for your own model those of
+            :class:`captum_ssgc.detectors.CandidateDetector`.
 
     Returns:
         A :class:`captum_ssgc.Detector`.
@@ -76,10 +79,11 @@ def wrap_detector(model: Any, **options: Any) -> Detector:
     if isinstance(model, Detector):
         return model
     known = None if "decode" in options else _known_inside(model, _DEEPEST)
+    if processor is not None:
+        options["processor"] = processor
     if known is not None:
-        processor = getattr(model, "image_processor", None)
-        if processor is not None:  # of a pipeline
-            options = {"processor": processor, **options}
+        if processor is None and getattr(model, "image_processor", None) is not None:
+            options["processor"] = model  # a pipeline, which holds all that a processor does
         module, name = _ADAPTERS[_family(known)]
         detector: Detector = getattr(importlib.import_module(module), name)(known, **options)
         return detector

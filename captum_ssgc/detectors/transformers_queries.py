@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from captum_ssgc.detections import Detections
-from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
-from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._query_selection import Queries, QuerySelection, SoftmaxQueries
-from captum_ssgc.geometry import ImageGeometry
+from captum_ssgc.detectors._lookup import ImageCandidates
+from captum_ssgc.detectors._query_selection import Queries, SoftmaxQueries
 from captum_ssgc.label_names import LabelNames
 
 try:
     from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
 
-    from captum_ssgc.detectors._transformers_layers import TokenGrid, recommended_layers
-    from captum_ssgc.detectors._transformers_processor import (
-        ProcessorCanvas,
-        processor_for,
-    )
+    from captum_ssgc.detectors._transformers_base import QueryOutput, TransformersBase
+    from captum_ssgc.detectors._transformers_processor import processor_for
 except ImportError as error:
     raise ImportError(
         "detectors of transformers need transformers: pip install 'captum-ssgc[transformers]'"
@@ -33,16 +23,7 @@ except ImportError as error:
 SEGMENTERS = ("DetrForSegmentation", "ConditionalDetrForSegmentation")
 
 
-@dataclass(frozen=True)
-class QueryOutput:
-    """One forward: the vendor's own output, and the tokens that its queries were made from."""
-
-    vendor: Any
-    geometry: ImageGeometry
-    tokens: Tensor | None = None
-
-
-class TransformersDetector(LookupDetector):
+class TransformersDetector(TransformersBase):
     """Adapter for the models that ``transformers.AutoModelForObjectDetection`` loads.
 
     A candidate is a query. Its score is, as the model's image processor reports it, the softmax
@@ -99,99 +80,24 @@ class TransformersDetector(LookupDetector):
                 "(captum_ssgc.detectors.CandidateDetector)."
             )
         config: Any = model.config
-        super().__init__(model, label_names, classes=config.num_labels, own_names=config.id2label)
-        self.preprocess = ProcessorCanvas(processor_for(model) if processor is None else processor)
+        super().__init__(
+            model,
+            processor_for(model) if processor is None else processor,
+            score_threshold,
+            label_names,
+            config.num_labels,
+            config.id2label,
+        )
         if not hasattr(self.processor, "post_process_object_detection"):
             raise TypeError(
                 "processor: expected one with post_process_object_detection, got "
                 f"{type(self.processor).__name__}."
             )
-        self.vendor = type(self.processor).__name__
-        self.score_threshold = score_threshold
-        self._takes_mask = "pixel_mask" in inspect.signature(model.forward).parameters
-
-    @property
-    def processor(self) -> Any:
-        """The image processor in use."""
-        return self.preprocess.processor
-
-    def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> QueryOutput:
-        pixels, mask, geometry = self.preprocess(images)
-        return self.run_on_canvas(pixels, mask, geometry, detections)
-
-    def run_on_canvas(
-        self,
-        pixel_values: Tensor,
-        pixel_mask: Tensor | None,
-        geometry: ImageGeometry,
-        detections: Sequence[Detections] | None = None,
-    ) -> QueryOutput:
-        """:meth:`run` for what an image processor has already made of the images.
-
-        Args:
-            pixel_values: ``(N, 3, h, w)``.
-            pixel_mask: ``(N, h, w)``, 1 where there is image; ``None`` where there is no padding.
-            geometry: of the images.
-            detections: as for :meth:`run`.
-        """
-        self.check_ready()
-        inputs = {"pixel_values": cast_like(pixel_values, self.model)}
-        if self._takes_mask and pixel_mask is not None:
-            inputs["pixel_mask"] = pixel_mask
-        queries = self._queries()
-        selection = None if queries is None else QuerySelection(queries, detections)
-        with nullcontext() if selection is None else selection:
-            vendor = self.model(**inputs, return_dict=True)
-        logits, boxes = (getattr(vendor, name, None) for name in ("logits", "pred_boxes"))
-        if logits is None or boxes is None or boxes.shape[-1] != 4:
-            raise TypeError(
-                f"{type(self.model).__name__} gives no class logits and upright boxes per query; "
-                "wrap it as your own detector (captum_ssgc.detectors.CandidateDetector)."
-            )
-        return QueryOutput(vendor, geometry, None if selection is None else selection.tokens)
-
-    def run_from(
-        self, raw: QueryOutput, images: Tensor, detections: Sequence[Detections]
-    ) -> QueryOutput:
-        return raw if raw.tokens is None else self.run(images, detections)
-
-    def reported(self, raw: QueryOutput) -> list[dict[str, Tensor]]:
-        sizes = [raw.geometry.image_size] * len(raw.vendor.logits)
-        reported: list[dict[str, Tensor]] = self.processor.post_process_object_detection(
-            raw.vendor, threshold=self.score_threshold, target_sizes=sizes
-        )
-        return reported
 
     def image_candidates(self, raw: QueryOutput) -> list[ImageCandidates]:
-        logits, boxes = raw.vendor.logits, raw.vendor.pred_boxes
         config: Any = self.model.config
-        kind = SoftmaxQueries if logits.shape[-1] == config.num_labels + 1 else Queries
-        tokens = [None] * len(logits) if raw.tokens is None else raw.tokens
-        return [kind(raw.geometry, *image) for image in zip(logits, boxes, tokens, strict=True)]
-
-    def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
-        return self.preprocess.geometry(image_size)
-
-    def target_layers(self) -> dict[str, nn.Module]:
-        return {self.layer_name(layer): layer for layer in recommended_layers(self.model)}
-
-    def reshape_transform_for(
-        self, layer: nn.Module, image_size: tuple[int, int]
-    ) -> Callable[[Tensor], Tensor] | None:
-        config: Any = self.model.config
-        canvas = self.geometry(image_size).canvas_size
-        name = self.layer_name(layer).removeprefix("detr.")
-        if name.startswith("model.encoder."):
-            levels = getattr(config, "num_feature_levels", 1)
-            return TokenGrid(canvas, levels=(levels, 1))
-        if name.startswith("vit.encoder."):
-            patch = config.patch_size
-            patch = (patch, patch) if isinstance(patch, int) else tuple(patch)
-            return TokenGrid(canvas, patch=patch, before=1, after=config.num_detection_tokens)
-        return super().reshape_transform_for(layer, image_size)
-
-    def _queries(self) -> int | None:
-        config: Any = self.model.config
-        two_stage = getattr(config, "two_stage", False)
-        name = "two_stage_num_proposals" if two_stage else "num_queries"
-        return getattr(config, name, None)
+        softmax = raw.logits.shape[-1] == config.num_labels + 1
+        kind = SoftmaxQueries if softmax else Queries
+        tokens = [None] * len(raw.logits) if raw.tokens is None else raw.tokens
+        images = zip(raw.logits, raw.boxes, tokens, strict=True)
+        return [kind(raw.geometry, *image) for image in images]

@@ -99,7 +99,7 @@ class UltralyticsRTDETR(LookupDetector):
         found = []
         for kept in raw.vendor.detach():
             kept = kept[kept[:, 4] > self.score_threshold][: self.max_detections]
-            boxes = boxes_of_shares(kept[:, :4], raw.geometry)
+            boxes = boxes_of_shares(kept[:, :4], raw.geometry.image_size)
             found.append({"boxes": boxes, "scores": kept[:, 4], "labels": kept[:, 5].long()})
         return found
 

@@ -22,6 +22,7 @@ TRANSFORMERS = [
     "rt-detr-v2",
     "yolos",
 ]
+PROMPTS = ["grounding-dino"]
 ULTRALYTICS = [
     "yolov8n",
     "yolo11n",
@@ -42,6 +43,7 @@ SLOW = {
         "rf-detr",
         "lw-detr",
     ],
+    "prompts": ["mm-grounding-dino", "owlvit", "owlv2", "omdet-turbo"],
     "ultralytics": [
         "yolov3-tinyu",
         "yolov5nu",
@@ -58,7 +60,12 @@ SLOW = {
         "rtdetr-resnet50",
     ],
 }
-VENDORS = {"torchvision": TORCHVISION, "transformers": TRANSFORMERS, "ultralytics": ULTRALYTICS}
+VENDORS = {
+    "torchvision": TORCHVISION,
+    "transformers": TRANSFORMERS,
+    "prompts": PROMPTS,
+    "ultralytics": ULTRALYTICS,
+}
 PARAMETERS = [
     *(pytest.param((vendor, name), id=name) for vendor in VENDORS for name in VENDORS[vendor]),
     *(

@@ -9,7 +9,13 @@ from detectors.family import scene
 import captum_ssgc as ssgc
 from captum_ssgc.detectors._query_selection import QuerySelection, candidates_of, query_of
 
-TWO_STAGE = ["deformable-detr-two-stage", "rt-detr", "rt-detr-v2"]
+TWO_STAGE = [
+    ("transformers", "deformable-detr-two-stage"),
+    ("transformers", "rt-detr"),
+    ("transformers", "rt-detr-v2"),
+    ("prompts", "grounding-dino"),
+    ("prompts", "omdet-turbo"),
+]
 SCORES = torch.tensor([[0.1, 0.9, 0.3, 0.8, 0.5, 0.2], [0.9, 0.1, 0.8, 0.2, 0.7, 0.3]])
 
 
@@ -69,9 +75,9 @@ def test_fewer_tokens_than_queries_are_all_chosen():
     assert selection.tokens.shape == (2, 6)
 
 
-@pytest.mark.parametrize("name", TWO_STAGE)
-def test_a_changed_image_is_scored_at_the_same_tokens(build_family, picture, name):
-    detector = build_family("transformers", name).detector
+@pytest.mark.parametrize("family", TWO_STAGE, ids="-".join)
+def test_a_changed_image_is_scored_at_the_same_tokens(build_family, picture, family):
+    detector = build_family(*family).detector
     found = detector.detect(picture)[0]
     other = scene(8)
     with torch.no_grad():
@@ -83,10 +89,10 @@ def test_a_changed_image_is_scored_at_the_same_tokens(build_family, picture, nam
     assert len(kept.tokens[0].unique()) == queries
 
 
-@pytest.mark.parametrize("name", TWO_STAGE)
-def test_one_detection_alone_scores_as_among_others(build_family, picture, name):
+@pytest.mark.parametrize("family", TWO_STAGE, ids="-".join)
+def test_one_detection_alone_scores_as_among_others(build_family, picture, family):
     """On the reference image the rest of the choice is the vendor's, in the vendor's order."""
-    detector = build_family("transformers", name).detector
+    detector = build_family(*family).detector
     found = detector.detect(picture)[0]
     with torch.no_grad():
         for target in (0, len(found) - 1):
