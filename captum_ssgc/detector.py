@@ -70,6 +70,10 @@ class Detector(ABC):
     """
 
     window_share: float = 0.5
+    _classes: int | None = None
+    _background = False
+    _label_names: tuple[str, ...] | None = None
+    _unfitted_names: LabelNames | None = None
 
     def __init__(
         self,
@@ -81,16 +85,31 @@ class Detector(ABC):
         own_names: LabelNames | None = None,
     ) -> None:
         self.model = model
-        self.label_names: tuple[str, ...] | None
-        self._unfitted_names: LabelNames | None = None
-        self._background = background
+        self._classes, self._background = classes, background
         if label_names is None:
-            self.label_names = own_label_names(own_names, classes, background=background)
-            return
-        self.label_names = fit_label_names(label_names, classes, background=background)
-        if classes is None:
-            mapping = isinstance(label_names, Mapping)
-            self._unfitted_names = label_names if mapping else self.label_names
+            self._label_names = own_label_names(own_names, classes, background=background)
+        else:
+            self.label_names = label_names
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None:
+        """Class names by label, ``None`` where they are not known.
+
+        May be set at any time, to all that ``label_names`` takes when a detector is made.
+
+        Raises:
+            ValueError: if the names do not fit the number of classes.
+        """
+        return self._label_names
+
+    @label_names.setter
+    def label_names(self, names: LabelNames | None) -> None:
+        fitted = None
+        if names is not None:
+            fitted = fit_label_names(names, self._classes, background=self._background)
+        self._label_names, self._unfitted_names = fitted, None
+        if self._classes is None:  # until then as given: a dictionary may begin at 0 or at 1
+            self._unfitted_names = names if isinstance(names, Mapping) else fitted
 
     def fit_names(self, classes: int) -> None:
         """Fit the given class names to the number of classes, once it is known.
@@ -100,7 +119,8 @@ class Detector(ABC):
         """
         if self._unfitted_names is not None:
             names = fit_label_names(self._unfitted_names, classes, background=self._background)
-            self.label_names, self._unfitted_names = names, None
+            self._label_names, self._unfitted_names = names, None
+        self._classes = classes if self._classes is None else self._classes
 
     #: Why no gradient passes through this detector; ``None`` where it does.
     why_black_box: str | None = None

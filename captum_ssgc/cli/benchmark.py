@@ -20,7 +20,7 @@ from captum_ssgc.cli.messages import (
 )
 from captum_ssgc.cli.model_choice import DEFAULT_MODEL, ModelChoice
 from captum_ssgc.cli.models import check_layers, load_detector
-from captum_ssgc.cli.options import add_model_options, onnx_options
+from captum_ssgc.cli.options import add_model_options, onnx_options, phrases_of
 
 if TYPE_CHECKING:
     from captum_ssgc.benchmark import Summary
@@ -162,6 +162,7 @@ def _model(args: argparse.Namespace, world: World) -> ModelChoice:
         device=world.device(args.device),
         score_threshold=_LOWEST_REPORTED,
         onnx=onnx_options(args),
+        text=phrases_of(args),
     )
 
 

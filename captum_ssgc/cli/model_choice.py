@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -27,6 +27,7 @@ class ModelChoice:
             lowered.
         onnx: how an ONNX file is read: ``layout``, ``boxes``, ``scores`` and ``size`` of
             :func:`captum_ssgc.detectors.onnx_detector`, where the user says.
+        text: phrases that a zero-shot detector is to look for.
     """
 
     name: str = DEFAULT_MODEL
@@ -36,6 +37,7 @@ class ModelChoice:
     device: str = "auto"
     score_threshold: float = 0.5
     onnx: Mapping[str, Any] = field(default_factory=dict)
+    text: Sequence[str] = ()
 
     @property
     def title(self) -> str:

@@ -29,6 +29,11 @@ def load_detector(choice: ModelChoice) -> Detector:
         raise CommandError(
             f"--model {choice.name}: unknown kind {prefix!r}; expected {KINDS}{hint(choice.name)}"
         )
+    if choice.text and prefix != "transformers":
+        raise CommandError(
+            f"--text does not apply to {choice.name}: it is for zero-shot detectors "
+            "(--model transformers:FOLDER_OR_NAME)."
+        )
     try:
         with warnings_as_lines(choice.name):
             detector = VENDORS[prefix](rest, choice)

@@ -38,7 +38,7 @@ def add_option(group: argparse._ArgumentGroup, flag: str, **keywords: Any) -> No
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """``--model``, ``--weights``, ``--checkpoint``, ``--labels``, ``--device``."""
+    """``--model``, ``--weights``, ``--checkpoint``, ``--labels``, ``--text``, ``--device``."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -66,6 +66,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="class names: a text file with one per line, a JSON or YAML file with a list or with "
         "names by label, or coco; a background's name may be left out",
+    )
+    group.add_argument(
+        "--text",
+        metavar="PHRASE[,PHRASE...]",
+        action="append",
+        help="what a zero-shot detector of transformers (Grounding DINO, OWL, OMDet-Turbo) looks "
+        "for; may be given several times",
     )
     _add_device(group)
     _add_onnx(parser.add_argument_group("ONNX files, where their layout is not recognised"))
@@ -213,7 +220,13 @@ def model_choice(args: argparse.Namespace) -> ModelChoice:
         device=args.device,
         score_threshold=args.score_threshold,
         onnx=onnx_options(args),
+        text=phrases_of(args),
     )
+
+
+def phrases_of(args: argparse.Namespace) -> list[str]:
+    """The phrases of every ``--text``."""
+    return [phrase for text in args.text or () for phrase in comma_separated(text) or ()]
 
 
 def onnx_options(args: argparse.Namespace) -> dict[str, Any]:

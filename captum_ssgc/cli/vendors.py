@@ -57,11 +57,13 @@ def _demo(rest: str, choice: ModelChoice) -> Detector:
 
 
 def _transformers(name: str, choice: ModelChoice) -> Detector:
-    from captum_ssgc.detectors.transformers_queries import TransformersDetector
+    from captum_ssgc.detectors import wrap_detector
 
     choice.refuse_weights("the folder or hub entry holds the weights")
-    from transformers import AutoModelForObjectDetection
+    import transformers
     from transformers.utils import logging as transformers_logging
+
+    from captum_ssgc.detectors.transformers_text import is_zero_shot
 
     if not Path(name).exists() and (name[:1] in ("", ".", "/", "~") or name.count("/") > 1):
         raise CommandError(f"--model transformers:{name}: there is no such folder.")
@@ -69,18 +71,28 @@ def _transformers(name: str, choice: ModelChoice) -> Detector:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if not on_screen():
         transformers_logging.disable_progress_bar()
+    # Neither code that the folder brings along nor what else it pickles is executed.
+    config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+    zero_shot = is_zero_shot(config.model_type)
+    if zero_shot != bool(choice.text):
+        raise CommandError(
+            f"a {config.model_type} looks for what --text says, such as --text 'a cat,a remote'."
+            if zero_shot
+            else f"--text does not apply: a {config.model_type} looks for its own classes."
+        )
+    kind = f"AutoModelFor{'ZeroShot' if zero_shot else ''}ObjectDetection"
     try:
-        # Neither code that the folder brings along nor what else it pickles is executed.
-        model = AutoModelForObjectDetection.from_pretrained(name, trust_remote_code=False).eval()
+        model = getattr(transformers, kind).from_pretrained(name, trust_remote_code=False).eval()
     except pickle.UnpicklingError as error:
         raise CommandError(
             f"the weights of {name} hold Python objects, which are not loaded for safety; expected "
             "model.safetensors, as save_pretrained writes it."
         ) from error
-    return TransformersDetector(
+    return wrap_detector(
         model,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
         label_names=choice.labels,
+        **({"text": choice.text} if zero_shot else {}),
     )
 
 

@@ -40,6 +40,11 @@ except ImportError as error:
 ZERO_SHOT = frozenset(MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING_NAMES.values())
 
 
+def is_zero_shot(model_type: str) -> bool:
+    """Whether the models of a family look for a text."""
+    return model_type in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING_NAMES
+
+
 class TextPromptDetector(TransformersBase):
     """Adapter for the models that ``transformers.AutoModelForZeroShotObjectDetection`` loads.
 
@@ -94,6 +99,7 @@ class TextPromptDetector(TransformersBase):
         label_names: LabelNames | None = None,
     ) -> None:
         self.phrases = phrases_of(text)
+        self.text = ", ".join(self.phrases)
         self.text_processor = processor_with_text(model, processor)
         super().__init__(
             model,

@@ -78,9 +78,9 @@ def test_category_0_is_never_the_background(classes):
     categories = {number: f"thing {number}" for number in range(6)}
     with pytest.raises(ValueError, match=r"category 0 .*'thing 0', would be the background"):
         label_map(categories, torchvision_detector(classes), classes)
-    named = torchvision_detector(classes)
+    named = torchvision_detector(7)
     named.label_names = ("__background__", *categories.values())
-    assert label_map(categories, named, classes).labels == {n: n + 1 for n in range(6)}
+    assert label_map(categories, named, 7).labels == {n: n + 1 for n in range(6)}
     assert label_map(categories, detector(), 6).labels == {n: n for n in range(6)}
 
 

@@ -328,6 +328,31 @@ def test_transformers_folders(tmp_path: Path) -> None:
             load_detector(choice(f"transformers:{name}"))
 
 
+def test_a_zero_shot_folder_needs_a_text(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("transformers")
+    from detectors import prompts_families as families
+
+    from captum_ssgc.cli import main
+
+    processor, model = families.processor_and_model("owlv2")
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    name = f"transformers:{tmp_path}"
+    detector = load_detector(choice(name, text=families.PHRASES))
+    assert detector.label_names == tuple(families.PHRASES)
+    assert len(detector.detect(PIXELS)[0]) > 0
+    with pytest.raises(CommandError, match=r"owlv2 looks for what --text says"):
+        load_detector(choice(name))
+    with pytest.raises(CommandError, match=r"--text does not apply to demo"):
+        load_detector(choice("demo", text=["cat"]))
+    photo = tmp_path / "photo.png"
+    torchvision.utils.save_image(PIXELS, photo)
+    command = ["explain", str(photo), "--model", name, "-o", str(tmp_path / "out"), "--top-k", "2"]
+    texts = ["--text", "A cat, dog", "--text", "red remote", "--score-threshold", "0"]
+    assert main([*command, *texts, "--device", "cpu"]) == 0
+    assert "red remote" in capsys.readouterr().out
+
+
 def test_a_folder_of_transformers_executes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

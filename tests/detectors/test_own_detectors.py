@@ -364,3 +364,34 @@ def test_new_tensors_may_be_made_anywhere_by_default():
         assert detector.geometry((20, 30)).canvas_size == (20, 30)
     assert torch.equal(found.boxes, expected.boxes)
     assert torch.equal(scores[0], expected.scores)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["spot"], ("spot",)), ({1: "spot"}, ("spot",)), ({"0": "dot"}, ("dot",)), (None, None)],
+)
+def test_names_may_be_set_later(when, names, expected):
+    detector = CandidateDetector(network_of(BOXES), label_names=["first"])
+    if when == "after":  # the number of classes is known by then
+        detector.detect(image())
+    detector.label_names = names
+    detector.detect(image())
+    assert detector.label_names == expected
+    [explained, *_] = ssgc.explain(detector, image(), method="d-rise", method_options={
+        "d-rise": {"n_masks": 2}}, score_threshold=0.0)  # fmt: skip
+    assert explained.label == (expected or ("0",))[0]
+
+
+def test_names_that_are_set_later_must_fit():
+    detector = CandidateDetector(network_of(BOXES), label_names=["first"])
+    detector.label_names = ["a", "b"]
+    with pytest.raises(ValueError, match="label_names: expected 1 names"):
+        detector.detect(image())
+    detector.label_names = ["a"]
+    detector.detect(image())
+    with pytest.raises(ValueError, match="label_names: expected 1 names"):
+        detector.label_names = ["a", "b"]
+    assert detector.label_names == ("a",)
+    with pytest.raises(TypeError, match="label_names: expected strings"):
+        detector.label_names = [1]
