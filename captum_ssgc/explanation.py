@@ -166,6 +166,8 @@ def explain(
             layer="" if layers is None or entry not in requests else layers.names_for(level),
             detected=reported[row],
             asked_iou=None if ious is None else ious[row],
+            corners=None if chosen.corners is None else chosen.corners[row],
+            mask=None if chosen.masks is None else chosen.masks[row],
         )
         for row, (index, label, score, level) in enumerate(zip(order, *details, strict=True))
         for entry in methods

@@ -43,6 +43,8 @@ class Explanation:
         layer: name of the attributed layer; empty for a method that uses none.
         detected: whether the detector reports it; ``False`` for a candidate that it does not.
         asked_iou: where boxes were asked for, the IoU of ``box`` with the one that was.
+        corners: ``(4, 2)`` of an oriented box, which ``box`` encloses; ``None`` for upright ones.
+        mask: ``(H, W)`` as the detector reports it, bool or in [0, 1]; ``None`` where it does not.
     """
 
     index: int
@@ -55,13 +57,29 @@ class Explanation:
     layer: str
     detected: bool = True
     asked_iou: float | None = None
+    corners: Tensor | None = None
+    mask: Tensor | None = None
 
     def energy_in_box(self) -> float:
         """Share of the heat map's energy inside the box, in [0, 1]; 0 for an all-zero map.
 
-        See :func:`captum_ssgc.metrics.energy_pointing_game`.
+        The oriented one, where there is one. See
+        :func:`captum_ssgc.metrics.energy_pointing_game`.
         """
+        if self.corners is not None:
+            return energy_pointing_game(self.heat_map[None], corners=self.corners[None]).mean()
         return energy_pointing_game(self.heat_map[None], boxes=self.box[None]).mean()
+
+    def energy_in_mask(self) -> float:
+        """Share of the heat map's energy inside the mask, in [0, 1]; 0 for an all-zero map.
+
+        Raises:
+            ValueError: if the detector gave no mask.
+        """
+        if self.mask is None:
+            raise ValueError("mask: expected a mask, got None: this detector reports none.")
+        inside = self.mask >= 0.5 if self.mask.is_floating_point() else self.mask != 0
+        return energy_pointing_game(self.heat_map[None], masks=inside[None]).mean()
 
 
 class Explanations(list[One]):
@@ -143,7 +161,8 @@ class Explanations(list[One]):
 
         One row for each explanation: ``maps`` ``(E, H, W)`` as they are, ``boxes`` ``(E, 4)``,
         ``labels``, ``names``, ``scores``, ``method``, ``layer``, ``index``, ``detected`` and
-        ``asked_iou`` (NaN where no box was asked for). Beside them ``image`` ``(1, 3, H, W)``,
+        ``asked_iou`` (NaN where no box was asked for), and ``corners`` ``(E, 4, 2)`` or ``masks``
+        ``(E, H, W)`` where all have them. Beside them ``image`` ``(1, 3, H, W)``,
         ``image_name`` and ``output``.
 
         Args:

@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -58,6 +59,19 @@ def test_parts_of_it(found):
     assert list(found[::2]) == [one for one in found if one.method == "ssgrad-cam++"]
     assert found[-1].method == "odam"
     assert found[4:].overview().texts[0].get_text() == found.name
+
+
+def test_energy_in_what_is_known_of_the_object():
+    heat_map = torch.tensor([[4.0, 1.0, 0.0], [2.0, 3.0, 0.0]])
+    one = ssgc.Explanation(0, "ship", 0, 0.9, torch.tensor([0.0, 0.0, 2.0, 2.0]), heat_map, "m", "")
+    assert one.energy_in_box() == 1.0
+    triangle = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    assert replace(one, corners=triangle).energy_in_box() == pytest.approx(0.7)
+    soft = torch.tensor([[0.5, 0.49, 1.0], [0.0, 0.6, 0.0]])
+    assert replace(one, mask=soft).energy_in_mask() == pytest.approx(0.7)
+    assert replace(one, mask=soft > 0.55).energy_in_mask() == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="mask: expected a mask, got None"):
+        one.energy_in_mask()
 
 
 def test_named_after_its_file(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from captum_ssgc._polygons import pixels_in_polygons
 from captum_ssgc.detections import Detections
 
 _CENTRE_SPREAD = 0.25
@@ -14,9 +15,9 @@ def floor_maps(name: str, detections: Detections, seed: int, first: int = 0) -> 
     """One floor's maps.
 
     Args:
-        name: ``"noise"``, independent uniform pixels; ``"box"``, 1 inside the detection's box and
-            0 outside; ``"centre"``, a Gaussian in the middle of the image, whose standard
-            deviation is a quarter of its height and width.
+        name: ``"noise"``, independent uniform pixels; ``"box"``, 1 inside the detection's box (the
+            oriented one, where there is one) and 0 outside; ``"centre"``, a Gaussian in the middle
+            of the image, whose standard deviation is a quarter of its height and width.
         detections: ``K`` of them.
         seed: of the image's noise.
         first: place of the first of these detections among those of the image.
@@ -31,6 +32,9 @@ def floor_maps(name: str, detections: Detections, seed: int, first: int = 0) -> 
         heat_maps = torch.stack([_noise(height, width, one) for one in generators])
     elif name == "box":
         heat_maps = torch.stack([_box(box.tolist(), height, width) for box in detections.boxes])
+        if detections.corners is not None:
+            polygons = pixels_in_polygons(detections.corners, detections.image_size).float().cpu()
+            heat_maps = torch.where(polygons.flatten(1).any(1)[:, None, None], polygons, heat_maps)
     else:
         across = torch.exp(-0.5 * (_offsets(width) / _CENTRE_SPREAD) ** 2)
         along = torch.exp(-0.5 * (_offsets(height) / _CENTRE_SPREAD) ** 2)

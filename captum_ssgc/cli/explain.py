@@ -80,7 +80,13 @@ def _handle_images(args: argparse.Namespace, folders: ResultFolders) -> Iterator
 
 
 def _write_pictures(pages: list[PackedPage], of: ExplainedImage) -> Callable[[], None]:
-    from captum_ssgc.cli.results import ImageResult, energy_in_boxes, print_result, write_result
+    from captum_ssgc.cli.results import (
+        ImageResult,
+        energy_in_boxes,
+        energy_in_masks,
+        print_result,
+        write_result,
+    )
 
     result = ImageResult(
         name=of.path.name,
@@ -89,7 +95,7 @@ def _write_pictures(pages: list[PackedPage], of: ExplainedImage) -> Callable[[],
         explanations=of.explanations,
         model=model_choice(of.args),
         output=of.args.output,
-        shares={"box": energy_in_boxes(of.explanations)},
+        shares={"box": energy_in_boxes(of.explanations), **energy_in_masks(of.explanations)},
         options=of.options,
     )
     with of.folders.results_of(of.path.stem, str(of.path)) as folder:

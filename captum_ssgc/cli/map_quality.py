@@ -77,22 +77,34 @@ def measure_maps(
     curves = deletion_insertion(
         detector, image, detections, maps, preset, perturbations_per_eval=batch_size
     )
+    regions = _regions(detections)
     by_name = {
-        name: _records(ones, maps[name], detections.boxes, curves[name])
-        for name, ones in by_method.items()
+        name: _records(ones, maps[name], regions, curves[name]) for name, ones in by_method.items()
     }
     rows = [list(row) for row in zip(*by_name.values(), strict=True)]
     return MapQuality(image, detections, maps, curves, rows)
 
 
+def _regions(detections: Detections) -> dict[str, Tensor]:
+    """Where the map of an object should lie, as the pointing games take it: the closest known."""
+    if detections.masks is not None:
+        return {"masks": detections.mask_pixels()}
+    if detections.corners is not None:
+        return {"corners": detections.corners}
+    return {"boxes": detections.boxes}
+
+
 def _records(
-    explanations: Sequence[Explanation], maps: Tensor, boxes: Tensor, curves: DeletionInsertion
+    explanations: Sequence[Explanation],
+    maps: Tensor,
+    regions: dict[str, Tensor],
+    curves: DeletionInsertion,
 ) -> list[dict[str, Any]]:
     sides = {"Del": curves.deletion, "Ins": curves.insertion}
     columns = {name: sides[name[:3]][score].area.tolist() for name, score in CURVES.items()}
-    points = pointing_game(maps, boxes=boxes)
+    points = pointing_game(maps, **regions)
     columns["P"] = points.values.tolist()
-    columns["eP"] = energy_pointing_game(maps, boxes=boxes).values.tolist()
+    columns["eP"] = energy_pointing_game(maps, **regions).values.tolist()
     return [
         {
             "label": one.label,

@@ -63,7 +63,20 @@ class ImageResult:
 
 def energy_in_boxes(explanations: Sequence[Explanation]) -> list[float | None]:
     """The share of each map's energy in its box; ``None`` for an all-zero map."""
-    return [one.energy_in_box() if bool((one.heat_map > 0).any()) else None for one in explanations]
+    return [one.energy_in_box() if _shows_something(one) else None for one in explanations]
+
+
+def energy_in_masks(explanations: Sequence[Explanation]) -> Shares:
+    """The same of masks, as a region of :class:`ImageResult`; empty where there are none."""
+    if any(one.mask is None for one in explanations):
+        return {}
+    return {
+        "mask": [one.energy_in_mask() if _shows_something(one) else None for one in explanations]
+    }
+
+
+def _shows_something(one: Explanation) -> bool:
+    return bool((one.heat_map > 0).any())
 
 
 def write_result(result: ImageResult, folder: ResultFolder, *, raw_maps: bool = False) -> None:
@@ -128,6 +141,8 @@ def _write_overlays(result: ImageResult, folder: ResultFolder) -> list[str]:
                 layer=one.layer,
                 source=result.name,
                 box_color=color,
+                corners=one.corners,
+                mask=one.mask,
             )
             names.append(folder.add_picture(name, figure))
     return names
@@ -148,6 +163,7 @@ def _record(result: ImageResult, pictures: list[str]) -> dict[str, Any]:
                 "label_index": one.label_index,
                 "score": one.score,
                 "box": [float(corner) for corner in one.box],
+                **({} if one.corners is None else {"corners": one.corners.tolist()}),
                 "maps": maps,
             }
         )

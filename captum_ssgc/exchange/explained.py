@@ -35,6 +35,10 @@ class Explained(Protocol):
     def detected(self) -> bool: ...
     @property
     def asked_iou(self) -> float | None: ...
+    @property
+    def corners(self) -> Tensor | None: ...
+    @property
+    def mask(self) -> Tensor | None: ...
     def energy_in_box(self) -> float: ...
 
 
@@ -60,6 +64,8 @@ def table_of(
         boxes=torch.stack([one.box for one in own]) if own else torch.zeros(0, 4, device="cpu"),
         labels=torch.tensor([one.label_index for one in own], dtype=torch.int64, device="cpu"),
         scores=torch.tensor([one.score for one in own], dtype=torch.float32, device="cpu"),
+        corners=_of_all([one.corners for one in own]),
+        masks=_of_all([one.mask for one in own]),
         columns={
             "class_name": np.array([one.label for one in own], dtype=str),
             "heat_map": _maps(own, image_size),
@@ -73,9 +79,17 @@ def table_of(
 
 
 def columns_of(found: Sequence[Explained], image_size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Everything that an explanation holds, one row for each; ``asked_iou`` NaN for ``None``."""
+    """Everything that an explanation holds, one row for each; ``asked_iou`` NaN for ``None``.
+
+    Corners and masks only where all have them.
+    """
     ious = [float("nan") if one.asked_iou is None else one.asked_iou for one in found]
-    return {
+    shapes = {
+        "corners": _of_all([one.corners for one in found]),
+        "masks": _of_all([one.mask for one in found]),
+    }
+    further = {name: array(values) for name, values in shapes.items() if values is not None}
+    return further | {
         "maps": _maps(found, image_size),
         "boxes": np.stack([array(one.box) for one in found]) if found else np.zeros((0, 4)),
         "labels": np.array([one.label_index for one in found], dtype=np.int64),
@@ -104,9 +118,20 @@ def rows_of(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
             "layer": str(columns["layer"][row]),
             "detected": bool(columns["detected"][row]),
             "asked_iou": None if np.isnan(iou) else iou,
+            **{
+                argument: torch.from_numpy(columns[name][row])
+                for name, argument in (("corners", "corners"), ("masks", "mask"))
+                if name in columns
+            },
         }
         for row, iou in enumerate(ious)
     ]
+
+
+def _of_all(values: Sequence[Tensor | None]) -> Tensor | None:
+    """One for all; ``None`` where one is missing."""
+    known = [value for value in values if value is not None]
+    return torch.stack(known) if known and len(known) == len(values) else None
 
 
 def _maps(found: Sequence[Explained], image_size: tuple[int, int]) -> np.ndarray:

@@ -16,11 +16,15 @@ ROWS = {
     "scores": ("f", 1), "method": ("U", 1), "layer": ("U", 1), "index": ("i", 1),
     "detected": ("b", 1), "asked_iou": ("f", 1),
 }  # fmt: skip
+IF_KNOWN = {"corners": ("f", 3), "masks": ("fb", 3)}
 OF_IMAGE = {"image": ("f", 4), "image_name": ("U", 0), "output": ("U", 0)}
 
 
 def write_maps(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) -> None:
-    """Write all of :data:`ROWS` and :data:`OF_IMAGE`; the file is there in full or as before."""
+    """Write :data:`ROWS`, :data:`OF_IMAGE`, and of :data:`IF_KNOWN` what there is.
+
+    The file is there in full or as before.
+    """
     with written_whole(path) as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
 
@@ -35,6 +39,7 @@ def read_maps(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     expected = {**ROWS, **OF_IMAGE}
     try:
         with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            expected |= {name: kind for name, kind in IF_KNOWN.items() if name in file}
             columns = {name: file[name] for name in expected}
     except FileNotFoundError:
         raise
@@ -43,8 +48,8 @@ def read_maps(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     rows = len(columns["maps"]) if columns["maps"].ndim else 0
     for name, (kind, dimensions) in expected.items():
         column = columns[name]
-        fits = name not in ROWS or column.shape[:1] == (rows,)
-        if column.dtype.kind != kind or column.ndim != dimensions or not fits:
+        fits = name in OF_IMAGE or column.shape[:1] == (rows,)
+        if column.dtype.kind not in kind or column.ndim != dimensions or not fits:
             raise ValueError(
                 f"{path}: {name}: expected {dimensions} dimensions of kind {kind!r} for {rows} "
                 f"maps, got {column.dtype} {column.shape}."

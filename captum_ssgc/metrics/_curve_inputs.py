@@ -10,7 +10,7 @@ from torch import Tensor
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.metrics._heat_maps import as_maps, points_somewhere
-from captum_ssgc.metrics._regions import pixels_in_boxes
+from captum_ssgc.metrics._regions import box_pixels
 from captum_ssgc.metrics.curve_settings import CurveSettings
 
 HeatMaps = Tensor | Sequence[Tensor]
@@ -57,10 +57,8 @@ class CurveInputs:
         """
         size = (self.images.shape[-2], self.images.shape[-1])
         if settings.budget == "box":
-            boxes = torch.cat([entry.boxes for entry in self.detections])
-            budget = torch.stack(
-                [pixels_in_boxes(box[None], size).sum().clamp(min=1) for box in boxes]
-            )
+            each = [entry[row] for entry in self.detections for row in range(len(entry))]
+            budget = torch.stack([box_pixels(one).sum().clamp(min=1) for one in each])
         else:
             total = sum(len(entry) for entry in self.detections)
             budget = torch.full((total,), size[0] * size[1], device=self.images.device)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from captum_ssgc._polygons import pixels_in_polygons
+from captum_ssgc.detections import Detections
+
 
 def pixels_in_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """``(K, H, W)`` bool: the pixels whose centre lies in the box, its border included."""
@@ -21,20 +24,55 @@ def pixels_in_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return rows[:, :, None] & columns[:, None, :]
 
 
-def as_pixels(boxes: Tensor | None, masks: Tensor | None, like: Tensor, count: int) -> Tensor:
-    """The regions given as boxes or as masks, ``(count, H, W)`` bool on the device of ``like``.
+def box_pixels(detections: Detections) -> Tensor:
+    """``(K, H, W)`` bool: the pixels of each detection's box, of the oriented one where it has one.
 
     Raises:
-        TypeError: unless exactly one of the two is given, as a tensor.
+        ValueError: for a box without finite, ordered edges.
+    """
+    if detections.corners is not None:
+        return pixels_in_polygons(detections.corners, detections.image_size)
+    boxes = check_boxes(detections.boxes, len(detections))
+    return pixels_in_boxes(boxes, detections.image_size)
+
+
+def as_pixels(
+    boxes: Tensor | None,
+    masks: Tensor | None,
+    like: Tensor,
+    count: int,
+    corners: Tensor | None = None,
+) -> Tensor:
+    """The regions in one of three forms, ``(count, H, W)`` bool on the device of ``like``.
+
+    Raises:
+        TypeError: unless exactly one of them is given, as a tensor.
         ValueError: for a wrong shape or a box without finite, ordered edges.
     """
-    if (boxes is None) == (masks is None):
-        both = "neither" if boxes is None else "both"
-        raise TypeError(f"expected either boxes= or masks=, got {both}.")
+    given = {"boxes": boxes, "masks": masks, "corners": corners}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) != 1:
+        got = "neither" if not names else "both" if len(names) == 2 else "all of them"
+        raise TypeError(
+            f"expected either boxes= or masks=, got {got}; oriented boxes are given as corners=."
+        )
     size = (like.shape[-2], like.shape[-1])
     if boxes is not None:
         return pixels_in_boxes(check_boxes(boxes, count).to(like.device), size)
+    if corners is not None:
+        return pixels_in_polygons(check_corners(corners, count).to(like.device), size)
     return check_masks(masks, count, size, "masks").to(like.device)
+
+
+def check_corners(corners: object, count: int) -> Tensor:
+    """``corners``, once they are known to be ``(count, 4, 2)`` and finite."""
+    if not isinstance(corners, Tensor):
+        raise TypeError(f"corners: expected a tensor (K, 4, 2), got {type(corners).__name__}.")
+    if tuple(corners.shape) != (count, 4, 2):
+        raise ValueError(f"corners: expected shape ({count}, 4, 2), got {tuple(corners.shape)}.")
+    if not bool(corners.isfinite().all()):
+        raise ValueError("corners: expected finite numbers, got NaN or infinity.")
+    return corners.detach()
 
 
 def check_boxes(boxes: object, count: int) -> Tensor:

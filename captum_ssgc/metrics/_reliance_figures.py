@@ -98,18 +98,23 @@ def scores_of_parts(
     return torch.cat(scores).reshape(2, -1)
 
 
-def other_pixels(boxes: Tensor, others: Sequence[Tensor] | None, size: tuple[int, int]) -> Tensor:
-    """``(K, H, W)`` bool: the pixels of other objects."""
-    count = len(boxes)
+def other_pixels(inside: Tensor, others: Sequence[Tensor] | None) -> Tensor:
+    """``(K, H, W)`` bool: the pixels of other objects.
+
+    Args:
+        inside: ``(K, H, W)`` bool, the pixels of each detection's own box.
+        others: for each detection the boxes of other objects; ``None``: of the other detections.
+    """
+    count, size = len(inside), (inside.shape[1], inside.shape[2])
     if others is None:
         rows = [[one for one in range(count) if one != row] for row in range(count)]
-        others = [boxes[one] for one in rows]
+        return torch.stack([inside[one].any(0) for one in rows])
     if len(others) != count:
         raise ValueError(
             f"others: expected boxes for each of {count} detections, got {len(others)}."
         )
     groups = check_groups(
-        [one.to(boxes.device) if isinstance(one, Tensor) else one for one in others],
+        [one.to(inside.device) if isinstance(one, Tensor) else one for one in others],
         [len(one) for one in others],
     )
     return torch.stack([pixels_in_boxes(one, size).any(0) for one in groups])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
-from captum_ssgc.metrics._regions import check_boxes, pixels_in_boxes
+from captum_ssgc.metrics._regions import box_pixels
 from captum_ssgc.metrics._reliance_figures import MapEnergy, other_pixels, scores_of_parts
 
 Verdict = Literal["object", "surroundings", "neighbour", "object with surroundings", "cannot say"]
@@ -107,7 +107,8 @@ def reliance(
     Args:
         detector: from :func:`captum_ssgc.wrap_detector`.
         images: ``(1, 3, H, W)``, the image of the detections.
-        detections: ``K`` of them; their ``boxes`` are what is removed.
+        detections: ``K`` of them; their boxes, oriented ones where there are any, are what is
+            removed.
         heat_maps: ``(K, H, W)``, one per detection, to tell a neighbour; ``None``: no such verdict.
         others: for each detection the boxes ``(G_k, 4)`` of other annotated objects; ``None``: the
             boxes of the other detections.
@@ -145,12 +146,11 @@ def reliance(
     """
     thresholds = thresholds or RelianceThresholds()
     count = len(detections)
-    size = _checked(images, detections, fills, images_per_forward)
+    _checked(images, detections, fills, images_per_forward)
     if not count:
         return []
-    boxes = check_boxes(detections.boxes, count).to(images.device)
-    inside = pixels_in_boxes(boxes, size)
-    outside = other_pixels(boxes, others, size) & ~inside
+    inside = box_pixels(detections).to(images.device)
+    outside = other_pixels(inside, others) & ~inside
     energy = MapEnergy(heat_maps, masks, inside, outside)
     by_fill = {
         fill: scores_of_parts(
@@ -186,7 +186,7 @@ def _verdict(
 
 def _checked(
     images: Tensor, detections: Detections, fills: Sequence[str], images_per_forward: int
-) -> tuple[int, int]:
+) -> None:
     if images.dim() != 4 or images.shape[0] != 1:
         raise ValueError(f"images: expected (1, 3, H, W), got {tuple(images.shape)}.")
     size = (images.shape[-2], images.shape[-1])
@@ -196,4 +196,3 @@ def _checked(
         raise ValueError(f"fills: expected at least one name in a list, got {fills!r}.")
     if images_per_forward < 1:
         raise ValueError(f"images_per_forward: expected at least 1, got {images_per_forward}.")
-    return size

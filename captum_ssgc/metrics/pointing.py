@@ -11,7 +11,11 @@ from captum_ssgc.metrics.map_scores import MapScores
 
 
 def pointing_game(
-    heat_maps: Tensor, *, boxes: Tensor | None = None, masks: Tensor | None = None
+    heat_maps: Tensor,
+    *,
+    boxes: Tensor | None = None,
+    masks: Tensor | None = None,
+    corners: Tensor | None = None,
 ) -> MapScores:
     r"""Is the maximum of the heat map inside the object?
 
@@ -24,13 +28,15 @@ def pointing_game(
         boxes: ``(K, 4)`` x1, y1, x2, y2 in image pixels, the region ``R`` of each map. A pixel is
             inside when its centre is, the border included.
         masks: ``(K, H, W)`` or ``(K, 1, H, W)``, non-zero inside, instead of boxes.
+        corners: ``(K, 4, 2)`` x and y of the corners of oriented boxes, in order around each,
+            instead of boxes.
 
     Returns:
         Values ``(K,)`` in [0, 1], **higher is better**. A map that is all zero or not finite is a
         miss, 0, and not ``valid``.
 
     Raises:
-        TypeError: unless exactly one of ``boxes`` and ``masks`` is given.
+        TypeError: unless exactly one of ``boxes``, ``masks`` and ``corners`` is given.
         ValueError: for shapes that do not fit.
 
     Notes:
@@ -50,7 +56,7 @@ def pointing_game(
         tensor([0.5000])
     """
     maps = as_maps(heat_maps)
-    inside = as_pixels(boxes, masks, maps, len(maps))
+    inside = as_pixels(boxes, masks, maps, len(maps), corners)
     valid = points_somewhere(maps)
     top = (maps == maps.amax((-2, -1), keepdim=True)).to(maps.dtype)
     share = _share(top, inside)
@@ -58,7 +64,11 @@ def pointing_game(
 
 
 def energy_pointing_game(
-    heat_maps: Tensor, *, boxes: Tensor | None = None, masks: Tensor | None = None
+    heat_maps: Tensor,
+    *,
+    boxes: Tensor | None = None,
+    masks: Tensor | None = None,
+    corners: Tensor | None = None,
 ) -> MapScores:
     r"""The share of the heat map's positive energy that lies inside the object.
 
@@ -70,13 +80,15 @@ def energy_pointing_game(
         boxes: ``(K, 4)`` x1, y1, x2, y2 in image pixels, the region ``R`` of each map. A pixel is
             inside when its centre is, the border included.
         masks: ``(K, H, W)`` or ``(K, 1, H, W)``, non-zero inside, instead of boxes.
+        corners: ``(K, 4, 2)`` x and y of the corners of oriented boxes, in order around each,
+            instead of boxes.
 
     Returns:
         Values ``(K,)`` in [0, 1], **higher is better**. A map that has no positive value or is not
         finite gets 0 and is not ``valid``.
 
     Raises:
-        TypeError: unless exactly one of ``boxes`` and ``masks`` is given.
+        TypeError: unless exactly one of ``boxes``, ``masks`` and ``corners`` is given.
         ValueError: for shapes that do not fit.
 
     Notes:
@@ -95,7 +107,7 @@ def energy_pointing_game(
         tensor([0.7500])
     """
     maps = as_maps(heat_maps)
-    inside = as_pixels(boxes, masks, maps, len(maps))
+    inside = as_pixels(boxes, masks, maps, len(maps), corners)
     shape, valid = positive_shape(maps)
     return MapScores(_share(shape, inside), valid, True)
 

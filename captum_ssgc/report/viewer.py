@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
+from captum_ssgc._mask_outlines import mask_outlines
 from captum_ssgc._whole_file import written_whole
 from captum_ssgc.report.page_pictures import array_of, grey_map, jpeg, pixels_of
 from captum_ssgc.report.pages import data_uri, render
@@ -27,6 +30,8 @@ class ViewerEntry:
         kind: such as ``"found"`` or ``"missed"``; entries can be filtered by it.
         verdict: what the map says, in a few words; entries can be filtered by it.
         facts: further lines about it, by name.
+        corners: ``(4, 2)`` of an oriented box, drawn in place of ``box``.
+        mask: ``(H, W)`` at the size of the photo, whose outline is drawn beside it.
     """
 
     box: Any
@@ -36,6 +41,8 @@ class ViewerEntry:
     kind: str = ""
     verdict: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    corners: Any = None
+    mask: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +100,8 @@ def explained_page(
             maps={(one.method, output): one.heat_map for one in several},
             score=several[0].score,
             facts={f"Layer of {one.method}": one.layer for one in several if one.layer},
+            corners=getattr(several[0], "corners", None),
+            mask=getattr(several[0], "mask", None),
         )
         for several in found.values()
     ]
@@ -172,7 +181,7 @@ def pack(page: ViewerPage) -> PackedPage:
     """
     pixels = pixels_of(page.image, page.name)
     size = (pixels.shape[0], pixels.shape[1])
-    entries = [_entry(entry, page.name, number) for number, entry in enumerate(page.entries)]
+    entries = [_entry(entry, size, page.name, row) for row, entry in enumerate(page.entries)]
     maps = [
         [
             {"method": _text(method), "output": _text(output), **grey_map(values, size, page.name)}
@@ -184,7 +193,7 @@ def pack(page: ViewerPage) -> PackedPage:
     return PackedPage(known, {"photo": data_uri(jpeg(pixels), "image/jpeg"), "maps": maps})
 
 
-def _entry(entry: ViewerEntry, name: str, number: int) -> dict[str, Any]:
+def _entry(entry: ViewerEntry, size: tuple[int, int], name: str, number: int) -> dict[str, Any]:
     box = [float(corner) for corner in array_of(entry.box).reshape(-1)]
     if len(box) != 4 or not all(map(math.isfinite, box)):
         raise ValueError(
@@ -199,8 +208,25 @@ def _entry(entry: ViewerEntry, name: str, number: int) -> dict[str, Any]:
         "score": None if entry.score is None else round(float(entry.score), 4),
         "kind": _text(entry.kind),
         "verdict": _text(entry.verdict),
+        **_shapes(entry, size, f"{name}, entry {number}"),
         "facts": [[_text(key), _text(value)] for key, value in entry.facts.items()],
     }
+
+
+def _shapes(entry: ViewerEntry, size: tuple[int, int], about: str) -> dict[str, Any]:
+    """Corners and outlines of the mask as closed lines of x and y, where the entry has them."""
+    known: dict[str, Any] = {}
+    if entry.corners is not None:
+        corners = array_of(entry.corners)
+        if corners.shape != (4, 2) or not np.isfinite(corners).all():
+            raise ValueError(f"{about}: expected corners (4, 2), got {entry.corners!r}.")
+        known["corners"] = corners.round(2).tolist()
+    if entry.mask is not None:
+        mask = array_of(entry.mask)
+        if mask.shape != size:
+            raise ValueError(f"{about}: expected a mask {size}, as the photo, got {mask.shape}.")
+        known["outlines"] = [line.round(1).tolist() for line in mask_outlines(mask)]
+    return known
 
 
 def _text(text: object) -> str:

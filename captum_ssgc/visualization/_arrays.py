@@ -17,8 +17,9 @@ Box = tuple[float, float, float, float]
 class Explained(Protocol):
     """What a picture needs of one detection, such as :class:`captum_ssgc.Explanation`.
 
-    Two more are read where they exist: ``index`` tells detections apart that share box, label and
-    score, and ``why_empty`` is written into the panel of an empty map.
+    More is read where it exists: ``index`` tells detections apart that share box, label and score,
+    ``why_empty`` is written into the panel of an empty map, ``corners`` of an oriented box are
+    drawn in place of the box, and the outline of a ``mask`` beside it.
     """
 
     @property
@@ -70,6 +71,27 @@ def box_array(box: Any) -> Box:
         raise ValueError(f"box: expected four finite numbers x1, y1, x2, y2, got {box!r}.")
     x1, y1, x2, y2 = (float(corner) for corner in corners)
     return x1, y1, x2, y2
+
+
+def corners_array(corners: Any) -> Array | None:
+    """The corners of an oriented box as ``(4, 2)``; ``None`` for none."""
+    if corners is None:
+        return None
+    points = as_array(corners)
+    if points.shape != (4, 2) or not np.isfinite(points).all():
+        raise ValueError(f"corners: expected finite numbers (4, 2), got {corners!r}.")
+    return points
+
+
+def mask_array(mask: Any, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+    """A mask ``(H, W)`` as bool, at least one half of a soft one; ``None`` for none."""
+    if mask is None:
+        return None
+    values = as_array(mask)
+    if values.shape != size:
+        raise ValueError(f"mask: expected shape {size}, as the image, got {values.shape}.")
+    inside: npt.NDArray[np.bool_] = values >= 0.5
+    return inside
 
 
 def one_by_one(explanations: Sequence[Explained]) -> list[Explained]:

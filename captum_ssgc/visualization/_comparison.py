@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from captum_ssgc.visualization._arrays import (
     Explained,
-    box_array,
     heat_array,
     image_array,
     one_by_one,
@@ -20,9 +19,10 @@ from captum_ssgc.visualization._heat_panel import draw_heat_map
 from captum_ssgc.visualization._layout import best_blocks, room_in
 from captum_ssgc.visualization._marks import (
     BOX_COLORS,
+    Shape,
     Tag,
-    draw_box,
     draw_boxes,
+    draw_shape,
     named,
     shortened,
 )
@@ -62,7 +62,8 @@ def comparison_grid(
     Args:
         image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
         rows: for each detection its explanations, the same methods in the same order in all
-            rows; any objects with ``label``, ``score``, ``box``, ``heat_map`` and ``method``.
+            rows; any objects with ``label``, ``score``, ``box``, ``heat_map`` and ``method``, and
+            ``corners`` and ``mask`` where they have them, as in :func:`overview`.
         captions: short texts, one for each explanation, written into its panel.
         title: a line above all panels.
         smoothing: standard deviation in pixels of a Gaussian under which the maps are shown; the
@@ -106,16 +107,16 @@ def comparison_grid(
         for column in range(blocks.columns):
             left, top = blocks.place(number, column)
             panels.append(sheet.panel(MARGIN + left, above + top, *cell))
-        first, box = row[0], box_array(row[0].box)
+        first, shape = row[0], Shape.of(row[0], size)
         show_pixels(panels[0], photo.plain(whole(size), pixels_of(panels[0])), whole(size))
         text = shortened(named(number + 1, first.label), int(cell[0] / 7) - 5)
-        draw_boxes(panels[0], [Tag(box, f"{text} {first.score:.2f}", color)], size)
-        view = view_of(box, size, cell[0] / cell[1])
+        draw_boxes(panels[0], [Tag(shape, f"{text} {first.score:.2f}", color)], size)
+        view = view_of(shape.box, size, cell[0] / cell[1])
         for panel, one, caption in zip(panels[1:], row, captioned):
             heat = smoothed(heat_array(one.heat_map, size), smoothing)
             why_empty = getattr(one, "why_empty", None) or ""
             draw_heat_map(panel, photo, heat, Look(floor=None), view, why_empty)
-            draw_box(panel, box_array(one.box), size, color)
+            draw_shape(panel, Shape.of(one, size), size, color)
             if caption:
                 note(panel, caption)
         if number % blocks.rows == 0:

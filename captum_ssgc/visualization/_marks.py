@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Polygon, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from captum_ssgc.visualization._arrays import Box
+from captum_ssgc._mask_outlines import Line, mask_outlines
+from captum_ssgc.visualization._arrays import Array, Box, box_array, corners_array, mask_array
 from captum_ssgc.visualization._letters import families, legible
 
 BOX_COLORS = ("#56B4E9", "#E69F00", "#00B283", "#F0E442", "#E28DBE", "#3D8FD1", "#F0733A")
@@ -23,10 +24,32 @@ MANY = 10
 """More boxes than this in one panel are thin and have their number only."""
 
 
-class Tag(NamedTuple):
-    """A short text that belongs to a box."""
+class Shape(NamedTuple):
+    """Where an object is: its box, the corners of an oriented one, the lines around its mask."""
 
     box: Box
+    corners: Array | None = None
+    outlines: tuple[Line, ...] = ()
+
+    @classmethod
+    def of(cls, described: Any, size: tuple[int, int]) -> Shape:
+        """Of an object with a ``box`` and, where it has them, ``corners`` and a ``mask``.
+
+        Raises:
+            ValueError: for a wrong shape, or numbers that are not finite.
+        """
+        mask = mask_array(getattr(described, "mask", None), size)
+        return cls(
+            box_array(described.box),
+            corners_array(getattr(described, "corners", None)),
+            () if mask is None else tuple(mask_outlines(mask)),
+        )
+
+
+class Tag(NamedTuple):
+    """A short text that belongs to an object."""
+
+    shape: Shape
     text: str
     color: str
 
@@ -45,11 +68,28 @@ class _Area(NamedTuple):
         return max(across, 0.0) * max(along, 0.0)
 
 
+def draw_shape(
+    ax: Axes, shape: Shape, size: tuple[int, int], color: str, width: float = 1.8
+) -> None:
+    """Draw the box, oriented where it is, and the mask of an object in an image of ``(H, W)``."""
+    for line in shape.outlines:
+        _add(ax, Polygon(line, fill=False), color, 0.7 * width)
+    if shape.corners is None:
+        draw_box(ax, shape.box, size, color, width)
+    else:
+        _add(ax, Polygon(shape.corners, fill=False), color, width)
+
+
 def draw_box(ax: Axes, box: Box, size: tuple[int, int], color: str, width: float = 1.8) -> None:
     """Draw the part of a box (xyxy in pixels) that lies in an image of ``(H, W)``."""
     x1, x2 = (min(max(x, 0.0), float(size[1])) for x in (box[0], box[2]))
     y1, y2 = (min(max(y, 0.0), float(size[0])) for y in (box[1], box[3]))
-    outline = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=color, lw=width)
+    _add(ax, Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False), color, width)
+
+
+def _add(ax: Axes, outline: Patch, color: str, width: float) -> None:
+    outline.set_edgecolor(color)
+    outline.set_linewidth(width)
     outline.set_joinstyle("miter")
     casing = Stroke(linewidth=width + 1.6, foreground=CASING, alpha=0.65)
     outline.set_path_effects([casing, Normal()])
@@ -68,10 +108,10 @@ def named(number: int, label: object) -> str:
 
 
 def draw_boxes(ax: Axes, tags: Sequence[Tag], size: tuple[int, int]) -> None:
-    """Draw the boxes of all tags, the first uppermost, and the tags."""
+    """Draw the objects of all tags, the first uppermost, and the tags."""
     width = 1.8 if len(tags) <= MANY else 1.1
     for tag in reversed(tags):
-        draw_box(ax, tag.box, size, tag.color, width)
+        draw_shape(ax, tag.shape, size, tag.color, width)
     _draw_tags(ax, tags, _TAG_SIZE if len(tags) <= MANY else _SMALL_TAG_SIZE)
 
 
@@ -101,7 +141,7 @@ def _draw_tags(ax: Axes, tags: Sequence[Tag], text_size: float) -> None:
         )
         extent = written.get_window_extent()
         width, height = extent.width + 2 * padding, extent.height + 2 * padding
-        area = _best_place(_places(ax, tag.box, width, height), room, taken)
+        area = _best_place(_places(ax, tag.shape.box, width, height), room, taken)
         taken.append(area)
         written.set_transform(ax.transData)
         anchor = (area.left + padding, area.bottom + padding)

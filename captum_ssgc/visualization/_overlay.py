@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from captum_ssgc.visualization._arrays import box_array, heat_array, image_array
+from captum_ssgc.visualization._arrays import heat_array, image_array
 from captum_ssgc.visualization._blend import COLOR_MAP, MUTE, STRENGTH, Look
 from captum_ssgc.visualization._heat_panel import draw_heat_map
-from captum_ssgc.visualization._marks import BOX_COLORS, draw_box, named, shortened
+from captum_ssgc.visualization._marks import BOX_COLORS, Shape, draw_shape, named, shortened
 from captum_ssgc.visualization._panels import FOOTER, GAP, MARGIN, TITLE, Sheet, panel_title
 from captum_ssgc.visualization._picture import figure_of, plainly
 from captum_ssgc.visualization._views import Photo, smoothed, view_of, whole
@@ -40,6 +41,8 @@ def overlay(
     floor: float | None = None,
     smoothing: float = 0.0,
     box_color: str = BOX_COLORS[0],
+    corners: Any = None,
+    mask: Any = None,
 ) -> Figure:
     """Draw one heat map over the image, with the box, and label and score as title.
 
@@ -64,6 +67,8 @@ def overlay(
         smoothing: standard deviation in pixels of a Gaussian under which the map is shown, which
             hides the cells of a coarse grid (half a cell is enough). The picture says so.
         box_color: any matplotlib colour.
+        corners: ``(4, 2)`` of an oriented box, drawn in place of ``box``.
+        mask: ``(H, W)``, whose outline is drawn beside ``box``.
 
     Returns:
         The figure; ``savefig(path)`` writes it. Its axes are in box coordinates: x from 0 to W, y
@@ -84,14 +89,15 @@ def overlay(
     photo = Photo(image_array(image))
     height, width = size = photo.size
     heat = smoothed(heat_array(heat_map, size), smoothing)
-    corners = None if box is None else box_array(box)
+    described = SimpleNamespace(box=box, corners=corners, mask=mask)
+    shape = None if box is None else Shape.of(described, size)
     panels = [] if ax is None else [(ax, whole(size))]
     if ax is None:
         scale = max(1.0, _LONGEST_SIDE / max(width, height))
         scale = min(scale, _LARGEST_WIDTH / width, _LARGEST_HEIGHT / height)
         wide, tall = max(width * scale, 1.0), max(height * scale, 1.0)
         side = min(max(tall, 240.0), 480.0)
-        detail = None if corners is None else view_of(corners, size, 1.0)
+        detail = None if shape is None else view_of(shape.box, size, 1.0)
         if detail and side / max(detail.width, detail.height) < _WORTHWHILE * scale:
             detail = None
         below = [smoothing_remark(smoothing), method, layer, source]
@@ -112,8 +118,8 @@ def overlay(
         ax.set_axis_off()
     for panel, view in panels:
         draw_heat_map(panel, photo, heat, look, view)
-        if corners is not None:
-            draw_box(panel, corners, size, box_color)
+        if shape is not None:
+            draw_shape(panel, shape, size, box_color)
     name = shortened(label or "", _LONGEST_LABEL)
     name = name if number is None else named(number, name)
     if name or score is not None:

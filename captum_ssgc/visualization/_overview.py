@@ -22,9 +22,10 @@ from captum_ssgc.visualization._layout import best_layout, cell_aspect, room_in
 from captum_ssgc.visualization._marks import (
     BOX_COLORS,
     MANY,
+    Shape,
     Tag,
-    draw_box,
     draw_boxes,
+    draw_shape,
     named,
     shortened,
 )
@@ -64,7 +65,8 @@ def overview(
         explanations: as :func:`captum_ssgc.explain` returns them; any objects with ``label``,
             ``score``, ``box``, ``heat_map`` and ``method``, and ``index`` where the same box, label
             and score may belong to two detections. ``why_empty``, where there is one, is written
-            into the panel of an empty map.
+            into the panel of an empty map; ``corners`` ``(4, 2)`` of an oriented box are drawn in
+            place of the box, and the outline of a ``mask`` ``(H, W)`` beside it.
         title: a line above all panels, such as the name of the image.
         smoothing: standard deviation in pixels of a Gaussian under which the maps are shown, which
             hides the cells of a coarse grid (half a cell is enough). The picture says so.
@@ -107,7 +109,7 @@ def overview(
     for number, one in zip(numbers, found):
         name = named(number + 1, one.label)
         text = str(number + 1) if count > MANY else shortened(name, 28)
-        tags[number] = Tag(box_array(one.box), text, BOX_COLORS[number % len(BOX_COLORS)])
+        tags[number] = Tag(Shape.of(one, size), text, BOX_COLORS[number % len(BOX_COLORS)])
     draw_boxes(main, [tags[number] for number in sorted(tags)], size)
 
     cell = layout.cell_width, layout.cell_height
@@ -115,11 +117,11 @@ def overview(
         left, top = layout.place(place)
         panel = sheet.panel(MARGIN + left, above + top, *cell)
         heat = smoothed(heat_array(one.heat_map, size), smoothing)
-        view = view_of(tags[number].box, size, cell_aspect(layout.aspect))
+        view = view_of(tags[number].shape.box, size, cell_aspect(layout.aspect))
         draw_heat_map(
             panel, photo, heat, Look(floor=None), view, getattr(one, "why_empty", None) or ""
         )
-        draw_box(panel, tags[number].box, size, tags[number].color)
+        draw_shape(panel, tags[number].shape, size, tags[number].color)
         name = named(number + 1, one.label) + (f" · {one.method}" if len(methods) > 1 else "")
         panel_title(panel, name, f"{one.score:.2f}")
     remarks = [methods[0] if len(methods) == 1 else "", "each map on its own scale"]

@@ -50,6 +50,19 @@ def test_back(explained, path):
     assert again.overview().axes
 
 
+def test_corners_and_masks_where_all_have_them(explained, tmp_path):
+    size = explained.image.shape[-2:]
+    shapes = {"corners": torch.rand(4, 2), "mask": torch.rand(size) > 0.5}
+    shaped = explained.with_entries([replace(one, **shapes) for one in explained[:2]])
+    shaped.save_maps(tmp_path / "maps.npz")
+    for one in Explanations.load_maps(tmp_path / "maps.npz"):
+        assert torch.equal(one.corners, shapes["corners"])
+        assert torch.equal(one.mask, shapes["mask"])
+    some = explained.with_entries([shaped[0], explained[1]])
+    some.save_maps(tmp_path / "some.npz")
+    assert Explanations.load_maps(tmp_path / "some.npz")[0].mask is None
+
+
 def test_candidates_that_were_asked_for(detector, explained, tmp_path):
     box = explained[0].box[None] + 3.0
     found = ssgc.explain(detector, explained.image, boxes=box, labels=[explained[0].label_index])

@@ -181,6 +181,19 @@ def test_no_detection():
         assert result.mean() != result.mean()
 
 
+DIAMOND = torch.tensor([[[2.0, 0.0], [4.0, 2.0], [2.0, 4.0], [0.0, 2.0]]])
+
+
+def test_an_oriented_box_is_its_polygon():
+    """A diamond holds 12 of the 16 pixels of its upright box, eight of them on its border."""
+    even = torch.ones(1, 4, 5)
+    assert energy_pointing_game(even, corners=DIAMOND).values.tolist() == pytest.approx([12 / 20])
+    assert energy_pointing_game(even, corners=DIAMOND - 0.25).values.tolist() == [10 / 20]
+    for y, x, hit in [(0, 0, 0.0), (0, 1, 1.0), (1, 1, 1.0), (3, 3, 0.0), (1, 4, 0.0)]:
+        assert pointing_game(one_pixel(y, x), corners=DIAMOND).values.tolist() == [hit]
+        assert pointing_game(one_pixel(y, x), corners=DIAMOND.flip(1)).values.tolist() == [hit]
+
+
 def test_evidence_is_a_mask_per_detection():
     heat_map = torch.tensor([[[4.0, 1.0], [3.0, -2.0]]] * 2)
     evidence = torch.tensor([[[True, False], [False, True]], [[False, False], [True, False]]])
@@ -200,9 +213,13 @@ def test_evidence_is_a_mask_per_detection():
         ({"boxes": [[0, 0, 1, 1]]}, TypeError, "expected a tensor"),
         ({"masks": torch.ones(1, 5, 4)}, ValueError, r"masks: expected shape \(1, 4, 5\)"),
         ({"masks": [1]}, TypeError, "masks: expected a tensor"),
+        ({"corners": torch.ones(1, 8)}, ValueError, r"corners: expected shape \(1, 4, 2\)"),
+        ({"corners": torch.full((1, 4, 2), torch.nan)}, ValueError, "corners: expected finite"),
+        ({"corners": [1]}, TypeError, "corners: expected a tensor"),
     ],
-    ids=["neither", "both", "count", "order", "nan", "list", "mask-size", "mask-list"],
-)
+    ids=["neither", "both", "count", "order", "nan", "list", "mask-size", "mask-list",
+         "corners-shape", "corners-nan", "corners-list"],
+)  # fmt: skip
 @BOTH
 def test_errors_say_what_was_expected(game, arguments, error, words):
     with pytest.raises(error, match=words):

@@ -179,6 +179,25 @@ def test_explanations_of_one_detection_are_one_entry() -> None:
     assert list(second.maps) == [("odam", "left")]
 
 
+def test_corners_and_the_outline_of_a_mask_travel_with_the_box() -> None:
+    mask = torch.zeros(8, 8)
+    mask[2:4, 1:6] = 0.5
+    one = SimpleNamespace(
+        **{"label": "ship", "score": 0.9, "box": [0.0, 0.0, 4.0, 4.0], "index": 0, "layer": ""},
+        **{"heat_map": torch.ones(8, 8), "method": "odam", "mask": mask},
+        corners=torch.tensor([[2.0, 0.0], [4.0, 2.0], [2.0, 4.0], [0.0, 2.0]]),
+    )
+    data = Parsed(viewer_html([explained_page("a.jpg", torch.zeros(3, 8, 8), [one])])).data
+    [entry] = json.loads(data["index"])[0]["entries"]
+    assert entry["corners"] == [[2.0, 0.0], [4.0, 2.0], [2.0, 4.0], [0.0, 2.0]]
+    [outline] = np.array(entry["outlines"])
+    assert outline.min(0).tolist() == [1.0, 2.0]
+    assert outline.max(0).tolist() == [6.0, 4.0]
+    upright = SimpleNamespace(**{**vars(one), "corners": None, "mask": None})
+    data = Parsed(viewer_html([explained_page("a.jpg", torch.zeros(3, 8, 8), [upright])])).data
+    assert not {"corners", "outlines"} & {*json.loads(data["index"])[0]["entries"][0]}
+
+
 @pytest.mark.parametrize(
     ("page", "message"),
     [
@@ -202,8 +221,10 @@ def test_photos_that_do_not_fit_are_named(page: ViewerPage, message: str) -> Non
         ({"maps": {("m", ""): torch.zeros(2, 3, 4)}}, r"expected maps of finite values \(h, w\)"),
         ({"maps": {("m", ""): torch.zeros(0, 4)}}, r"expected maps of finite values \(h, w\)"),
         ({"maps": {("m", ""): torch.full((2, 2), torch.nan)}}, "with NaN or infinity"),
+        ({"corners": torch.zeros(8)}, r"entry 0: expected corners \(4, 2\)"),
+        ({"mask": torch.zeros(4, 5)}, r"entry 0: expected a mask \(4, 4\), as the photo"),
     ],
-    ids=["box", "infinite", "score", "channels", "no cells", "nan"],
+    ids=["box", "infinite", "score", "channels", "no cells", "nan", "corners", "mask"],
 )
 def test_entries_that_do_not_fit_are_named(change: dict[str, Any], message: str) -> None:
     entry = dataclasses.replace(ViewerEntry([0, 0, 1, 1], "x", {}), **change)

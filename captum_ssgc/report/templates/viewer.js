@@ -233,8 +233,13 @@
         Math.min(Math.max(edge, 0), at % 2 ? height : width)));
       const chosen = one === entry ? " chosen" : "";
       const frame = { x: x1, y: y1, width: Math.max(x2 - x1, 0), height: Math.max(y2 - y1, 0) };
-      if (chosen || ordered.length <= 100) add("rect", { ...frame, class: `casing${chosen}` });
-      add("rect", { ...frame, class: `edge${chosen}`, stroke: colorOf(one) });
+      const path = (points) => `M${points.map((point) => point.join(" ")).join("L")}Z`;
+      const lines = (one.outlines || []).map(path).map((d) => ["path", { d }]);
+      lines.push(one.corners ? ["path", { d: path(one.corners) }] : ["rect", frame]);
+      for (const [kind, line] of lines) {
+        if (chosen || ordered.length <= 100) add(kind, { ...line, class: `casing${chosen}` });
+        add(kind, { ...line, class: `edge${chosen}`, stroke: colorOf(one) });
+      }
       if (!chosen && ordered.length > tagged) continue;
       const size = 13 * unit;
       const y = y1 > 1.4 * size ? y1 - 0.35 * size : y1 + 1.1 * size;
