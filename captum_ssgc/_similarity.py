@@ -9,6 +9,7 @@ from torchvision.ops import box_iou
 
 from captum_ssgc._polygons import polygon_iou
 from captum_ssgc.detections import Detections
+from captum_ssgc.detector import ClassCandidates
 
 
 def overlaps(one: Detections, other: Detections) -> Tensor:
@@ -33,3 +34,18 @@ def similarities(one: Detections, other: Detections) -> Tensor:
     ours = one.class_scores.to(theirs)
     cosines = F.normalize(ours, dim=-1) @ F.normalize(theirs, dim=-1).mT
     return (overlaps(one, other) * cosines).clamp(0.0, 1.0)
+
+
+def own_class_similarities(one: Detections, candidates: ClassCandidates) -> Tensor:
+    """The same, with each candidate's box for the own class and all its scores, ``(K, R)``.
+
+    As in VX-CODE (Yamauchi, Kera, Kawamoto, CVPR 2026): the cosine includes the background, and
+    there is no threshold.
+    """
+    theirs, boxes = candidates.distributions, candidates.boxes
+    ours = candidates.own.to(theirs)
+    cosines = F.normalize(ours, dim=-1) @ F.normalize(theirs, dim=-1).mT
+    pairs = zip(one.boxes.to(boxes), boxes, strict=True)
+    rows = [box_iou(box[None], others)[0].nan_to_num() for box, others in pairs]
+    overlap = torch.stack(rows) if rows else cosines
+    return (overlap * cosines).clamp(0.0, 1.0)

@@ -32,6 +32,23 @@ _MODES = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class ClassCandidates:
+    """Every candidate of one image, seen from the class of each of some detections.
+
+    Args:
+        boxes: ``(K, R, 4)`` xyxy in pixels of the original image, clipped where the vendor clips:
+            the upright box of each candidate for the class of each detection.
+        distributions: ``(R, D)`` scores of all classes, with the background or "no object" where
+            the model has one.
+        own: ``(K, D)`` the same of the detections.
+    """
+
+    boxes: Tensor
+    distributions: Tensor
+    own: Tensor
+
+
 @dataclass(frozen=True)
 class LocalGradients:
     """Values of detections and their gradients at the features that each was computed from.
@@ -170,6 +187,21 @@ class Detector(ABC):
             score is above the threshold, the highest score first, the best 10,000 at most; boxes
             are clipped where the vendor clips those that it reports.
         """
+
+    def class_candidates(self, raw: Any, detections: Sequence[Detections]) -> list[ClassCandidates]:
+        """Every candidate, whatever its score, with its box for the class of each detection.
+
+        Args:
+            raw: of a ``run`` without ``detections``.
+            detections: ``K_n`` for each image, of the same model and class names.
+
+        Raises:
+            ValueError: if this detector does not know its candidates.
+        """
+        raise ValueError(
+            f"{type(self).__name__} gives no candidates before its threshold and suppression: "
+            "use settings with s2='above_threshold'."
+        )
 
     @abstractmethod
     def values(self, raw: Any, detections: Sequence[Detections], output: Output) -> list[Tensor]:

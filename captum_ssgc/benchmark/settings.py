@@ -84,7 +84,8 @@ class BenchmarkSettings:
         default="yamauchi2024",
         metadata={
             "help": "choices of a publication for deletion and insertion, and for the detections "
-            "that are evaluated: yamauchi2024, drise, odam"
+            "that are evaluated: yamauchi2024, drise, odam, vxcode2026, "
+            "vxcode2026-patches"
         },
     )
     layer: tuple[str, ...] | None = field(

@@ -12,7 +12,7 @@ from captum_ssgc.cli.messages import say, table
 if TYPE_CHECKING:
     from captum_ssgc.cli.map_quality import MapQuality
 
-PRESETS = ("yamauchi2024", "drise", "odam")
+PRESETS = ("yamauchi2024", "drise", "odam", "vxcode2026", "vxcode2026-patches")
 
 _DESCRIPTION = """\
 Measure the heat maps of an image's detections, for one method or several.

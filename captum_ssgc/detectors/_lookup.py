@@ -13,7 +13,7 @@ from torchvision.ops import clip_boxes_to_image
 from captum_ssgc._outputs import is_contrast, other_labels
 from captum_ssgc._probability import sigmoid_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import EDGES, Detector, Output
+from captum_ssgc.detector import EDGES, ClassCandidates, Detector, Output
 from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.detectors._rows import reported_rows, rounding_of, rows_above
 from captum_ssgc.geometry import ImageGeometry
@@ -66,6 +66,10 @@ class ImageCandidates(ABC):
     def corners(self, rows: Tensor, labels: Tensor) -> Tensor | None:
         """``(K, 4, 2)`` of oriented boxes as the vendor reports them; ``None`` for upright ones."""
         return None
+
+    def with_rest(self, class_scores: Tensor) -> Tensor:
+        """Class scores ``(K, C)``, with that of "no object" where they lack it."""
+        return class_scores
 
     def levels(self, rows: Tensor) -> Tensor:
         """Pyramid level of each row."""
@@ -128,6 +132,24 @@ class RowDetector(Detector):
             rows, labels = rows_above(scores, score_threshold, image.first_label)
             boxes = image.reported_boxes(rows, labels)
             found.append(image.detections(scores, rows, labels, boxes))
+        return found
+
+    @torch.no_grad()
+    def class_candidates(self, raw: Any, detections: Sequence[Detections]) -> list[ClassCandidates]:
+        found = []
+        for image, chosen in zip(self.image_candidates(raw), detections, strict=True):
+            scores = at_least_single(image.scores())
+            rows = torch.arange(len(scores), device=image.device)
+            labels = chosen.labels.to(image.device)[:, None].expand(-1, len(rows))
+            boxes = [image.reported_boxes(rows, of_class) for of_class in labels]
+            size = image.geometry.image_size
+            found.append(
+                ClassCandidates(
+                    clip_boxes_to_image(at_least_single(_stacked(boxes, scores)), size),
+                    image.with_rest(scores),
+                    image.with_rest(chosen.class_scores.to(scores)),
+                )
+            )
         return found
 
     def values(self, raw: Any, detections: Sequence[Detections], output: Output) -> list[Tensor]:
@@ -221,6 +243,10 @@ def _values(image: ImageCandidates, chosen: Detections, rows: Tensor, output: Ou
     if output in EDGES:
         return at_least_single(image.boxes(rows, labels))[:, EDGES.index(output)]
     return image.logits(rows, labels) if output == "logit" else image.score(rows, labels)
+
+
+def _stacked(boxes: list[Tensor], like: Tensor) -> Tensor:
+    return torch.stack(boxes) if boxes else like.new_zeros(0, len(like), 4)
 
 
 def with_cells(boxes: Tensor, cells: Tensor) -> Tensor:

@@ -153,6 +153,10 @@ class SoftmaxQueries(Queries):
     def scores(self) -> Tensor:
         return self._logits.softmax(-1)[..., :-1]
 
+    def with_rest(self, class_scores: Tensor) -> Tensor:
+        rest = 1.0 - class_scores.sum(-1, keepdim=True)
+        return torch.cat([class_scores, rest.clamp(min=0.0)], -1)
+
     def score(self, rows: Tensor, labels: Tensor) -> Tensor:
         return softmax_score(at_least_single(self._logits[rows]), labels)
 

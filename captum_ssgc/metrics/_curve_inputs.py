@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from captum_ssgc.detections import Detections
+from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._heat_maps import as_maps, points_somewhere
+from captum_ssgc.metrics._patches import patch_size, units_in
 from captum_ssgc.metrics._regions import box_pixels
 from captum_ssgc.metrics.curve_settings import CurveSettings
 
@@ -50,13 +54,55 @@ class CurveInputs:
             maps[name] = torch.where(valid[name][:, None, None], found, torch.zeros_like(found))
         return cls(images, [entry.to(images.device) for entry in several], maps, valid)
 
-    def counts(self, settings: CurveSettings) -> Tensor:
-        """``(T, S + 1)`` int64: the pixels that have turned at each point of each map's curve.
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(H, W)`` of the images."""
+        return (self.images.shape[-2], self.images.shape[-1])
 
-        The ``T`` maps are those of all methods, one method after the other.
+    def at_network(self, detector: Detector) -> CurveInputs:
+        """The same at the resolution that the network sees, padding left aside.
+
+        Raises:
+            ValueError: for a detector that does not see such an image as it is.
         """
-        size = (self.images.shape[-2], self.images.shape[-1])
-        if settings.budget == "box":
+        scale = detector.geometry(self.size).scale
+        size = (round(self.size[0] * scale[0]), round(self.size[1] * scale[1]))
+        if size == self.size:
+            return self
+        again = detector.geometry(size).scale
+        if max(abs(side * one - side) for side, one in zip(size, again, strict=True)) >= 1.0:
+            raise ValueError(
+                f"resolution='network': the network sees an image of {self.size} as {size}, but "
+                "resizes one of that size once more; use resolution='image'."
+            )
+        resize = partial(
+            F.interpolate, size=size, mode="bilinear", align_corners=False, antialias=True
+        )
+        maps = {
+            name: resize(found[:, None])[:, 0] if len(found) else found.new_zeros(0, *size)
+            for name, found in self.maps.items()
+        }
+        detections = [_resized(entry, size) for entry in self.detections]
+        return CurveInputs(resize(self.images), detections, maps, self.valid)
+
+    def patches(self, settings: CurveSettings) -> list[tuple[int, int] | None]:
+        """Height and width of the patches that turn for each of the ``T`` maps; see ``counts``."""
+        boxes = torch.cat([entry.boxes for entry in self.detections])
+        sizes = [patch_size(settings.patches, box, self.size) for box in boxes]
+        return sizes * len(self.maps)
+
+    def counts(self, settings: CurveSettings) -> Tensor:
+        """``(T, S + 1)`` int64: what has turned at each point of each map's curve.
+
+        The ``T`` maps are those of all methods, one method after the other; pixels are counted, or
+        patches where these turn.
+        """
+        size = self.size
+        if settings.patches is not None:
+            sizes = self.patches(settings)[: sum(len(entry) for entry in self.detections)]
+            units = [units_in(size, patch) for patch in sizes]
+            budget = torch.tensor(units, device=self.images.device)
+        elif settings.budget == "box":
             each = [entry[row] for entry in self.detections for row in range(len(entry))]
             budget = torch.stack([box_pixels(one).sum().clamp(min=1) for one in each])
         else:
@@ -65,6 +111,25 @@ class CurveInputs:
         steps = torch.arange(settings.steps + 1, device=budget.device)
         counts = (2 * budget[:, None] * steps + settings.steps) // (2 * settings.steps)
         return torch.cat([counts * valid[:, None].to(counts) for valid in self.valid.values()])
+
+
+def _resized(detections: Detections, size: tuple[int, int]) -> Detections:
+    (height, width), before = size, detections.image_size
+    factors = torch.tensor([width / before[1], height / before[0]] * 2, dtype=torch.float64)
+
+    def moved(places: Tensor) -> Tensor:
+        by = factors[: places.shape[-1]].to(places.device)
+        return (places.double() * by).to(places.dtype)
+
+    corners = None if detections.corners is None else moved(detections.corners)
+    return replace(
+        detections,
+        boxes=moved(detections.boxes),
+        regions=moved(detections.regions),
+        image_size=size,
+        corners=corners,
+        masks=None,
+    )
 
 
 def _images(images: object) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
-from captum_ssgc.metrics._pixel_order import pixel_ranks
+from captum_ssgc.metrics._patches import Patch, unit_ranks, units_in
 from captum_ssgc.metrics._readings import Reading, read_scores
 
 Item = TypeVar("Item")
@@ -22,14 +22,15 @@ Scores = dict[Reading, Tensor]
 class Curve:
     """One kind of curve: what pixels are turned into what, how many, and what is read.
 
-    ``before`` and ``after`` are ``(N, 3, H, W)``; ``counts`` is ``(T, S + 1)``, the pixels that
-    have turned at each point of each map's curve; ``ties`` is ``(H * W,)``, the order in which
-    tied pixels turn.
+    ``before`` and ``after`` are ``(N, 3, H, W)``; ``counts`` is ``(T, S + 1)``, the pixels or
+    patches that have turned at each point of each map's curve; ``patches`` are the ``T`` sizes of
+    the latter; ``ties`` is ``(H * W,)``, the order in which tied pixels turn.
     """
 
     before: Tensor
     after: Tensor
     counts: Tensor
+    patches: Sequence[Patch | None]
     ties: Tensor
     readings: Sequence[Reading]
 
@@ -67,7 +68,7 @@ class CurvePoints:
         self._maps, self._owners, self._batch = maps, owners, perturbations_per_eval
         self._single = [entry[row] for entry in detections for row in range(len(entry))]
         self._image = [n for n, entry in enumerate(detections) for _ in range(len(entry))]
-        self._ranked: tuple[int, int] | None = None
+        self._ranked: tuple[int, int, Patch | None] | None = None
         self._last_rank = torch.empty(0, device="cpu")
 
     def ends(self, stacks: Sequence[Tensor], readings: Sequence[Reading]) -> list[Scores]:
@@ -94,7 +95,9 @@ class CurvePoints:
         scores = []
         for curve, (start, stop) in zip(curves, ends, strict=True):
             counts = curve.counts.to(first.device)
-            untouched, all_turned = counts == 0, counts == first[0, 0].numel()
+            size = (first.shape[-2], first.shape[-1])
+            units = torch.tensor([units_in(size, patch) for patch in curve.patches])
+            untouched, all_turned = counts == 0, counts == units.to(counts)[:, None]
             table = {}
             for reading in curve.readings:
                 values = torch.zeros(counts.shape, dtype=precision, device=first.device)
@@ -139,15 +142,16 @@ class CurvePoints:
         images = first.new_empty((len(batch), *first.shape[1:]))
         for place, point in enumerate(batch):
             curve, image = curves[point.curve], self._image[self._owners[point.track]]
-            turned = self._rank(point.track, curve.ties) < point.count
+            turned = self._rank(point.track, curve) < point.count
             torch.where(turned, curve.after[image], curve.before[image], out=images[place])
         return images
 
-    def _rank(self, track: int, ties: Tensor) -> Tensor:
+    def _rank(self, track: int, curve: Curve) -> Tensor:
         """The ranks of one map; the last ones are kept, as its points follow one another."""
-        if self._ranked != (track, id(ties)):
-            self._ranked = (track, id(ties))
-            self._last_rank = pixel_ranks(self._maps[track], ties)
+        key = (track, id(curve.ties), curve.patches[track])
+        if self._ranked != key:
+            self._ranked = key
+            self._last_rank = unit_ranks(self._maps[track], curve.ties, curve.patches[track])
         return self._last_rank
 
 

@@ -54,6 +54,11 @@ def run_curves(
         raise ValueError(
             f"perturbations_per_eval: expected at least 1, got {perturbations_per_eval}."
         )
+    resolutions = {run.settings.resolution for run in runs}
+    if len(resolutions) > 1:
+        raise ValueError("settings: expected one resolution for both curves, got two.")
+    if "network" in resolutions:
+        inputs = inputs.at_network(detector)
     count = sum(len(entry) for entry in inputs.detections)
     if count == 0 or not inputs.maps:
         return [_nothing(inputs, run) for run in runs]
@@ -76,7 +81,8 @@ def run_curves(
         if run.inserts:
             before, after = after, before
         counts, ties = inputs.counts(run.settings), orders[run.settings.ties]
-        curves.append(Curve(before, after, counts, ties, list(run.readings().values())))
+        wanted = list(run.readings().values())
+        curves.append(Curve(before, after, counts, inputs.patches(run.settings), ties, wanted))
         ends.append((read[id(before)], read[id(after)]))
     initial = read[id(inputs.images)]
     measured = points.curves(curves, ends)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_ssgc._similarity import overlaps, similarities
+from captum_ssgc._similarity import overlaps, own_class_similarities, similarities
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics.curve_settings import CurveSettings
@@ -26,6 +26,8 @@ class Reading:
     @classmethod
     def of(cls, settings: CurveSettings, score: str) -> Reading:
         """Only what the score depends on, so that equal readings compare equal."""
+        if score == "s2" and settings.s2 == "own_class":
+            return cls(score, settings.s2, 0.0, 0.0)
         if score == "s2":
             return cls(score, "", 0.0, settings.score_threshold)
         if settings.match == "candidate":
@@ -35,6 +37,10 @@ class Reading:
     @property
     def of_candidate(self) -> bool:
         return self.score == "s1" and self.match == "candidate"
+
+    @property
+    def of_own_class(self) -> bool:
+        return self.score == "s2" and self.match == "own_class"
 
 
 def read_scores(
@@ -50,10 +56,16 @@ def read_scores(
     """
     read: dict[Reading, Tensor] = {}
     of_candidate = [reading for reading in readings if reading.of_candidate]
-    of_all = [reading for reading in readings if not reading.of_candidate]
+    of_own_class = [reading for reading in readings if reading.of_own_class]
+    of_all = [one for one in readings if not (one.of_candidate or one.of_own_class)]
     raw = None
-    if of_all:
+    if of_all or of_own_class:
         raw = detector.run(images)
+    if of_own_class:
+        every = zip(chosen, detector.class_candidates(raw, chosen), strict=True)
+        best = torch.cat([_largest(own_class_similarities(*pair)) for pair in every])
+        read.update(dict.fromkeys(of_own_class, best))
+    if of_all:
         threshold = min(reading.score_threshold for reading in of_all)
         pairs = list(zip(chosen, detector.candidates_above(raw, threshold), strict=True))
         for reading in of_all:
@@ -66,6 +78,13 @@ def read_scores(
         values = torch.cat(detector.values(raw, chosen, "score"))
         read.update(dict.fromkeys(of_candidate, values))
     return read
+
+
+def _largest(similarity: Tensor) -> Tensor:
+    """``(K, R)`` to ``(K,)``; 0 where there is no candidate."""
+    if not similarity.shape[1]:
+        return similarity.new_zeros(len(similarity))
+    return similarity.amax(1)
 
 
 def _of_candidates(reading: Reading, chosen: Detections, candidates: Detections) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor
 from captum_ssgc.detections import Detections
 from captum_ssgc.metrics._baselines import baseline_images
 from captum_ssgc.metrics._curve_inputs import CurveInputs, HeatMaps
-from captum_ssgc.metrics._pixel_order import pixel_ranks, tied_order
+from captum_ssgc.metrics._patches import unit_ranks
+from captum_ssgc.metrics._pixel_order import tied_order
 from captum_ssgc.metrics.curve_settings import CurveSettings
 from captum_ssgc.metrics.presets import Preset, curve_settings
 
@@ -30,7 +31,7 @@ def deletion_images(
         images: as for :func:`captum_ssgc.metrics.deletion`.
         detections: the same.
         heat_maps: the same.
-        settings: the same.
+        settings: the same, but that the pixels are always those of ``images``.
         steps: which points of the curve, 0 (the image as it is) to ``S``.
         generator: in the state in which the curve was given it.
 
@@ -75,7 +76,7 @@ def insertion_images(
         images: as for :func:`captum_ssgc.metrics.insertion`.
         detections: the same.
         heat_maps: the same.
-        settings: the same.
+        settings: the same, but that the pixels are always those of ``images``.
         steps: which points of the curve, 0 (the baseline) to ``S``.
         generator: in the state in which the curve was given it.
 
@@ -120,7 +121,8 @@ def _along(
     counts = inputs.counts(settings)[:, list(steps)].to(before.device)
     owners = [image for image, found in enumerate(inputs.detections) for _ in range(len(found))]
     changed = before.new_empty((len(owners), len(steps), *before.shape[1:]))
+    patches = inputs.patches(settings)
     for row, image in enumerate(owners):
-        turned = pixel_ranks(inputs.maps[""][row], ties) < counts[row, :, None, None]
+        turned = unit_ranks(inputs.maps[""][row], ties, patches[row]) < counts[row, :, None, None]
         changed[row] = torch.where(turned[:, None], after[image], before[image])
     return changed

@@ -34,11 +34,15 @@ class CurveSettings:
 
             * ``"s1"``: the score of class ``c`` for this detection;
             * ``"s2"``: the largest ``IoU(B_t, B_j) * cos(P_t, P_j)`` over the detector's candidates
-              ``j`` with a score above ``score_threshold``; 0 where there is none.
+              ``j`` that ``s2`` names; 0 where there is none.
         match: which candidate of the changed image s1 belongs to: ``"candidate"``, the same one
             (region, anchor or query) whatever has become of its box; ``"iou"``, the one with the
             highest score of class ``c`` among those above ``score_threshold`` whose IoU with
             ``B_t`` is at least ``iou_threshold``, 0 where there is none. s2 always looks at all.
+        s2: which candidates and boxes the score ``"s2"`` looks at: ``"above_threshold"``, every
+            candidate and class with a score above ``score_threshold``; ``"own_class"``, every
+            candidate, with its box for class ``c``, clipped to the image, and with the background
+            (or "no object") among the class scores of the cosine.
         steps: number ``S`` of equal steps; the curve has ``S + 1`` points.
         baseline: what a removed pixel becomes, in all channels: ``"zero"`` (black), ``"mean"`` (the
             image's mean colour), ``"blur"``, ``"noise"`` (uniform in [0, 1], one draw per image), a
@@ -46,6 +50,13 @@ class CurveSettings:
             ``(N, 3, H, W)``.
         budget: how many pixels are removed or added by the last step: ``"image"``, all; ``"box"``,
             as many as the detection's box has, wherever in the image the map wants them.
+        patches: what turns at once: ``None``, a pixel; a whole number ``n``, one of ``n x n`` equal
+            patches of the image, in the falling order of the map's mean over them; ``"by_box"``,
+            the same with ``n`` 24 for a box of at most 1 % of the image, 16 for one of at most
+            20 %, and 8 for a larger one.
+        resolution: of the pixels that turn: ``"image"``, those of the image, which the detector
+            then resizes; ``"network"``, those that the network sees: image, boxes and maps are
+            resized first, bilinearly.
         ties: which of several pixels of the same value goes first: ``"random"``, in one random
             order for all maps; ``"reading"``, from the top left, row by row. A map that is cut off
             at zero leaves most of its pixels tied, and it matters: see *Notes* of
@@ -73,9 +84,12 @@ class CurveSettings:
 
     score: Score = "s1"
     match: Literal["candidate", "iou"] = "candidate"
+    s2: Literal["above_threshold", "own_class"] = "above_threshold"
     steps: int = 10
     baseline: Baseline = "zero"
     budget: Literal["image", "box"] = "image"
+    patches: int | Literal["by_box"] | None = None
+    resolution: Literal["image", "network"] = "image"
     ties: Literal["random", "reading"] = "random"
     normalize: bool = False
     iou_threshold: float = 0.5
@@ -87,6 +101,9 @@ class CurveSettings:
         check_choice("score", self.score, ("s1", "s2"))
         check_choice("match", self.match, ("candidate", "iou"))
         check_choice("budget", self.budget, ("image", "box"))
+        check_choice("s2", self.s2, ("above_threshold", "own_class"))
+        check_choice("resolution", self.resolution, ("image", "network"))
+        _check_patches(self.patches, self.budget)
         check_choice("ties", self.ties, ("random", "reading"))
         _check_baseline(self.baseline)
         whole = isinstance(self.steps, Integral) and not isinstance(self.steps, bool)
@@ -102,6 +119,18 @@ class CurveSettings:
                 "blur: expected blur_sigma > 0 and blur_radius >= 1, a whole number, got "
                 f"{self.blur_sigma} and {shown(self.blur_radius)}."
             )
+
+
+def _check_patches(patches: Any, budget: str) -> None:
+    if patches is None:
+        return
+    whole = isinstance(patches, Integral) and not isinstance(patches, bool) and int(patches) >= 1
+    if not (whole or patches == "by_box"):
+        raise ValueError(
+            f"patches: expected a number of at least 1, 'by_box' or None, got {shown(patches)}."
+        )
+    if budget != "image":
+        raise ValueError("patches: expected budget='image', as a box is not made of patches.")
 
 
 def _check_baseline(baseline: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from captum_ssgc.metrics.curve_settings import CurveSettings
@@ -34,6 +34,24 @@ class Preset:
     score_above: float | None = None
     annotation_iou_above: float | None = None
 
+
+_VXCODE = CurveSettings(score="s2", s2="own_class", resolution="network")
+_VXCODE_SOURCE = (
+    "T. Yamauchi, H. Kera, K. Kawamoto, Explaining Object Detectors via Collective Contribution of "
+    "Pixels (VX-CODE), CVPR 2026, arXiv:2412.00666, and the code that the authors published."
+)
+_VXCODE_STATED = (
+    "Detections scored above 0.7; removed pixels are black, at the network's resolution; s2 with "
+    "the proposals of the changed image, no threshold and no suppression: the largest IoU, with "
+    "the box regressed for the detection's class and clipped, times the cosine of all class "
+    "probabilities with the background's."
+)
+_VXCODE_ASSUMED = (
+    "The code makes the detections and the similarity, not the curves: ten steps as in the paper "
+    "of 2024, curves not divided (they start at 1), {units}. The images are resized here as floats "
+    "and not as bytes; the columns s1 are the class probability of the same candidate and not of "
+    "that source."
+)
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -92,6 +110,26 @@ PRESETS: dict[str, Preset] = {
             "0.05, before suppression). It has no s2.",
             score_above=0.1,
             annotation_iou_above=0.9,
+        ),
+        Preset(
+            name="vxcode2026",
+            deletion=_VXCODE,
+            insertion=_VXCODE,
+            source=_VXCODE_SOURCE,
+            stated=_VXCODE_STATED,
+            assumed=_VXCODE_ASSUMED.format(units="pixel by pixel"),
+            score_above=0.7,
+        ),
+        Preset(
+            name="vxcode2026-patches",
+            deletion=replace(_VXCODE, patches="by_box"),
+            insertion=replace(_VXCODE, patches="by_box"),
+            source=_VXCODE_SOURCE,
+            stated=_VXCODE_STATED
+            + " Patches of 1/24, 1/16 or 1/8 of a side, by the share of the image that the box "
+            "has.",
+            assumed=_VXCODE_ASSUMED.format(units="patch by patch, a patch being worth its mean"),
+            score_above=0.7,
         ),
     )
 }

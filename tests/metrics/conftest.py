@@ -7,8 +7,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.ops import MultiScaleRoIAlign
 
-from captum_ssgc import Detections
+from captum_ssgc import Detections, wrap_detector
+from captum_ssgc.detector import Detector
 from captum_ssgc.detectors import CandidateDetector
 
 
@@ -64,3 +69,27 @@ def pair() -> tuple[PixelDetector, Tensor, Detections]:
     detector = PixelDetector(boxes, pixels, [0, 1])
     image = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(3)) * 0.5 + 0.5
     return detector, image, detector.detect(image)[0]
+
+
+@pytest.fixture
+def two_stage() -> Detector:
+    """A small Faster R-CNN whose canvas is the image, where that has 32 x 48 pixels."""
+    torch.manual_seed(3)
+    backbone = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, stride=4, padding=2), torch.nn.ReLU())
+    backbone.out_channels = 8
+    model = FasterRCNN(
+        backbone,
+        min_size=32,
+        max_size=48,
+        rpn_anchor_generator=AnchorGenerator(((10, 20),), ((0.7, 1.4),)),
+        rpn_post_nms_top_n_test=30,
+        box_roi_pool=MultiScaleRoIAlign(["0"], 3, 2),
+        box_head=TwoMLPHead(72, 16),
+        box_predictor=FastRCNNPredictor(16, 4),
+        box_score_thresh=0.0,
+        box_detections_per_img=12,
+    )
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=1.5 * weight[0].numel() ** -0.5)
+    return wrap_detector(model.eval())

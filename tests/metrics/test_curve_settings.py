@@ -36,7 +36,9 @@ def test_what_cannot_be_meant_is_refused(change, words):
 
 
 def test_presets_hold_what_is_known_of_their_sources():
-    assert list(PRESETS) == ["yamauchi2024", "drise", "odam"]
+    assert list(PRESETS) == [
+        "yamauchi2024", "drise", "odam", "vxcode2026", "vxcode2026-patches"
+    ]  # fmt: skip
     ours = PRESETS["yamauchi2024"]
     assert (ours.deletion.steps, ours.deletion.normalize, ours.insertion.normalize) == (
         10,
@@ -57,13 +59,23 @@ def test_presets_hold_what_is_known_of_their_sources():
     assert (odam.insertion.match, odam.insertion.baseline, odam.insertion.normalize) == (
         "iou", "zero", False,
     )  # fmt: skip
+    later = PRESETS["vxcode2026"]
+    assert (later.deletion.score, later.deletion.s2, later.deletion.resolution) == (
+        "s2", "own_class", "network",
+    )  # fmt: skip
+    assert (later.score_above, later.deletion.baseline, later.deletion.patches) == (
+        0.7, "zero", None,
+    )  # fmt: skip
+    assert PRESETS["vxcode2026-patches"].insertion.patches == "by_box"
     for name, preset in PRESETS.items():
         assert preset.name == name
         assert min(map(len, (preset.source, preset.stated, preset.assumed))) > 40
 
 
 def test_an_unknown_preset_names_the_known_ones(strip):
-    with pytest.raises(ValueError, match="expected one of yamauchi2024, drise, odam, got 'rise'"):
+    with pytest.raises(
+        ValueError, match=r"expected one of yamauchi2024, drise, odam, vxcode2026.*, got 'rise'"
+    ):
         preset_named("rise")
     detector, image, found = strip
     with pytest.raises(ValueError, match="got 'rise'"):

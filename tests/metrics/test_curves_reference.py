@@ -7,12 +7,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torchvision.models.detection import FasterRCNN
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.ops import MultiScaleRoIAlign
 
-from captum_ssgc import InstanceScoreWrapper, wrap_detector
+from captum_ssgc import InstanceScoreWrapper
 from captum_ssgc.detectors import CandidateDetector
 from captum_ssgc.metrics import CurveSettings, deletion_insertion
 
@@ -185,29 +181,6 @@ def test_a_detector_whose_boxes_move(moving_detector):
         values = compare(moving_detector, rows_of_own, image, found, 7, 0.02, 1e-6, [read])
         assert len({round(value, 4) for value in values}) > 20
         assert (min(values) == 0.0) is (read != "candidate")
-
-
-@pytest.fixture
-def two_stage():
-    torch.manual_seed(3)
-    backbone = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, stride=4, padding=2), torch.nn.ReLU())
-    backbone.out_channels = 8
-    model = FasterRCNN(
-        backbone,
-        min_size=32,
-        max_size=48,
-        rpn_anchor_generator=AnchorGenerator(((10, 20),), ((0.7, 1.4),)),
-        rpn_post_nms_top_n_test=30,
-        box_roi_pool=MultiScaleRoIAlign(["0"], 3, 2),
-        box_head=TwoMLPHead(72, 16),
-        box_predictor=FastRCNNPredictor(16, 4),
-        box_score_thresh=0.0,
-        box_detections_per_img=12,
-    )
-    for weight in model.parameters():
-        if weight.dim() > 1:
-            torch.nn.init.normal_(weight, std=1.5 * weight[0].numel() ** -0.5)
-    return wrap_detector(model.eval())
 
 
 def test_a_detector_whose_candidates_depend_on_the_image(two_stage):

@@ -1,0 +1,245 @@
+"""Takes SSGrad-CAM++ apart: every piece of its formula in every variant, on several detectors.
+
+    python tests/benchmarks/study_pieces.py measure RUNS DETECTOR LAYER HALF WHAT COUNT [options]
+    python tests/benchmarks/study_pieces.py write docs/study_tables.rst RUNS
+
+DETECTOR is ``demo``, ``yolo`` (--yolo FILE), ``rtdetr`` (--rtdetr FOLDER) or ``yolox`` (--yolox
+FILE --coco FOLDER); LAYER is ``levels`` (each detection's own) or the name of a layer; HALF is
+``choose`` or ``confirm``; WHAT is ``maps`` (pointing, energy, evidence) or ``curves`` (all
+columns). The halves share no image: scenes of other seeds, photos of even and of odd place in their
+file. A run that was cut off goes on when it is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import captum_ssgc as ssgc
+from captum_ssgc import demo
+from captum_ssgc.attr import LayerMethod, _maps, register
+from captum_ssgc.benchmark import BenchmarkSettings, MethodRow, run_benchmark
+from captum_ssgc.data import SceneDataset
+
+CHOOSE, CONFIRM = 900_000, 500_000  # first seeds; the tables of results have scenes of CONFIRM
+TINY = 1e-30
+
+
+def pieces(
+    activations: Tensor,
+    gradients: Tensor,
+    mask: Tensor | None = None,
+    weights: str = "split",
+    space: str = "abs",
+    smoothing: float = 0.0,
+    after: str = "none",
+    amount: float = 0.0,
+    reach: float = 1.0,
+) -> Tensor:
+    """SSGrad-CAM++ with its pieces exchanged.
+
+    Args:
+        activations: ``(N, C, h, w)``.
+        gradients: ``(N, C, h, w)``.
+        mask: of the instance.
+        weights: of a channel's positive and negative part: ``split``, ``as_is``, ``positive``
+            (that part alone) or ``net`` (what speaks for it minus what speaks against it).
+        space: ``abs`` (eq. 5), ``parts`` (each part's positive gradient), ``signed`` (negative
+            where the gradient speaks against the part).
+        smoothing: of the space map, in cells.
+        after: what is done with the map: ``none``, ``mask`` (confined to it), ``smooth`` (by
+            ``reach`` cells), ``order`` (its values in the order of the map smoothed by ``reach``
+            cells), ``tail`` (plus ``amount`` of the map spread by ``reach`` times the side of the
+            region), ``floor`` (the space map is at least ``amount``), ``spread`` (plus ``amount``
+            of the space map, spread as in ``tail``).
+        amount: see ``after``.
+        reach: see ``after``.
+    """
+    part = torch.where(activations > 0, 1.0, -1.0).to(activations)  # d|A| / dA
+    slope = part * gradients
+    if weights == "as_is":
+        each = _maps.plus_plus_weights(activations, gradients, mask) * activations
+    elif weights == "net":
+        above = _net(activations.clamp(min=0), gradients, mask)
+        below = _net((-activations).clamp(min=0), -gradients, mask)
+        each = torch.where(activations > 0, above, below) * activations.abs()
+    else:
+        each = _maps.split_weights(activations, gradients, mask) * activations
+        if weights == "positive":
+            each = torch.where(activations > 0, each, 0.0)
+    if space == "abs":
+        where = _maps.space_map(gradients, smoothing)
+    else:
+        both = [_maps.smoothed(side * gradients, smoothing) for side in (1.0, -1.0)]
+        kept = both if space == "signed" else [one.clamp(min=0) for one in both]
+        peaks = [one.abs().amax((-2, -1), keepdim=True).clamp(min=TINY) for one in kept]
+        where = torch.where(activations > 0, kept[0] / peaks[0], kept[1] / peaks[1])
+    side = 1.0 if mask is None else float(mask[0, 0].sum()) ** 0.5
+    if after == "floor":
+        where = where.clamp(min=0) * (1 - amount) + amount * (slope.abs().amax((-2, -1), True) > 0)
+    if after == "spread":
+        where = where + amount * _spread(where, reach * side)
+    found = (each * where).sum(1, keepdim=True).clamp(min=0)
+    if after == "mask" and mask is not None:
+        found = found * mask.to(found)
+    elif after == "smooth":
+        found = _maps.smoothed(found, reach)
+    elif after == "order":
+        found = _reordered(found, _maps.smoothed(found, reach))
+    elif after == "tail":
+        found = found + amount * _spread(found, reach * side)
+    return found
+
+
+def _net(activations: Tensor, gradients: Tensor, mask: Tensor | None) -> Tensor:
+    against = _maps.plus_plus_weights(activations, -gradients, mask)
+    return _maps.plus_plus_weights(activations, gradients, mask) - against
+
+
+def _spread(maps: Tensor, sigma: float) -> Tensor:
+    """A Gaussian without end, which keeps the sum."""
+    for axis in (-2, -1):
+        places = torch.arange(maps.shape[axis], dtype=maps.dtype, device=maps.device)
+        kernel = torch.exp(-((places[:, None] - places) ** 2) / (2 * sigma**2)).clamp(min=TINY)
+        kernel = kernel / kernel.sum(0)
+        maps = kernel @ maps if axis == -2 else maps @ kernel.mT
+    return maps
+
+
+def _reordered(values: Tensor, by: Tensor) -> Tensor:
+    """The values of each map, the largest where ``by`` is largest."""
+    order = by.flatten(2).argsort(-1, descending=True)
+    falling = values.flatten(2).sort(-1, descending=True).values
+    return torch.empty_like(falling).scatter_(-1, order, falling).view_as(values)
+
+
+@register
+class Pieces(LayerMethod):
+    """SSGrad-CAM++ with its pieces exchanged, see :func:`pieces`."""
+
+    name, title = "pieces", "Pieces"
+    maps = staticmethod(pieces)
+
+
+def row(**options: Any) -> MethodRow:
+    return MethodRow("pieces", options)
+
+
+PEERS = ["odam", "ssgrad-cam", "layer-cam"]
+BASES = [
+    {"weights": weights, "space": space}
+    for weights in ("split", "as_is", "positive", "net")
+    for space in ("abs", "parts", "signed")
+]
+SMOOTHINGS = [{"smoothing": sigma} for sigma in (0.5, 1.0, 1.5, 2.0)]
+AFTER = [
+    {"after": "mask"},
+    {"after": "smooth", "reach": 1.0},
+    {"after": "order", "reach": 1.0},
+    {"after": "tail", "amount": 0.02},
+    {"after": "tail", "amount": 0.1},
+    {"after": "tail", "amount": 0.1, "reach": 0.3},
+    {"after": "spread", "amount": 0.1},
+    {"after": "floor", "amount": 0.02},
+]
+BEST = {"weights": "net", "space": "parts", "output": "logit"}
+MAPS = [
+    "ssgrad-cam++",
+    *PEERS,
+    ("odam", {"output": "logit"}),
+    ("ssgrad-cam", {"output": "logit"}),
+    *[row(**base, output=output) for output in ("score", "logit") for base in BASES],
+    *[row(**one) for one in (*SMOOTHINGS, *AFTER)],
+    *[row(**BEST, **one) for one in (*SMOOTHINGS[:2], *AFTER[:6])],
+]
+CURVES = [
+    "ssgrad-cam++",
+    *PEERS[:2],
+    *[row(**one) for one in (SMOOTHINGS[0], SMOOTHINGS[1], SMOOTHINGS[3])],
+    *[row(**one) for one in (*AFTER[:4], AFTER[5])],
+    row(space="parts", output="logit"),
+    row(**BEST),
+    *[row(**BEST, **one) for one in (*SMOOTHINGS[:2], AFTER[0], *AFTER[2:6])],
+]
+
+
+def detector_of(options: argparse.Namespace) -> Any:
+    if options.detector == "demo":
+        return ssgc.wrap_detector(demo.detector(), label_names=demo.CLASS_NAMES)
+    if options.detector == "yolo":
+        from ultralytics import YOLO
+
+        return ssgc.wrap_detector(YOLO(options.yolo))
+    if options.detector == "rtdetr":
+        from transformers import RTDetrForObjectDetection
+
+        return ssgc.wrap_detector(RTDetrForObjectDetection.from_pretrained(options.rtdetr).eval())
+    from captum_ssgc.detectors import yolox
+
+    return yolox(options.yolox, score_threshold=0.4, level_layers=["Mul_246", "Mul_272", "Mul_298"])
+
+
+def data_of(options: argparse.Namespace, folder: Path) -> tuple[Any, Path | None]:
+    """The images of the half, at most COUNT."""
+    if options.detector != "yolox":
+        return SceneDataset(CHOOSE if options.half == "choose" else CONFIRM, options.count), None
+    content = json.loads((options.coco / "instances.json").read_text())
+    first = 0 if options.half == "choose" else 1
+    content["images"] = content["images"][first::2][: options.count]
+    kept = {image["id"] for image in content["images"]}
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] in kept]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "instances.json"
+    file.write_text(json.dumps(content))
+    return file, options.coco / "images"
+
+
+def measure(options: argparse.Namespace) -> None:
+    folder = options.runs / "-".join(
+        [options.detector, options.layer, options.half, options.what, str(options.count)]
+    )
+    curves = options.what == "curves"
+    photos = options.detector == "yolox"
+    settings = BenchmarkSettings(
+        methods=CURVES if curves else MAPS,
+        metrics=[
+            *["deletion-insertion"] * curves,
+            *("pointing-game", "energy-pointing-game"),
+            *["evidence-energy"] * (not photos),
+        ],
+        floors=("box",),
+        layer=None if options.layer == "levels" else (options.layer,),
+        score_above=0.4 if photos else 0.5,
+        iou_above=0.5,
+        max_detections=1 if curves else 8,
+    )
+    data, images = data_of(options, folder.with_name(folder.name + "-data"))
+    run_benchmark(detector_of(options), data, folder, settings, images=images)
+    print((folder / "table.md").read_text())
+
+
+def main() -> None:
+    """Measure, or write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("measure")
+    run.set_defaults(do=measure)
+    run.add_argument("runs", type=Path)
+    run.add_argument("detector", choices=["demo", "yolo", "rtdetr", "yolox"])
+    run.add_argument("layer")
+    run.add_argument("half", choices=["choose", "confirm"])
+    run.add_argument("what", choices=["maps", "curves"])
+    run.add_argument("count", type=int)
+    for name in ("yolo", "rtdetr", "yolox", "coco"):
+        run.add_argument(f"--{name}", type=Path)
+    options = parser.parse_args()
+    options.do(options)
+
+
+if __name__ == "__main__":
+    main()
