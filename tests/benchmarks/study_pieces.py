@@ -141,7 +141,8 @@ AFTER = [
     {"after": "mask"},
     {"after": "smooth", "reach": 1.0},
     {"after": "order", "reach": 1.0},
-    {"after": "tail", "amount": 0.02},
+    {"after": "tail", "amount": 0.001},
+    {"after": "tail", "amount": 0.01},
     {"after": "tail", "amount": 0.1},
     {"after": "tail", "amount": 0.1, "reach": 0.3},
     {"after": "spread", "amount": 0.1},
@@ -155,16 +156,18 @@ MAPS = [
     ("ssgrad-cam", {"output": "logit"}),
     *[row(**base, output=output) for output in ("score", "logit") for base in BASES],
     *[row(**one) for one in (*SMOOTHINGS, *AFTER)],
-    *[row(**BEST, **one) for one in (*SMOOTHINGS[:2], *AFTER[:6])],
+    *[row(**BEST, **one) for one in (SMOOTHINGS[1], AFTER[0], *AFTER[2:6])],
 ]
 CURVES = [
     "ssgrad-cam++",
     *PEERS[:2],
-    *[row(**one) for one in (SMOOTHINGS[0], SMOOTHINGS[1], SMOOTHINGS[3])],
-    *[row(**one) for one in (*AFTER[:4], AFTER[5])],
-    row(space="parts", output="logit"),
+    row(smoothing=1.0),
+    row(**AFTER[2]),
+    row(**AFTER[4]),
     row(**BEST),
-    *[row(**BEST, **one) for one in (*SMOOTHINGS[:2], AFTER[0], *AFTER[2:6])],
+    row(**BEST, **AFTER[3]),
+    row(**BEST, **AFTER[4]),
+    row(**(BEST | {"weights": "as_is"}), **AFTER[4]),
 ]
 
 
