@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from captum_ssgc.attr import LayerCAM as LayerCAM
     from captum_ssgc.attr import SSGradCAM as SSGradCAM
     from captum_ssgc.attr import SSGradCAMPlusPlus as SSGradCAMPlusPlus
+    from captum_ssgc.benchmark.auditing.run import audit as audit
     from captum_ssgc.detections import Detections as Detections
     from captum_ssgc.detector import Detector as Detector
     from captum_ssgc.detectors import wrap_detector as wrap_detector
@@ -58,6 +59,7 @@ _HOMES = {
     "ODAM": "attr",
     "SSGradCAM": "attr",
     "SSGradCAMPlusPlus": "attr",
+    "audit": "benchmark",
     "diagnose": "diagnosis",
     "explain": "explanation",
     "load_image": "images",

@@ -63,15 +63,28 @@ class CocoSource(Source):
         images = [self.data[index] for index in range(len(self))]
         if not any(len(image.boxes) for image in images):
             raise ValueError(
-                f"metrics: the pointing games need annotations, and {self.data.file.name} has none "
-                f"that can be used for its {len(self)} images; leave these metrics out, or see "
-                f"what is wrong: {'; '.join(self.left_out[:3]) or 'there are none at all'}."
+                f"metrics: the pointing games need annotations, and {self._without_annotations}; "
+                f"leave these metrics out, or see what is wrong: {self._wrong}."
             )
         if any(any(image.polygons) for image in images) and find_spec("pycocotools") is None:
             raise ImportError(
                 "the masks of the data set need pycocotools: pip install 'captum-ssgc[coco]'; "
                 "or leave out the pointing games."
             )
+
+    def check_annotated(self) -> None:
+        if not any(len(self.data[index].boxes) for index in range(len(self))):
+            raise ValueError(
+                f"an audit needs annotations, and {self._without_annotations}: {self._wrong}."
+            )
+
+    @property
+    def _without_annotations(self) -> str:
+        return f"{self.data.file.name} has none that can be used for its {len(self)} images"
+
+    @property
+    def _wrong(self) -> str:
+        return "; ".join(self.left_out[:3]) or "there are none at all"
 
     def describe(self) -> dict[str, Any]:
         return {

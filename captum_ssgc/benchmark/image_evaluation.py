@@ -16,7 +16,7 @@ from captum_ssgc.benchmark.errors import BenchmarkError
 from captum_ssgc.benchmark.floors import floor_maps
 from captum_ssgc.benchmark.heat_maps import MapMaker
 from captum_ssgc.benchmark.image_work import device_of
-from captum_ssgc.benchmark.matching import LabelMap, chosen, label_map, matched
+from captum_ssgc.benchmark.matching import LabelMap, chosen, class_name, label_map, matched
 from captum_ssgc.benchmark.measurements import Measurements, rounded
 from captum_ssgc.benchmark.records import DetectionRecord, ImageRecord
 from captum_ssgc.benchmark.scores import score_maps
@@ -137,11 +137,7 @@ class ImageEvaluation:
 
     def _described(self, detections: Detections, place: int, row: int | None) -> DetectionRecord:
         label = int(detections.labels[place])
-        name = self.detector.label_name(label)
-        if self.detector.label_names is None:
-            labels = self.labels(detections).labels
-            categories = {label: category for category, label in labels.items()}
-            name = self._categories[categories[label]] if label in categories else name
+        name = class_name(label, self.detector, self.labels(detections), self._categories)
         return DetectionRecord(
             label=name,
             score=rounded(float(detections.scores[place])),

@@ -30,6 +30,20 @@ class LabelMap:
         labels = [self.labels.get(int(category), -1) for category in categories]
         return torch.tensor(labels, dtype=torch.int64, device="cpu")
 
+    @property
+    def categories(self) -> dict[int, int]:
+        """Category id by label."""
+        return {label: category for category, label in self.labels.items()}
+
+
+def class_name(
+    label: int, detector: Detector, labels: LabelMap, categories: Mapping[int, str]
+) -> str:
+    """The detector's name of a label; the data set's where the detector has no names."""
+    if detector.label_names is None and label in labels.categories:
+        return categories[labels.categories[label]]
+    return detector.label_name(label)
+
 
 def label_map(categories: Mapping[int, str], detector: Detector, classes: int) -> LabelMap:
     """Bring categories and labels together: by name, else by id, else by position.

@@ -77,6 +77,14 @@ class Source(ABC):
         """
         return
 
+    def check_annotated(self) -> None:
+        """Check that there is something to compare detections with.
+
+        Raises:
+            ValueError: if no image has an annotation.
+        """
+        return
+
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What tells this data set from others."""

@@ -15,6 +15,7 @@ LEVEL = 0.95
 BOOTSTRAP_SAMPLES = 2000
 SIGN_FLIPS = 10_000
 _EXACT_UP_TO = 13
+_NORMAL_95 = 1.959963984540054
 _CHUNK = 256
 
 
@@ -111,6 +112,30 @@ def sign_flip_test(differences: Array, seed: int, flips: int = SIGN_FLIPS) -> Ar
         signs = 1.0 - 2.0 * flipped.astype(np.float64)
         hits += (np.abs(_product(signs, differences)) >= reached).sum(0)
     return hits / total if exact else (1.0 + hits) / (1.0 + total)
+
+
+def wilson_interval(hits: float, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share, which says something where all trials agree, too.
+
+    Args:
+        hits: how many of them, from 0 to ``trials``.
+        trials: independent ones, at least 1.
+
+    References:
+        E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, Journal
+        of the American Statistical Association 22, 1927.
+
+    Example:
+        >>> from captum_ssgc.benchmark.uncertainty import wilson_interval
+        >>> [round(end, 3) for end in wilson_interval(0, 10)]
+        [0.0, 0.278]
+    """
+    share, z2 = hits / trials, _NORMAL_95**2
+    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = _NORMAL_95 * (share * (1 - share) / trials + z2 / (4 * trials**2)) ** 0.5
+    half /= 1 + z2 / trials
+    low, high = float(middle - half), float(middle + half)
+    return 0.0 if hits <= 0 else low, 1.0 if hits >= trials else high
 
 
 def holm(p_values: Array) -> Array:

@@ -32,6 +32,7 @@ class ViewerEntry:
         facts: further lines about it, by name.
         corners: ``(4, 2)`` of an oriented box, drawn in place of ``box``.
         mask: ``(H, W)`` at the size of the photo, whose outline is drawn beside it.
+        other_boxes: ``(4,)`` each, by name, drawn with dashes where this one is chosen.
     """
 
     box: Any
@@ -43,6 +44,7 @@ class ViewerEntry:
     facts: Mapping[str, str] = field(default_factory=dict)
     corners: Any = None
     mask: Any = None
+    other_boxes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,22 +196,19 @@ def pack(page: ViewerPage) -> PackedPage:
 
 
 def _entry(entry: ViewerEntry, size: tuple[int, int], name: str, number: int) -> dict[str, Any]:
-    box = [float(corner) for corner in array_of(entry.box).reshape(-1)]
-    if len(box) != 4 or not all(map(math.isfinite, box)):
-        raise ValueError(
-            f"{name}, entry {number}: expected a box of four finite numbers x1, y1, x2, y2, got "
-            f"{entry.box!r}."
-        )
+    place = f"{name}, entry {number}"
     if entry.score is not None and not math.isfinite(entry.score):
-        raise ValueError(f"{name}, entry {number}: expected a finite score, got {entry.score}.")
+        raise ValueError(f"{place}: expected a finite score, got {entry.score}.")
+    others = [[_text(key), _corners(box, place)] for key, box in entry.other_boxes.items()]
     return {
-        "box": [round(corner, 2) for corner in box],
+        "box": _corners(entry.box, place),
         "label": _text(entry.label),
         "score": None if entry.score is None else round(float(entry.score), 4),
         "kind": _text(entry.kind),
         "verdict": _text(entry.verdict),
-        **_shapes(entry, size, f"{name}, entry {number}"),
+        **_shapes(entry, size, place),
         "facts": [[_text(key), _text(value)] for key, value in entry.facts.items()],
+        **({"others": others} if others else {}),
     }
 
 
@@ -227,6 +226,15 @@ def _shapes(entry: ViewerEntry, size: tuple[int, int], about: str) -> dict[str, 
             raise ValueError(f"{about}: expected a mask {size}, as the photo, got {mask.shape}.")
         known["outlines"] = [line.round(1).tolist() for line in mask_outlines(mask)]
     return known
+
+
+def _corners(box: Any, place: str) -> list[float]:
+    corners = [float(corner) for corner in array_of(box).reshape(-1)]
+    if len(corners) != 4 or not all(map(math.isfinite, corners)):
+        raise ValueError(
+            f"{place}: expected a box of four finite numbers x1, y1, x2, y2, got {box!r}."
+        )
+    return [round(corner, 2) for corner in corners]
 
 
 def _text(text: object) -> str:

@@ -246,6 +246,14 @@
       add("text", { x: x1 + 3 * unit, y, "font-size": size, "stroke-width": 3 * unit,
         fill: colorOf(one) }, chosen ? nameOf(one) : String(one.number + 1));
     }
+    for (const [name, [x1, y1, x2, y2]] of (entry && entry.others) || []) {
+      const frame = { x: x1, y: y1, width: Math.max(x2 - x1, 0), height: Math.max(y2 - y1, 0) };
+      add("rect", { ...frame, class: "casing other" });
+      add("rect", { ...frame, class: "edge other" });
+      const [size, low] = [12 * unit, y2 + 15 * unit < height];
+      add("text", { x: Math.max(x1, 0) + 3 * unit, y: low ? y2 + 1.1 * size : y2 - 0.4 * size,
+        "font-size": size, "stroke-width": 3 * unit, fill: "#fff" }, name);
+    }
     byId("boxes").classList.toggle("crowded", Boolean(entry) && ordered.length > tagged);
     byId("boxes").replaceChildren(...shapes);
   }
@@ -352,8 +360,12 @@
     if (row) choose(state.listed.find((entry) => entry.id === row.id));
   });
 
+  // Where there is more on the page than this, keys belong to it while it has the focus.
+  const viewer = document.querySelector("main");
+  const alone = !viewer.hasAttribute("tabindex");
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!alone && !viewer.contains(document.activeElement)) return;
     const typing = event.target.closest("select, input[type=range]");
     if (typing && event.key !== "Escape") return;
     const several = pages.length > 1;
@@ -405,5 +417,19 @@
     ramp.fillStyle = `rgb(${red}, ${green}, ${blue})`;
     ramp.fillRect(at, 0, 1, 1);
   });
+  // A link of the page to one of its boxes: #box-3-1.
+  function follow() {
+    const [, page, number] = /^#box-(\d+)-(\d+)$/.exec(location.hash) || [];
+    const entry = entries.find((one) => one.page === Number(page) && one.number === Number(number));
+    if (!entry) return;
+    for (const id of ["kind", "label", "verdict"]) byId(id).value = "";
+    byId("score").value = 0;
+    show(entry.page);
+    choose(entry);
+    viewer.scrollIntoView();
+    viewer.focus({ preventScroll: true });
+  }
+  addEventListener("hashchange", follow);
   show(0);
+  follow();
 })();

@@ -1,0 +1,122 @@
+"""The images of the page, with the maps that answer what is asked of each box."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from captum_ssgc.benchmark.auditing.image_audit import ImageAudit
+from captum_ssgc.benchmark.auditing.records import AuditRecord, Finding
+from captum_ssgc.benchmark.auditing.summary import AuditSummary
+from captum_ssgc.benchmark.record_files import Index
+from captum_ssgc.benchmark.run_folder import write_whole
+from captum_ssgc.benchmark.sources import Case, Source
+from captum_ssgc.detections import Detections
+from captum_ssgc.report import PackedPage, ViewerEntry, ViewerPage, pack
+
+QUESTIONS = {
+    "for": "evidence for its class",
+    "against": "evidence against its class",
+    "contrast": "evidence for the class that won, not for its own",
+    "edge": "what moved the edge that is off",
+}
+
+
+def images_worth_a_look(summary: AuditSummary, most: int) -> list[int]:
+    """The first ``most`` images of what is worth a look."""
+    return list(dict.fromkeys(look.index for look in summary.worth_a_look))[:most]
+
+
+def make_examples(
+    images: Sequence[int],
+    index: Index[AuditRecord],
+    audit: ImageAudit,
+    source: Source,
+    folder: Path,
+) -> None:
+    """Pack the images that are not in ``folder`` yet; their maps are made again.
+
+    Raises:
+        OSError, ValueError: if a file cannot be written, or an image no longer be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in images:
+        path = example_path(folder, number)
+        if not path.exists():
+            page = pack(_page(index.record(number), source.load(number), audit))
+            content = {"known": page.known, "content": page.content}
+            write_whole(path, json.dumps(content).encode())
+
+
+def read_examples(images: Sequence[int], folder: Path) -> dict[int, PackedPage]:
+    """Those of the images that are in ``folder``, by index."""
+    pages = {}
+    for number in images:
+        try:
+            content = json.loads(example_path(folder, number).read_text(encoding="utf-8"))
+            pages[number] = PackedPage(content["known"], content["content"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a page that is not there, or damaged, is left out
+    return pages
+
+
+def example_path(folder: Path, number: int) -> Path:
+    """Where the page of an image is."""
+    return folder / f"{number}.json"
+
+
+def _page(record: AuditRecord, case: Case, audit: ImageAudit) -> ViewerPage:
+    method = audit.settings.method
+    maps: list[Mapping[str, Tensor]] = [{} for _ in record.findings]
+    if method is not None:
+        diagnoses = audit.diagnoses(case, method)
+        maps = [one.maps for one in diagnoses]
+        right = [
+            (place, one.detection)
+            for place, one in enumerate(diagnoses)
+            if one.kind in ("found", "ignored") and one.detection is not None
+        ]
+        if right:
+            detections = Detections.cat([one for _, one in right]).to(audit.device)
+            made = audit.maps(case, detections, "logit")
+            for row, (place, _) in enumerate(right if made is not None else ()):
+                maps[place] = {} if made is None else {"for": made[row]}
+    entries = [
+        _entry(one, {(method or "", QUESTIONS[name]): each for name, each in own.items()})
+        for one, own in zip(record.findings, maps, strict=True)
+    ]
+    return ViewerPage(record.name, case.image, entries)
+
+
+def _entry(one: Finding, maps: Mapping[tuple[str, str], Tensor]) -> ViewerEntry:
+    facts = {"Diagnosis": one.words.partition(": ")[2]}
+    if one.support is not None:
+        facts["Tried"] = one.support.words
+    own = one.detected_box if one.detected_box is not None else one.box
+    others = {
+        "annotated": one.box if one.row is not None else None,
+        "best candidate": one.candidate_box,
+        f"won: {one.by_label}": one.by_box,
+    }
+    return ViewerEntry(
+        box=own,
+        label=one.label,
+        maps=maps,
+        score=one.score,
+        kind=one.kind,
+        verdict="" if one.support is None else VERDICT_WORDS[one.support.verdict],
+        facts=facts,
+        other_boxes={name: box for name, box in others.items() if box is not None and box != own},
+    )
+
+
+VERDICT_WORDS = {
+    "object": "rests on the object",
+    "object with surroundings": "needs object and surroundings",
+    "surroundings": "rests on the surroundings",
+    "neighbour": "rests on a neighbour",
+    "cannot say": "cannot say",
+}
