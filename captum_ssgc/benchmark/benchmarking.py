@@ -42,7 +42,7 @@ def run_benchmark(
             :class:`captum_ssgc.data.SceneDataset`.
         output_dir: folder of the run; created, or that of an earlier run with the same settings.
         settings: what is measured, and how; ``None`` for the paper's table.
-        images: folder of the images of a JSON file; ``None`` for the folder of the file.
+        images: folder of the images of a JSON file; ``None``: looked for beside it.
         limit: the most images, from the first; ``None`` for all.
         model_name: for the report; empty for the class of the model.
         retry_failed: try images again that could not be evaluated.

@@ -26,7 +26,7 @@ def open_source(
 
     Args:
         data: a COCO-format JSON file, ``"synthetic"`` or ``"synthetic:N"``, or a data set.
-        images: folder of the images of a JSON file; ``None`` for the folder of the file.
+        images: folder of the images of a JSON file; ``None``: looked for beside it.
         limit: the most images, from the first; ``None`` for all.
 
     Raises:
@@ -46,11 +46,28 @@ def open_source(
         count = len(data) if limit is None else min(limit, len(data))
         source: Source = SceneSource(SceneDataset(data.start_seed, count, data.size))
     else:
-        known = data if isinstance(data, CocoDataset) else CocoDataset(Path(data), images)
+        known = data if isinstance(data, CocoDataset) else coco_dataset(data, images)
         source = CocoSource(known, limit)
     if not len(source):
         raise ValueError("the data set has no images.")
     return source
+
+
+def coco_dataset(
+    file: str | os.PathLike[str], images: str | os.PathLike[str] | None = None
+) -> CocoDataset:
+    """A COCO-format JSON file whose images are there.
+
+    Args:
+        file: the JSON file.
+        images: folder of its images; ``None``: looked for beside it.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is no such data set, or none of its images.
+    """
+    data = CocoDataset(Path(file), images)
+    data.check_images()
+    return data
 
 
 def _scene_count(text: str) -> int:

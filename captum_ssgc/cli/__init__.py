@@ -20,7 +20,7 @@ from captum_ssgc._printable import printable
 from captum_ssgc.cli.help_format import HelpFormatter
 from captum_ssgc.cli.messages import DONE, FAILED, INTERRUPTED, complain, one_line, say
 
-COMMANDS = ("demo", "explain", "evaluate", "benchmark")
+COMMANDS = ("demo", "explain", "evaluate", "benchmark", "audit")
 
 _DESCRIPTION = "Which pixels made the detector find this object? Heat maps for single detections."
 _EPILOG = """\

@@ -15,8 +15,10 @@ from torch import Tensor
 from ..images import load_image
 from .coco_file import read_coco
 from .coco_masks import check_segmentation, mask_of
+from .image_folder import find_image_folder, holds_any, sampled
 
 __all__ = ["CocoDataset", "CocoImage"]
+_TOLD = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +109,12 @@ class CocoDataset(torch.utils.data.Dataset[CocoImage]):
 
     Args:
         annotations: JSON file with ``images``, ``annotations`` and ``categories``.
-        images: Folder of the image files; ``None`` for the folder of the JSON file.
+        images: Folder of the image files; ``None``: the folder of the JSON file, or, where they
+            are not there, one beside it that has them (see ``folder``).
 
     Attributes:
         categories: Names by category id, in the order of the ids.
+        folder: Of the images.
         ignored: How many annotations were left out, by reason.
         problems: What cannot be used, each with its place and value.
 
@@ -139,14 +143,38 @@ class CocoDataset(torch.utils.data.Dataset[CocoImage]):
         self, annotations: str | os.PathLike[str], images: str | os.PathLike[str] | None = None
     ) -> None:
         self.file = Path(annotations)
-        self.folder = self.file.parent if images is None else Path(images)
         content = read_coco(self.file)
+        self.folder_tried: list[Path] = []
+        if images is None:
+            names = [image.file_name for image in content.images]
+            found, self.folder_tried = find_image_folder(self.file, names)
+            self.folder = self.file.parent if found is None else found
+        else:
+            self.folder = Path(images)
         if not self.folder.is_dir():
             raise FileNotFoundError(f"the folder of the images, {self.folder}, does not exist.")
         self.categories = content.categories
         self.ignored = content.ignored
         self.problems = content.problems
         self._images = content.images
+
+    def check_images(self) -> None:
+        """Check that a handful of the images are where they should be.
+
+        Raises:
+            FileNotFoundError: If none of them is, with the folders that were looked at.
+        """
+        names = sampled([image.file_name for image in self._images])
+        if holds_any(self.folder, names):
+            return
+        tried = [str(folder) for folder in self.folder_tried or [self.folder]]
+        shown = ", ".join(tried[:_TOLD]) + (
+            f" and {len(tried) - _TOLD} more" if len(tried) > _TOLD else ""
+        )
+        raise FileNotFoundError(
+            f"the images of {self.file.name}, such as {names[0]}, were not found; looked in "
+            f"{shown}. Name the folder that they are in (images=..., --images DIR)."
+        )
 
     def __len__(self) -> int:
         return len(self._images)

@@ -18,10 +18,10 @@ from captum_ssgc.detections import Detections
 from captum_ssgc.report import PackedPage, ViewerEntry, ViewerPage, pack
 
 QUESTIONS = {
-    "for": "evidence for its class",
-    "against": "evidence against its class",
-    "contrast": "evidence for the class that won, not for its own",
-    "edge": "what moved the edge that is off",
+    "for": "for its class",
+    "against": "against its class",
+    "contrast": "for the class that won",
+    "edge": "the edge that is off",
 }
 
 
@@ -92,7 +92,7 @@ def _page(record: AuditRecord, case: Case, audit: ImageAudit) -> ViewerPage:
 
 
 def _entry(one: Finding, maps: Mapping[tuple[str, str], Tensor]) -> ViewerEntry:
-    facts = {"Diagnosis": one.words.partition(": ")[2]}
+    facts = {"Diagnosis": one.words.removeprefix(f"{one.label}: ")}
     if one.support is not None:
         facts["Tried"] = one.support.words
     own = one.detected_box if one.detected_box is not None else one.box

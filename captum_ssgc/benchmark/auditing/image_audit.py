@@ -168,7 +168,7 @@ class ImageAudit:
 def _other_boxes(case: Case, one: Diagnosis, rows: Sequence[int]) -> Tensor:
     """The annotated boxes but that of the object which a detection is, or would be."""
     own = one.mistaken_for if one.object_index is None else one.object_index
-    keep = torch.ones(len(case.boxes), dtype=torch.bool)
+    keep = torch.ones(len(case.boxes), dtype=torch.bool, device="cpu")
     if own is not None:
         keep[rows[own]] = False
     return case.boxes[keep]

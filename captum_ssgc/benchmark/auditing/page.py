@@ -18,7 +18,7 @@ from captum_ssgc.benchmark.auditing.worth import RULE
 from captum_ssgc.benchmark.record_files import Index
 from captum_ssgc.report import PackedPage, render
 
-LISTED = 40
+LISTED = 24
 NAMED = 3
 
 MEANINGS = {
@@ -71,7 +71,7 @@ def page(
         model=description["model"],
         data={"file": "", **description["data"]},
         counts=summary.counts,
-        lead=_lead(summary),
+        lead=lead(summary),
         notices=_notices(summary),
         tables=_tables(summary.all),
         classes=summary.classes,
@@ -133,7 +133,7 @@ def _any(shares: Mapping[str, Share], name: str) -> bool:
     return name in shares and shares[name].count > 0
 
 
-def _lead(summary: AuditSummary) -> list[str]:
+def lead(summary: AuditSummary) -> list[str]:
     """The result in a few sentences."""
     one = summary.all
     sentences = []
@@ -209,8 +209,8 @@ def _looks(
             {
                 "image": record.name,
                 "link": f"#box-{places[look.index]}-{look.place}" if on_page else "",
-                "group": look.group,
-                "words": one.words,
+                "label": one.label,
+                "words": one.words.removeprefix(f"{one.label}: "),
                 "rests_on": "" if one.support is None else one.support.words,
             }
         )

@@ -426,7 +426,7 @@
     byId("score").value = 0;
     show(entry.page);
     choose(entry);
-    viewer.scrollIntoView();
+    document.querySelector("header").scrollIntoView();
     viewer.focus({ preventScroll: true });
   }
   addEventListener("hashchange", follow);
