@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from captum_ssgc.detectors.letterbox import Letterbox as Letterbox
     from captum_ssgc.detectors.onnx import load_onnx as load_onnx
     from captum_ssgc.detectors.onnx_reading import onnx_detector as onnx_detector
+    from captum_ssgc.detectors.rfdetr import RFDETRDetector as RFDETRDetector
     from captum_ssgc.detectors.torchscript import torchscript_detector as torchscript_detector
     from captum_ssgc.detectors.torchvision_one_stage import OneStageDetector as OneStageDetector
     from captum_ssgc.detectors.torchvision_two_stage import TwoStageDetector as TwoStageDetector
@@ -33,6 +34,7 @@ _HOMES = {
     "Letterbox": "letterbox",
     "OneStageDetector": "torchvision_one_stage",
     "TwoStageDetector": "torchvision_two_stage",
+    "RFDETRDetector": "rfdetr",
     "TextPromptDetector": "transformers_text",
     "TransformersDetector": "transformers_queries",
     "UltralyticsRTDETR": "ultralytics_rtdetr",

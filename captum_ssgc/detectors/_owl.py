@@ -84,13 +84,10 @@ class OwlDetector(TextPromptDetector):
         embedded: Tensor = model.embed_image_query(features, maps)[0]
         return embedded
 
-    def _candidates(
-        self, raw: QueryOutput, logits: Tensor, boxes: Tensor, tokens: Tensor | None
-    ) -> Queries:
+    def _candidates(self, raw: QueryOutput) -> tuple[type[Queries], dict[str, Any]]:
         config: Any = self.model.config
         side = config.vision_config.image_size // config.vision_config.patch_size
-        whole = self.preprocess.whole(raw.geometry.image_size)
-        return Patches(raw.geometry, logits, boxes, tokens, whole, side)
+        return Patches, {"whole": self.preprocess.whole(raw.geometry.image_size), "side": side}
 
     def _post_processing(self) -> Any:
         if self._guided:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.ops import clip_boxes_to_image
 
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._probability import softmax_score
@@ -116,6 +117,7 @@ class Queries(ImageCandidates):
         logits: ``(Q, C)``.
         boxes: ``(Q, 4)`` centre and size, in shares of ``whole``.
         tokens: ``(Q,)`` token of every query, or ``None``.
+        probabilities: ``(Q, C)`` those of :meth:`probabilities`.
         whole: ``(H, W)`` in pixels of the image; ``None``: its size.
     """
 
@@ -124,15 +126,21 @@ class Queries(ImageCandidates):
         geometry: ImageGeometry,
         logits: Tensor,
         boxes: Tensor,
-        tokens: Tensor | None = None,
+        tokens: Tensor | None,
+        probabilities: Tensor,
         whole: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(geometry, logits.device, len(logits))
         self._logits, self._boxes, self._tokens = logits, boxes, tokens
-        self._whole = whole or geometry.image_size
+        self._probabilities, self._whole = probabilities, whole or geometry.image_size
+
+    @staticmethod
+    def probabilities(logits: Tensor) -> Tensor:
+        """``(N, Q, C)`` of a batch, by the vendor's own operations."""
+        return logits.sigmoid()
 
     def scores(self) -> Tensor:
-        return self._logits.sigmoid()
+        return self._probabilities
 
     def logits(self, rows: Tensor, labels: Tensor) -> Tensor:
         return at_least_single(self._logits[rows, labels])
@@ -150,8 +158,9 @@ class Queries(ImageCandidates):
 class SoftmaxQueries(Queries):
     """Softmax over the classes and "no object", which is the last."""
 
-    def scores(self) -> Tensor:
-        return self._logits.softmax(-1)[..., :-1]
+    @staticmethod
+    def probabilities(logits: Tensor) -> Tensor:
+        return logits.softmax(-1)[..., :-1]
 
     def with_rest(self, class_scores: Tensor) -> Tensor:
         rest = 1.0 - class_scores.sum(-1, keepdim=True)
@@ -159,6 +168,41 @@ class SoftmaxQueries(Queries):
 
     def score(self, rows: Tensor, labels: Tensor) -> Tensor:
         return softmax_score(at_least_single(self._logits[rows]), labels)
+
+
+class ClippedQueries(Queries):
+    """Queries whose reported boxes are clipped to the image."""
+
+    def reported_boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        return clip_boxes_to_image(self.boxes(rows, labels), self.geometry.image_size)
+
+
+def queries_of(
+    kind: type[Queries],
+    geometry: ImageGeometry,
+    logits: Tensor,
+    boxes: Tensor,
+    tokens: Tensor | None,
+    **options: Any,
+) -> list[ImageCandidates]:
+    """The queries of every image of a batch.
+
+    Probabilities are those of the batch at once, as vendors compute them: what stands at the end
+    of a tensor may be rounded in another way.
+
+    Args:
+        kind: of queries.
+        geometry: of the images.
+        logits: ``(N, Q, C)``.
+        boxes: ``(N, Q, 4)``.
+        tokens: ``(N, Q)``, or ``None``.
+        **options: further ones of ``kind``.
+    """
+    with torch.no_grad():
+        probabilities = kind.probabilities(logits)
+    chosen = [None] * len(logits) if tokens is None else tokens
+    images = zip(logits, boxes, chosen, probabilities, strict=True)
+    return [kind(geometry, *image, **options) for image in images]
 
 
 def boxes_of_shares(boxes: Tensor, whole: tuple[int, int]) -> Tensor:

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torchvision.ops import clip_boxes_to_image
 
 from captum_ssgc.detectors._lookup import with_cells
 from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.detectors._query_selection import Queries
-from captum_ssgc.geometry import ImageGeometry
 
 
 class PhraseQueries(Queries):
-    """Queries with a logit for each token of a text: a phrase has the best of its tokens."""
+    """Queries with a logit for each token of a text: a phrase has the best of its tokens.
 
-    def __init__(
-        self,
-        geometry: ImageGeometry,
-        logits: Tensor,
-        boxes: Tensor,
-        tokens: Tensor | None,
-        phrase_of: Tensor,
-    ) -> None:
-        super().__init__(geometry, logits, boxes, tokens)
+    Args:
+        phrase_of: ``(T,)`` int64, the phrase of each token of the text.
+    """
+
+    def __init__(self, *queries: Any, phrase_of: Tensor) -> None:
+        super().__init__(*queries)
         self._phrase_of = phrase_of
 
     def scores(self) -> Tensor:
-        return self._best(self._logits.sigmoid())
+        return self._best(super().scores())
 
     def logits(self, rows: Tensor, labels: Tensor) -> Tensor:
         best = self._best(at_least_single(self._logits[rows]))
@@ -35,33 +32,28 @@ class PhraseQueries(Queries):
 
     def _best(self, values: Tensor) -> Tensor:
         """``(R, T)`` of tokens to ``(R, P)`` of phrases."""
-        columns = range(int(self._phrase_of[-1]) + 1)
         of_text = values[:, : len(self._phrase_of)]
-        parts = [of_text[:, (self._phrase_of == one).to(values.device)] for one in columns]
+        phrases = range(int(self._phrase_of[-1]) + 1)
+        parts = [of_text[:, (self._phrase_of == one).to(values.device)] for one in phrases]
         return torch.stack([part.amax(1) for part in parts], 1)
 
 
-class ClippedQueries(Queries):
-    """Queries whose boxes are clipped to the image."""
-
-    def reported_boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
-        return clip_boxes_to_image(self.boxes(rows, labels), self.geometry.image_size)
-
-
 class Patches(Queries):
-    """The patches of one image; ``side`` of them in each direction."""
+    """The patches of one image, each with one label.
 
-    def __init__(
-        self,
-        geometry: ImageGeometry,
-        logits: Tensor,
-        boxes: Tensor,
-        tokens: Tensor | None,
-        whole: tuple[int, int],
-        side: int,
-    ) -> None:
-        super().__init__(geometry, logits, boxes, tokens, whole)
-        self._side = side
+    Args:
+        whole: as for :class:`Queries`.
+        side: how many patches there are in each direction.
+    """
+
+    def __init__(self, *queries: Any, whole: tuple[int, int], side: int) -> None:
+        super().__init__(*queries)
+        self._whole, self._side = whole, side
+
+    @staticmethod
+    def probabilities(logits: Tensor) -> Tensor:
+        best = logits.max(-1, keepdim=True)  # the vendor takes the sigmoid of this one alone
+        return logits.sigmoid().scatter(-1, best.indices, best.values.sigmoid())
 
     def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
         corner = torch.stack([rows % self._side, rows // self._side], 1)

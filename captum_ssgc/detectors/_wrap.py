@@ -26,6 +26,7 @@ _ADAPTERS = {
         f"{_HERE}._transformers_choice",
         "transformers_detector",
     ),
+    "rfdetr.detr.RFDETR": (f"{_HERE}.rfdetr", "RFDETRDetector"),
     "ultralytics.engine.model.Model": (f"{_HERE}.ultralytics_yolo", "ultralytics_detector"),
     "ultralytics.nn.tasks.BaseModel": (f"{_HERE}.ultralytics_yolo", "ultralytics_detector"),
 }
@@ -53,6 +54,7 @@ def wrap_detector(model: Any, processor: Any = None, **options: Any) -> Detector
               ``AutoModelForZeroShotObjectDetection`` (with ``text=["a cat", "a remote"]``), or a
               pipeline of one, whose processor is then used;
             * a ``YOLO`` or ``RTDETR`` object of Ultralytics, or its ``model``;
+            * a model of Roboflow's ``rfdetr``, such as ``RFDETRMedium()``;
             * any of these inside something else, which is left out: ``DataParallel``,
               ``torch.compile``, a PEFT adapter, averaged weights, a Lightning module's ``model``;
             * your own function or module, images ``(N, 3, H, W)`` to ``(boxes, class_scores)``;

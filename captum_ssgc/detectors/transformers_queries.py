@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from captum_ssgc.detectors._lookup import ImageCandidates
-from captum_ssgc.detectors._query_selection import Queries, SoftmaxQueries
+from captum_ssgc.detectors._query_selection import Queries, SoftmaxQueries, queries_of
 from captum_ssgc.label_names import LabelNames
 
 try:
@@ -98,6 +98,4 @@ class TransformersDetector(TransformersBase):
         config: Any = self.model.config
         softmax = raw.logits.shape[-1] == config.num_labels + 1
         kind = SoftmaxQueries if softmax else Queries
-        tokens = [None] * len(raw.logits) if raw.tokens is None else raw.tokens
-        images = zip(raw.logits, raw.boxes, tokens, strict=True)
-        return [kind(raw.geometry, *image) for image in images]
+        return queries_of(kind, raw.geometry, raw.logits, raw.boxes, raw.tokens)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from captum_ssgc.detectors._lookup import ImageCandidates
-from captum_ssgc.detectors._query_selection import Queries
+from captum_ssgc.detectors._query_selection import ClippedQueries, Queries, queries_of
 from captum_ssgc.detectors._rows import reported_rows
-from captum_ssgc.detectors._text_candidates import ClippedQueries, PhraseQueries
+from captum_ssgc.detectors._text_candidates import PhraseQueries
 from captum_ssgc.label_names import LabelNames
 
 try:
@@ -115,14 +115,12 @@ class TextPromptDetector(TransformersBase):
         return {name: torch.cat([one.to(device)] * count) for name, one in self._prompt.items()}
 
     def image_candidates(self, raw: QueryOutput) -> list[ImageCandidates]:
-        tokens = [None] * len(raw.logits) if raw.tokens is None else raw.tokens
-        images = zip(raw.logits, raw.boxes, tokens, strict=True)
-        return [self._candidates(raw, *image) for image in images]
+        kind, options = self._candidates(raw)
+        return queries_of(kind, raw.geometry, raw.logits, raw.boxes, raw.tokens, **options)
 
-    def _candidates(
-        self, raw: QueryOutput, logits: Tensor, boxes: Tensor, tokens: Tensor | None
-    ) -> Queries:
-        return Queries(raw.geometry, logits, boxes, tokens)
+    def _candidates(self, raw: QueryOutput) -> tuple[type[Queries], dict[str, Any]]:
+        """The kind of candidates, and its options."""
+        return Queries, {}
 
     def _encoded(self) -> dict[str, Tensor]:
         return encoded(self.text_processor, self.phrases)
@@ -155,10 +153,8 @@ class GroundingDetector(TextPromptDetector):
             found.append({**one, "labels": scores[rows].argmax(1)})
         return found
 
-    def _candidates(
-        self, raw: QueryOutput, logits: Tensor, boxes: Tensor, tokens: Tensor | None
-    ) -> Queries:
-        return PhraseQueries(raw.geometry, logits, boxes, tokens, self._phrase_of)
+    def _candidates(self, raw: QueryOutput) -> tuple[type[Queries], dict[str, Any]]:
+        return PhraseQueries, {"phrase_of": self._phrase_of}
 
     def _encoded(self) -> dict[str, Tensor]:
         if any("." in phrase for phrase in self.phrases):
@@ -190,7 +186,5 @@ class OMDetDetector(TextPromptDetector):
         )
         return reported
 
-    def _candidates(
-        self, raw: QueryOutput, logits: Tensor, boxes: Tensor, tokens: Tensor | None
-    ) -> Queries:
-        return ClippedQueries(raw.geometry, logits, boxes, tokens)
+    def _candidates(self, raw: QueryOutput) -> tuple[type[Queries], dict[str, Any]]:
+        return ClippedQueries, {}

@@ -12,7 +12,12 @@ from captum_ssgc.detections import Detections
 from captum_ssgc.detectors import _ultralytics as shared
 from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
 from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._query_selection import Queries, QuerySelection, boxes_of_shares
+from captum_ssgc.detectors._query_selection import (
+    Queries,
+    QuerySelection,
+    boxes_of_shares,
+    queries_of,
+)
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
 
@@ -104,9 +109,7 @@ class UltralyticsRTDETR(LookupDetector):
         return found
 
     def image_candidates(self, raw: RTDETROutput) -> list[ImageCandidates]:
-        tokens = [None] * len(raw.logits) if raw.tokens is None else raw.tokens
-        images = zip(raw.logits, raw.boxes, tokens, strict=True)
-        return [Queries(raw.geometry, *image) for image in images]
+        return queries_of(Queries, raw.geometry, raw.logits, raw.boxes, raw.tokens)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self.preprocess.geometry(image_size)

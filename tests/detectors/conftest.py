@@ -44,6 +44,7 @@ SLOW = {
         "lw-detr",
     ],
     "prompts": ["mm-grounding-dino", "owlvit", "owlv2", "omdet-turbo"],
+    "rfdetr": ["rf-detr-nano", "rf-detr-seg"],
     "ultralytics": [
         "yolov3-tinyu",
         "yolov5nu",
@@ -64,6 +65,7 @@ VENDORS = {
     "torchvision": TORCHVISION,
     "transformers": TRANSFORMERS,
     "prompts": PROMPTS,
+    "rfdetr": [],
     "ultralytics": ULTRALYTICS,
 }
 PARAMETERS = [

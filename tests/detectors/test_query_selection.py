@@ -7,7 +7,14 @@ import torch
 from detectors.family import scene
 
 import captum_ssgc as ssgc
-from captum_ssgc.detectors._query_selection import QuerySelection, candidates_of, query_of
+from captum_ssgc.detectors._query_selection import (
+    Queries,
+    QuerySelection,
+    candidates_of,
+    queries_of,
+    query_of,
+)
+from captum_ssgc.geometry import ImageGeometry
 
 TWO_STAGE = [
     ("transformers", "deformable-detr-two-stage"),
@@ -98,3 +105,13 @@ def test_one_detection_alone_scores_as_among_others(build_family, picture, famil
         for target in (0, len(found) - 1):
             alone = ssgc.InstanceScoreWrapper(detector, found[target])(picture)[0]
             torch.testing.assert_close(alone, found.scores[[target]], atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "classes"), [(7, 3), (300, 91), (13, 1)])
+def test_scores_are_those_of_the_whole_batch(count, classes):
+    """Vendors compute them so, and the last elements of a tensor may be rounded in another way."""
+    logits = torch.randn(3, count, classes, generator=torch.Generator().manual_seed(0)) * 3
+    geometry = ImageGeometry.identity((8, 8))
+    images = queries_of(Queries, geometry, logits, torch.rand(3, count, 4), None)
+    for image, expected in zip(images, logits.sigmoid(), strict=True):
+        assert torch.equal(image.scores(), expected)
