@@ -110,7 +110,7 @@ def _follow(
     hooks = forward_hooks(dict.fromkeys(modules, keep))
     # What the network does after the layers, with outputs that are all zero, may fail.
     with suppress(Exception), torch.no_grad(), trace, hooks:
-        twin.run(torch.zeros(1, 3, *image_size, device=device, dtype=torch.float32))
+        twin.run(torch.zeros(1, detector.channels, *image_size, device=device, dtype=torch.float32))
 
 
 def _twin(detector: Any, wanted: set[nn.Module]) -> tuple[Any, dict[nn.Module, nn.Module]]:

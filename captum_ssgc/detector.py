@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._arguments import check_whole_number
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._cell_trace import traced_lines
+from captum_ssgc._channels import RGB, first_channels, shape_of
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc._outputs import EDGES as EDGES
 from captum_ssgc._outputs import OUTPUTS as OUTPUTS
@@ -84,6 +86,7 @@ class Detector(ABC):
 
     Attributes:
         window_share: where cells lie, see :meth:`cell_grid`; may be set.
+        channels: how many channels images have; may be set.
     """
 
     window_share: float = 0.5
@@ -138,6 +141,29 @@ class Detector(ABC):
             names = fit_label_names(self._unfitted_names, classes, background=self._background)
             self._label_names, self._unfitted_names = names, None
         self._classes = classes if self._classes is None else self._classes
+
+    @property
+    def channels(self) -> int:
+        """How many channels an image has.
+
+        What was set; else what the first convolution of :attr:`model` takes; 3 (RGB) where that
+        does not tell.
+        """
+        stated: int | None = getattr(self, "_channels", None)
+        return stated or first_channels(self.model) or RGB
+
+    @channels.setter
+    def channels(self, channels: int) -> None:
+        check_whole_number("channels", channels)
+        self._channels = channels
+
+    def check_channels(self, images: Tensor) -> None:
+        """Raise ``ValueError`` unless images ``(N, C, H, W)`` have as many channels as it takes."""
+        if images.dim() != 4 or images.shape[1] != self.channels:
+            raise ValueError(
+                f"images: expected shape {shape_of(self.channels)}, got {tuple(images.shape)}: "
+                f"the model takes {self.channels} channels."
+            )
 
     #: Why no gradient passes through this detector; ``None`` where it does.
     why_black_box: str | None = None
@@ -342,7 +368,8 @@ class Detector(ABC):
         """What the model itself reports for each image: same boxes, labels, scores and order.
 
         Args:
-            images: ``(N, 3, H, W)`` or ``(3, H, W)``, RGB float in [0, 1].
+            images: ``(N, 3, H, W)`` or ``(3, H, W)``, RGB float in [0, 1]; of a model for other
+                images :attr:`channels` instead of 3.
 
         Returns:
             One :class:`Detections` per image.
@@ -353,7 +380,8 @@ class Detector(ABC):
         """
         if isinstance(images, Tensor) and images.dim() == 3:
             images = images[None]
-        check_images(images)
+        check_images(images, None)
+        self.check_channels(images)
         with outside_inference_mode(), torch.no_grad():
             return self.select(self.run(images))
 

@@ -76,7 +76,8 @@ def explain(
         model: a detection model (see :func:`captum_ssgc.wrap_detector`) or a
             :class:`captum_ssgc.Detector`.
         image: a path, Pillow image, uint8 array ``(H, W, 3)``, or float tensor ``(3, H, W)`` or
-            ``(1, 3, H, W)`` in [0, 1].
+            ``(1, 3, H, W)`` in [0, 1]; for a model of other images see
+            :func:`captum_ssgc.load_image`.
         method: name of a method, several names, or ``"all"`` (see
             :data:`captum_ssgc.attr.METHODS`). The methods made of gradients share one forward;
             ``"d-rise"`` runs the model on thousands of masked images.
@@ -121,7 +122,7 @@ def explain(
     options = _options(methods, {} if method_options is None else method_options)
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
-    images = load_image(image).to(device)
+    images = load_image(image, detector.channels).to(device)
     requests = {
         entry: _request(entry, options.get(entry.name, {}), output, mask, detector)
         for entry in methods

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_ssgc.composites import Composite
 from captum_ssgc.exchange.explained import columns_of, rows_of, table_of
 from captum_ssgc.exchange.fiftyone import to_fiftyone
 from captum_ssgc.exchange.map_file import read_maps, write_maps
@@ -140,12 +141,20 @@ class Explanations(list[One]):
         found: list[Any] = list(self)
         return overview(self.image, found, **{"title": self.name, **options})
 
-    def save_html(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+    def save_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str | None = None,
+        composite: Composite | None = None,
+    ) -> None:
         """Write one page without network in which a reader chooses a box and sees its map.
 
         Args:
             path: of the file, which is there in full or as it was before.
             title: of the page; ``None`` for the image's name.
+            composite: what is shown of an image that is not RGB, see
+                :func:`captum_ssgc.visualization.overview`.
 
         Raises:
             OSError: if the file cannot be written.
@@ -153,7 +162,7 @@ class Explanations(list[One]):
         from captum_ssgc.report import explained_page, save_html
 
         found: list[Any] = list(self)
-        page = explained_page(self.name, self.image, found, self.output)
+        page = explained_page(self.name, self.image, found, self.output, composite)
         save_html(path, [page], title=self.name if title is None else title)
 
     def save_maps(self, path: str | os.PathLike[str]) -> None:

@@ -109,8 +109,7 @@ class InstanceScoreWrapper(nn.Module):
             raise TypeError(
                 f"images: expected a floating-point tensor (N, 3, H, W), got {shown(images)}."
             )
-        if images.dim() != 4 or images.shape[1] != 3:
-            raise ValueError(f"images: expected (N, 3, H, W), got {tuple(images.shape)}.")
+        self.detector.check_channels(images)
         if self.single_reference:
             if image_index is not None:
                 raise ValueError("image_index is for wrappers of several reference images.")

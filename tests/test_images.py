@@ -200,3 +200,74 @@ def test_colours_of_twelve_bits_in_sixteen_are_warned_of(tmp_path):
     (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     with pytest.warns(UserWarning, match=r"deep\.png has 16 bits per channel, but the upper 8"):
         load_image(tmp_path / "deep.png")
+
+
+PLANES = np.random.default_rng(0).integers(0, 256, (6, 7, 4), dtype=np.uint8)
+
+
+def tensor_of(pixels):
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 255
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["channels-last", "channels-first"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_arrays_in_files_of_any_number_of_channels(tmp_path, channels, first):
+    pixels = PLANES[..., :channels]
+    np.save(tmp_path / "image.npy", pixels.transpose(2, 0, 1) if first else pixels)
+    assert torch.equal(load_image(tmp_path / "image.npy", channels), tensor_of(pixels))
+
+
+def test_arrays_in_files_of_other_numbers(tmp_path):
+    np.save(tmp_path / "deep.npy", PLANES.astype(np.uint16) * 257)
+    torch.testing.assert_close(load_image(tmp_path / "deep.npy", 4), tensor_of(PLANES))
+    np.save(tmp_path / "share.npy", PLANES[..., 0].astype(np.float64) / 255)
+    torch.testing.assert_close(load_image(tmp_path / "share.npy", 1), tensor_of(PLANES[..., :1]))
+    assert torch.equal(
+        load_image(tmp_path / "share.npy"), load_image(tmp_path / "share.npy", 1).expand(1, 3, 6, 7)
+    )
+
+
+@pytest.mark.parametrize(
+    ("array", "channels", "message"),
+    [
+        (PLANES, 3, r"expected an array \(H, W, 3\) or \(3, H, W\), as the model takes 3 chan"),
+        (PLANES[..., 0], 4, "expected 4 channels, as the model takes, got 1"),
+        (PLANES.astype(np.int64), 4, "expected numbers of 8 or 16 bits, or floats .* got int64"),
+        (PLANES * 1.0, 4, r"image.npy: images: expected values in \[0, 1\]"),
+        (np.array([{}]), 4, "cannot be read as an array"),
+    ],
+    ids=["channels", "grey", "integers", "range", "objects"],
+)
+def test_arrays_that_do_not_fit_are_named(tmp_path, array, channels, message):
+    np.save(tmp_path / "image.npy", array, allow_pickle=True)
+    with pytest.raises(ValueError, match=message):
+        load_image(tmp_path / "image.npy", channels)
+
+
+def test_pictures_for_models_of_one_and_of_four_channels(tmp_path):
+    grey, colours = PLANES[..., 0], PLANES[..., :3]
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(np.repeat(grey[..., None], 3, 2)).save(tmp_path / "grey-as-rgb.png")
+    Image.fromarray(colours).save(tmp_path / "rgb.png")
+    Image.fromarray(PLANES, "RGBA").save(tmp_path / "rgba.png")
+    expected = tensor_of(PLANES[..., :1])
+    assert torch.equal(load_image(tmp_path / "grey.png", 1), expected)
+    assert torch.equal(load_image(tmp_path / "grey-as-rgb.png", 1), expected)
+    assert torch.equal(load_image(grey, 1), expected)
+    assert torch.equal(load_image(tmp_path / "rgba.png", 4), tensor_of(PLANES))
+    assert torch.equal(load_image(PLANES, 4), tensor_of(PLANES))
+    assert torch.equal(load_image(tmp_path / "rgba.png"), tensor_of(colours))
+    for name, channels, got in [("rgb", 1, 3), ("grey", 4, 1), ("rgb", 4, 3)]:
+        with pytest.raises(ValueError, match=f"expected {channels} channels?, .* got {got}"):
+            load_image(tmp_path / f"{name}.png", channels)
+
+
+def test_the_frames_of_a_tiff_file_are_channels(tmp_path):
+    frames = [Image.fromarray(PLANES[..., one]) for one in range(4)]
+    frames[0].save(tmp_path / "four.tif", save_all=True, append_images=frames[1:])
+    assert torch.equal(load_image(tmp_path / "four.tif", 4), tensor_of(PLANES))
+    Image.fromarray(PLANES, "RGBA").save(tmp_path / "bands.tif")
+    assert torch.equal(load_image(tmp_path / "bands.tif", 4), tensor_of(PLANES))
+    (tmp_path / "broken.tif").write_bytes(b"II*\0 nothing")
+    with pytest.raises((ValueError, ImportError), match=r"tifffile|cannot be read"):
+        load_image(tmp_path / "broken.tif", 4)

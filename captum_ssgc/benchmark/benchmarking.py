@@ -78,7 +78,7 @@ def run_benchmark(
     settings = settings or BenchmarkSettings()
     detector = wrap_detector(model)
     detector.check_ready()
-    source = open_source(data, images, limit)
+    source = open_source(data, images, limit, detector.channels)
     source.check_measurable(settings.metrics)
     evaluation = ImageEvaluation(detector, source.categories, settings)
     summary = run_over(

@@ -17,8 +17,8 @@ MOST_LEFT_OUT = 200
 class CocoSource(Source):
     """A COCO-format data set, or its first images."""
 
-    def __init__(self, data: CocoDataset, limit: int | None = None) -> None:
-        self.data = data
+    def __init__(self, data: CocoDataset, limit: int | None = None, channels: int = 3) -> None:
+        self.data, self.channels = data, channels
         self.categories = data.categories
         self.left_out = list(data.problems)
         self._count = len(data) if limit is None else min(limit, len(data))
@@ -34,7 +34,7 @@ class CocoSource(Source):
 
     def load(self, index: int) -> Case:
         entry = self.data[index]
-        image = entry.load()
+        image = entry.load(self.channels)
         size = (image.shape[-2], image.shape[-1])
         return Case(
             image=image,

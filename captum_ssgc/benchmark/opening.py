@@ -20,7 +20,10 @@ Data = str | os.PathLike[str] | CocoDataset | SceneDataset
 
 
 def open_source(
-    data: Data, images: str | os.PathLike[str] | None = None, limit: int | None = None
+    data: Data,
+    images: str | os.PathLike[str] | None = None,
+    limit: int | None = None,
+    channels: int = 3,
 ) -> Source:
     """The data set that a user names.
 
@@ -28,6 +31,7 @@ def open_source(
         data: a COCO-format JSON file, ``"synthetic"`` or ``"synthetic:N"``, or a data set.
         images: folder of the images of a JSON file; ``None``: looked for beside it.
         limit: the most images, from the first; ``None`` for all.
+        channels: that images must have.
 
     Raises:
         TypeError: for a ``data`` or ``limit`` of a wrong type.
@@ -47,7 +51,7 @@ def open_source(
         source: Source = SceneSource(SceneDataset(data.start_seed, count, data.size))
     else:
         known = data if isinstance(data, CocoDataset) else coco_dataset(data, images)
-        source = CocoSource(known, limit)
+        source = CocoSource(known, limit, channels)
     if not len(source):
         raise ValueError("the data set has no images.")
     return source

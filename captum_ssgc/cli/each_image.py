@@ -175,7 +175,7 @@ def _one(
         return FAILED
     try:
         with warnings_as_lines(str(path)):
-            image = load_image(path)
+            image = load_image(path, detector.channels)
             found = explanations_of(image, detector, args, arguments)
             found.name = path.name
             options = arguments["method_options"]

@@ -45,27 +45,31 @@ class CocoImage:
     segmentations: tuple[Any, ...]
     places: tuple[str, ...]
 
-    def load(self) -> Tensor:
+    def load(self, channels: int = 3) -> Tensor:
         """The pixels, in the orientation that the annotations refer to.
 
         Cameras may store an image turned and say so beside it; data sets differ in whether they
         annotate it before or after it is turned upright. The size in the data set decides.
 
+        Args:
+            channels: That the image must have, as in :func:`captum_ssgc.load_image`.
+
         Returns:
-            ``(1, 3, H, W)`` float32 RGB in [0, 1].
+            ``(1, 3, H, W)`` float32 RGB in [0, 1], or of other channels.
 
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If it is no readable image, or not of the size that the data set states.
         """
-        upright = load_image(self.path)
+        upright = load_image(self.path, channels)
         found = (upright.shape[-2], upright.shape[-1])
         if self.size is None or found == self.size:
             return upright
         if found == self.size[::-1]:
             with Image.open(self.path) as stored:
                 if (stored.height, stored.width) == self.size:
-                    return load_image(np.array(stored.convert("RGB")))
+                    pixels = np.array(stored if channels != 3 else stored.convert("RGB"))
+                    return load_image(pixels, channels)
         raise ValueError(
             f"{self.path.name}: the data set says {self.size[0]} x {self.size[1]} pixels (height x "
             f"width), the file has {found[0]} x {found[1]}; use the images that were annotated."

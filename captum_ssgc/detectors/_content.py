@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from captum_ssgc.geometry import ImageGeometry
 
 
-def noise(image_size: tuple[int, int], model: nn.Module) -> Tensor:
-    """An image ``(1, 3, *image_size)`` in [0, 1] of which all pixels differ, where a model is."""
+def noise(image_size: tuple[int, int], model: nn.Module, channels: int = 3) -> Tensor:
+    """An image ``(1, C, *image_size)`` in [0, 1] of which all pixels differ, where a model is."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    size = (1, 3, *image_size)
+    size = (1, channels, *image_size)
     return torch.rand(size, generator=generator, device="cpu", dtype=torch.float32).to(device)
 
 

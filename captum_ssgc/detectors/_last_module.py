@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._channels import RGB, first_channels
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc.detector import outside_inference_mode
 from captum_ssgc.detectors._precision import cast_like
@@ -44,7 +45,8 @@ def _found(trunk: nn.Module) -> list[nn.Module]:
 
     parts = [module for module in trunk.modules() if module is not trunk]
     device = next((p.device for p in trunk.parameters()), torch.device("cpu"))
-    image = cast_like(torch.zeros(1, 3, _SIDE, _SIDE, device=device, dtype=torch.float32), trunk)
+    size = (1, first_channels(trunk) or RGB, _SIDE, _SIDE)
+    image = cast_like(torch.zeros(size, device=device, dtype=torch.float32), trunk)
     with outside_inference_mode(), torch.no_grad():
         try:
             with forward_hooks(dict.fromkeys(parts, after)):

@@ -33,10 +33,10 @@ class CanvasGeometries:
     def __init__(self) -> None:
         self._known: dict[tuple[tuple[int, int], str], ImageGeometry] = {}
 
-    def __call__(self, transform: Any, image_size: tuple[int, int]) -> ImageGeometry:
-        key = (image_size, f"{transform!r} {sorted(map(str, vars(transform).items()))}")
+    def __call__(self, transform: Any, image_size: tuple[int, int], channels: int) -> ImageGeometry:
+        key = (image_size, f"{channels} {transform!r} {sorted(map(str, vars(transform).items()))}")
         if key not in self._known:
-            canvas, _ = transform(list(noise(image_size, transform)))
+            canvas, _ = transform(list(noise(image_size, transform, channels)))
             geometry = canvas_geometry(image_size, canvas)
             check_content(canvas.tensors, geometry, type(transform).__name__)
             self._known[key] = geometry

@@ -132,7 +132,7 @@ class TransformersBase(LookupDetector):
         return reported
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
-        return self.preprocess.geometry(image_size)
+        return self.preprocess.geometry(image_size, self.channels)
 
     def target_layers(self) -> dict[str, nn.Module]:
         return {self.layer_name(layer): layer for layer in recommended_layers(self.model)}

@@ -68,11 +68,11 @@ class ProcessorCanvas:
             return (max(image_size), max(image_size))
         return image_size
 
-    def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
+    def geometry(self, image_size: tuple[int, int], channels: int = 3) -> ImageGeometry:
         """How an image of ``(H, W)`` lies on the canvas."""
-        key = (image_size, self.processor.to_json_string())
+        key = (image_size, f"{channels} {self.processor.to_json_string()}")
         if key not in self._geometries:
-            canvas, _, geometry = self(noise(image_size, nn.Identity()))
+            canvas, _, geometry = self(noise(image_size, nn.Identity(), channels))
             check_content(canvas, geometry, type(self.processor).__name__)
             self._geometries[key] = geometry
         return self._geometries[key]

@@ -137,7 +137,9 @@ class BlackBoxDetector(Detector):
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         if self.preprocess is None:
             return ImageGeometry.identity(image_size)
-        return self.preprocess(torch.zeros(1, 3, *image_size, device="cpu", dtype=torch.float32))[1]
+        return self.preprocess(
+            torch.zeros(1, self.channels, *image_size, device="cpu", dtype=torch.float32)
+        )[1]
 
     def target_layers(self) -> dict[str, nn.Module]:
         return {}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
+from captum_ssgc._channels import RGB
 from captum_ssgc._probability import with_slopes_of
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import logit_of_probability, refuse_training
@@ -76,6 +77,8 @@ class CandidateDetector(RowDetector):
             chooses with ``topk`` (DINO, RF-DETR, two-stage Deformable DETR); the tokens of
             detections stay in their places when a changed image is scored.
         label_names: class names, indexed by label: a list, a dictionary or a file.
+        channels: how many channels images have; ``None``: what the first convolution of ``model``
+            takes (RGB is tried as well, as the function may convert it).
 
     Raises:
         ValueError: for a layer name that the model does not have.
@@ -109,6 +112,7 @@ class CandidateDetector(RowDetector):
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         queries: int | None = None,
         label_names: LabelNames | None = None,
+        channels: int | None = None,
     ) -> None:
         if not callable(network):
             raise TypeError(
@@ -116,6 +120,8 @@ class CandidateDetector(RowDetector):
             )
         self._behind = modules_behind(network)
         super().__init__(_holder(self._behind) if model is None else model, label_names)
+        if channels is not None:
+            self.channels = channels
         self.network, self.decode, self.preprocess = network, decode, preprocess
         self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
         self.max_detections, self.multi_label = max_detections, multi_label
@@ -130,12 +136,22 @@ class CandidateDetector(RowDetector):
         for module in self._behind:
             refuse_training(module)
 
+    def check_channels(self, images: Tensor) -> None:
+        """Also RGB is taken, where the channels are not stated: ``run`` finds out."""
+        stated = getattr(self, "_channels", None) is not None
+        if stated or images.dim() != 4 or images.shape[1] != RGB:
+            super().check_channels(images)
+
     def run(
         self, images: Tensor, detections: Sequence[Detections] | None = None
     ) -> CandidateOutput:
         self.check_ready()
         canvas, geometry = self._canvas(images)
-        output, tokens = self._network(canvas, detections)
+        try:
+            output, tokens = self._network(canvas, detections)
+        except RuntimeError:
+            super().check_channels(images)  # says it better, where that is what is wrong
+            raise
         candidates = candidates_from(output if self.decode is None else self.decode(output))
         count, rows = candidates.boxes.shape[:2]
         if count != images.shape[0]:
@@ -181,7 +197,7 @@ class CandidateDetector(RowDetector):
         preprocess, known = self._geometries.get(image_size, (None, None))
         if known is not None and preprocess is self.preprocess:
             return known
-        canvas, geometry = self._canvas(noise(image_size, self.model))
+        canvas, geometry = self._canvas(noise(image_size, self.model, self.channels))
         check_content(canvas, geometry, "preprocess")
         self._geometries[image_size] = (self.preprocess, geometry)
         return geometry

@@ -186,7 +186,7 @@ class OneStageDetector(GridHeadDetector):
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         generator: Any = self.model.anchor_generator
         steps = getattr(generator, "steps", None) or ()  # of SSD, which need not divide its canvas
-        geometry = self._geometries(self.model.transform, image_size)
+        geometry = self._geometries(self.model.transform, image_size, self.channels)
         return replace(geometry, level_strides=tuple(map(float, steps)))
 
     def target_layers(self) -> dict[str, nn.Module]:

@@ -187,7 +187,7 @@ class TwoStageDetector(LookupDetector):
         return None if gradients is None else LocalGradients(values.detach(), gradients)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
-        return self._geometries(self.model.transform, image_size)
+        return self._geometries(self.model.transform, image_size, self.channels)
 
     def target_layers(self) -> dict[str, nn.Module]:
         backbone: Any = self.model.backbone

@@ -89,7 +89,7 @@ def diagnose(
     boxes, crowd = check_annotations(boxes, labels, crowd)
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
-    images = load_image(image).to(device)
+    images = load_image(image, detector.channels).to(device)
     layers, requests = None, []
     if method is not None:
         requests = [gradient_method(method).request({}, "-logit")]  # the run keeps its graph

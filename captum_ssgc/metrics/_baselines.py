@@ -27,7 +27,7 @@ def baseline_images(
             return gaussian_blur(images, settings.blur_sigma, settings.blur_radius)
         return _noise(images, generator)
     fill = torch.as_tensor(baseline, device=images.device, dtype=images.dtype).detach()
-    if fill.dim() == 1 and len(fill) == 3:
+    if fill.dim() == 1 and len(fill) == images.shape[1]:
         fill = fill[:, None, None]
     try:
         return fill.expand_as(images).contiguous()

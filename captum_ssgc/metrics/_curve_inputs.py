@@ -142,7 +142,8 @@ def _images(images: object) -> Tensor:
         )
     if images.dim() == 3:
         images = images[None]
-    if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape:
+    channels_last = images.dim() == 4 and images.shape[-1] <= 4 < images.shape[1]
+    if images.dim() != 4 or channels_last or 0 in images.shape:
         raise ValueError(f"images: expected shape (N, 3, H, W), RGB, got {tuple(images.shape)}.")
     if not bool(images.isfinite().all()):
         raise ValueError("images: expected finite values, got NaN or infinity.")

@@ -14,12 +14,14 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from captum_ssgc._map_floor import map_floor
+from captum_ssgc.composites import Composite, composite_of
 
 Array = npt.NDArray[np.floating[Any]]
 
 _LONGEST_PHOTO, _PHOTO_QUALITY = 1600, 86
 _LONGEST_MAP = 72
 _FAINTEST = 1 / 255
+_MOST_CHANNELS = 64  # more are rather pixels whose channels come last
 
 
 def grey_map(values: Any, size: tuple[int, int], name: str) -> dict[str, Any]:
@@ -62,17 +64,18 @@ def _reduced(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return result
 
 
-def pixels_of(image: Any, name: str) -> Array:
-    """``(3, H, W)`` or ``(1, 3, H, W)`` in [0, 1] as ``(H, W, 3)``."""
+def pixels_of(image: Any, name: str, composite: Composite | None = None) -> tuple[Array, str]:
+    """``(C, H, W)`` or ``(1, C, H, W)`` in [0, 1] as RGB ``(H, W, 3)``, and what of it that is."""
     pixels = array_of(image)
     pixels = pixels[0] if pixels.ndim == 4 and len(pixels) == 1 else pixels
-    if pixels.ndim != 3 or pixels.shape[0] != 3 or 0 in pixels.shape:
+    if pixels.ndim != 3 or pixels.shape[0] > _MOST_CHANNELS or 0 in pixels.shape:
         raise ValueError(f"{name}: expected an image (3, H, W), RGB, got {pixels.shape}.")
+    pixels, shown = composite_of(pixels, composite)
     if not (pixels.min() >= 0.0 and pixels.max() <= 1.0):  # NaN is in no range
         raise ValueError(
             f"{name}: expected an image in [0, 1], got [{pixels.min():.4g}, {pixels.max():.4g}]."
         )
-    return pixels.transpose(1, 2, 0)
+    return pixels.transpose(1, 2, 0), shown
 
 
 def jpeg(pixels: Array) -> bytes:

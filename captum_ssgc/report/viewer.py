@@ -12,6 +12,7 @@ import numpy as np
 
 from captum_ssgc._mask_outlines import mask_outlines
 from captum_ssgc._whole_file import written_whole
+from captum_ssgc.composites import Composite
 from captum_ssgc.report.page_pictures import array_of, grey_map, jpeg, pixels_of
 from captum_ssgc.report.pages import data_uri, render
 
@@ -55,11 +56,14 @@ class ViewerPage:
         name: such as its file's.
         image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
         entries: its boxes, in the order of the list.
+        composite: what is shown of an image that is not RGB, see
+            :func:`captum_ssgc.visualization.overview`.
     """
 
     name: str
     image: Any
     entries: Sequence[ViewerEntry]
+    composite: Composite | None = None
 
 
 class Explained(Protocol):
@@ -82,7 +86,11 @@ class Explained(Protocol):
 
 
 def explained_page(
-    name: str, image: Any, explanations: Iterable[Explained], output: str = "score"
+    name: str,
+    image: Any,
+    explanations: Iterable[Explained],
+    output: str = "score",
+    composite: Composite | None = None,
 ) -> ViewerPage:
     """The photo of explanations; those of one detection by several methods become one entry.
 
@@ -91,6 +99,7 @@ def explained_page(
         image: ``(3, H, W)`` or ``(1, 3, H, W)``, RGB in [0, 1].
         explanations: as :func:`captum_ssgc.explain` returns them.
         output: what they explain.
+        composite: what is shown of an image that is not RGB.
     """
     found: dict[int, list[Explained]] = {}
     for one in explanations:
@@ -107,7 +116,7 @@ def explained_page(
         )
         for several in found.values()
     ]
-    return ViewerPage(name, image, entries)
+    return ViewerPage(name, image, entries, composite)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,9 +190,12 @@ def pack(page: ViewerPage) -> PackedPage:
     Raises:
         ValueError: as :func:`viewer_html`.
     """
-    pixels = pixels_of(page.image, page.name)
+    pixels, shown = pixels_of(page.image, page.name, page.composite)
     size = (pixels.shape[0], pixels.shape[1])
     entries = [_entry(entry, size, page.name, row) for row, entry in enumerate(page.entries)]
+    if shown:
+        for entry in entries:
+            entry["facts"].append(["Photo", _text(shown)])
     maps = [
         [
             {"method": _text(method), "output": _text(output), **grey_map(values, size, page.name)}

@@ -10,6 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_ssgc.composites import Composite, composite_of
+
+MOST_CHANNELS = 64  # more are rather pixels whose channels come last
 Array = npt.NDArray[np.floating[Any]]
 Box = tuple[float, float, float, float]
 
@@ -34,21 +37,27 @@ class Explained(Protocol):
     def method(self) -> str: ...
 
 
-def image_array(image: Any) -> Array:
-    """An image ``(3, H, W)`` or ``(1, 3, H, W)`` in [0, 1] as ``(H, W, 3)``."""
+def named_image(image: Any, composite: Composite | None = None) -> tuple[Array, str]:
+    """An image of any channels in [0, 1] as RGB ``(H, W, 3)``, and what of it that is."""
     pixels = as_array(image)
     if pixels.ndim == 4 and pixels.shape[0] == 1:
         pixels = pixels[0]
-    if pixels.ndim != 3 or pixels.shape[0] != 3 or 0 in pixels.shape:
+    if pixels.ndim != 3 or pixels.shape[0] > MOST_CHANNELS or 0 in pixels.shape:
         raise ValueError(
             f"image: expected shape (3, H, W) or (1, 3, H, W), RGB, got {pixels.shape}."
         )
+    pixels, name = composite_of(pixels, composite)
     if not np.isfinite(pixels).all() or pixels.min() < 0.0 or pixels.max() > 1.0:
         raise ValueError(
             "image: expected finite values in [0, 1], got "
             f"[{pixels.min():.4g}, {pixels.max():.4g}]; pass the image before normalisation."
         )
-    return pixels.transpose(1, 2, 0)
+    return pixels.transpose(1, 2, 0), name
+
+
+def image_array(image: Any, composite: Composite | None = None) -> Array:
+    """An image of any channels in [0, 1] as RGB ``(H, W, 3)``."""
+    return named_image(image, composite)[0]
 
 
 def heat_array(heat_map: Any, size: tuple[int, int]) -> Array:

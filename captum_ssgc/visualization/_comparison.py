@@ -8,10 +8,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from captum_ssgc.composites import Composite
 from captum_ssgc.visualization._arrays import (
     Explained,
     heat_array,
-    image_array,
+    named_image,
     one_by_one,
 )
 from captum_ssgc.visualization._blend import Look
@@ -52,6 +53,7 @@ def comparison_grid(
     captions: Sequence[Sequence[str]] | None = None,
     title: str | None = None,
     smoothing: float = 0.0,
+    composite: Composite | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw one row for each detection and one column for each method.
@@ -68,6 +70,9 @@ def comparison_grid(
         title: a line above all panels.
         smoothing: standard deviation in pixels of a Gaussian under which the maps are shown; the
             picture says so.
+        composite: what is shown of an image that is not RGB: indices of one channel (grey) or three
+            (red, green and blue), or a function ``(C, H, W)`` to ``(3, H, W)``; ``None``: the first
+            three of more channels, the first of fewer. The picture says what it shows.
         ax: axes whose place the picture takes, and which are hidden; ``None`` for a new figure that
             pyplot does not know of.
 
@@ -91,7 +96,8 @@ def comparison_grid(
     found = [one_by_one(row) for row in rows]
     methods = _methods(found)
     texts = _captions(captions, found)
-    photo = Photo(image_array(image), panels=len(found) * (len(methods) + 1))
+    pixels, composed = named_image(image, composite)
+    photo = Photo(pixels, panels=len(found) * (len(methods) + 1))
     size = photo.size
     above = MARGIN + (HEADER if title else 0) + TITLE
     blocks = best_blocks(len(methods) + 1, len(found), size[1] / size[0], room_in(ax, above))
@@ -124,7 +130,7 @@ def comparison_grid(
             for panel, (name, style) in zip(panels[1:], line_styles(methods, ()).items()):
                 panel_title(panel, name)
                 _underline(panel, style["color"])
-    remarks = ["each map on its own scale", smoothing_remark(smoothing)]
+    remarks = ["each map on its own scale", smoothing_remark(smoothing), composed]
     sheet.legend(", ".join(part for part in remarks if part))
     return sheet.figure
 

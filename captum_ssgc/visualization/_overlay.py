@@ -8,7 +8,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from captum_ssgc.visualization._arrays import heat_array, image_array
+from captum_ssgc.composites import Composite
+from captum_ssgc.visualization._arrays import heat_array, named_image
 from captum_ssgc.visualization._blend import COLOR_MAP, MUTE, STRENGTH, Look
 from captum_ssgc.visualization._heat_panel import draw_heat_map
 from captum_ssgc.visualization._marks import BOX_COLORS, Shape, draw_shape, named, shortened
@@ -43,6 +44,7 @@ def overlay(
     box_color: str = BOX_COLORS[0],
     corners: Any = None,
     mask: Any = None,
+    composite: Composite | None = None,
 ) -> Figure:
     """Draw one heat map over the image, with the box, and label and score as title.
 
@@ -69,6 +71,9 @@ def overlay(
         box_color: any matplotlib colour.
         corners: ``(4, 2)`` of an oriented box, drawn in place of ``box``.
         mask: ``(H, W)``, whose outline is drawn beside ``box``.
+        composite: what is shown of an image that is not RGB: indices of one channel (grey) or three
+            (red, green and blue), or a function ``(C, H, W)`` to ``(3, H, W)``; ``None``: the first
+            three of more channels, the first of fewer. The picture says what it shows.
 
     Returns:
         The figure; ``savefig(path)`` writes it. Its axes are in box coordinates: x from 0 to W, y
@@ -86,7 +91,8 @@ def overlay(
         ('cat', '0.93')
     """
     look = Look(color_map, strength, mute, maximum, floor)
-    photo = Photo(image_array(image))
+    pixels, composed = named_image(image, composite)
+    photo = Photo(pixels)
     height, width = size = photo.size
     heat = smoothed(heat_array(heat_map, size), smoothing)
     described = SimpleNamespace(box=box, corners=corners, mask=mask)
@@ -100,7 +106,7 @@ def overlay(
         detail = None if shape is None else view_of(shape.box, size, 1.0)
         if detail and side / max(detail.width, detail.height) < _WORTHWHILE * scale:
             detail = None
-        below = [smoothing_remark(smoothing), method, layer, source]
+        below = [smoothing_remark(smoothing), method, layer, source, composed]
         caption = " · ".join(part for part in below[1:] + below[:1] if part)
         top = MARGIN + TITLE - 6
         sheet = Sheet(

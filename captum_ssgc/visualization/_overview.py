@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from captum_ssgc.composites import Composite
 from captum_ssgc.visualization._arrays import (
     Explained,
     box_array,
     heat_array,
-    image_array,
+    named_image,
     one_by_one,
 )
 from captum_ssgc.visualization._blend import Look
@@ -52,6 +53,7 @@ def overview(
     *,
     title: str | None = None,
     smoothing: float = 0.0,
+    composite: Composite | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw the image with all boxes, and one heat map for each explanation.
@@ -70,6 +72,9 @@ def overview(
         title: a line above all panels, such as the name of the image.
         smoothing: standard deviation in pixels of a Gaussian under which the maps are shown, which
             hides the cells of a coarse grid (half a cell is enough). The picture says so.
+        composite: what is shown of an image that is not RGB: indices of one channel (grey) or three
+            (red, green and blue), or a function ``(C, H, W)`` to ``(3, H, W)``; ``None``: the first
+            three of more channels, the first of fewer. The picture says what it shows.
         ax: axes whose place the picture takes, and which are hidden; ``None`` for a new figure that
             pyplot does not know of.
 
@@ -89,7 +94,8 @@ def overview(
         3
     """
     found = one_by_one(explanations)
-    photo = Photo(image_array(image), panels=len(found))
+    pixels, composed = named_image(image, composite)
+    photo = Photo(pixels, panels=len(found))
     size = photo.size
     numbers = _numbers(found)
     count = max(numbers) + 1
@@ -125,7 +131,9 @@ def overview(
         name = named(number + 1, one.label) + (f" · {one.method}" if len(methods) > 1 else "")
         panel_title(panel, name, f"{one.score:.2f}")
     remarks = [methods[0] if len(methods) == 1 else "", "each map on its own scale"]
-    sheet.legend(", ".join(part for part in [*remarks, smoothing_remark(smoothing)] if part))
+    sheet.legend(
+        ", ".join(part for part in [*remarks, smoothing_remark(smoothing), composed] if part)
+    )
     return sheet.figure
 
 
