@@ -116,13 +116,16 @@ VENDORS = {
 }
 
 
+CHEAP = [("transformers", 4)]
+
+
 @pytest.fixture(
     scope="module",
     params=[
         pytest.param((vendor, channels), id=f"{vendor}-{channels}", marks=marks)
         for vendor in VENDORS
         for channels in (1, 4)
-        for marks in [[] if vendor == "own" or channels == 4 else [pytest.mark.slow]]
+        for marks in [[] if vendor == "own" or (vendor, channels) in CHEAP else [pytest.mark.slow]]
     ],
 )
 def case(request, vendor_settings):
