@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
 import torch
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "quickstart.rst"
 
 
+@pytest.mark.slow
 def test_the_blocks_run_in_the_order_of_the_page(folder, no_download, capsys):
     text = PAGE.read_text(encoding="utf-8")
     blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)

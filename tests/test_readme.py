@@ -81,6 +81,7 @@ def test_the_first_example(folder, no_download):
     assert_picture(folder / "heat_maps.png")
 
 
+@pytest.mark.slow
 def test_torchvision(folder, any_score):
     torch.manual_seed(0)
     build = torchvision.models.detection.retinanet_resnet50_fpn_v2
@@ -146,6 +147,7 @@ def test_your_own(folder, any_score):
     assert_picture(folder / "own.png")
 
 
+@pytest.mark.slow
 def test_captum(folder, no_download):
     names = run("captum")
     assert names["attr"].shape == (1, 1, 320, 400)
@@ -205,6 +207,7 @@ def test_a_command_is_one_line(name):
     assert len(block(name).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_commands_run(folder, capsys):
     from captum_ssgc.cli import main
 

@@ -38,7 +38,7 @@ sys.exit(start())
     "arguments",
     [
         ("--help",),
-        ("demo", "--seed", "26", "-o", "out"),
+        pytest.param(("demo", "--seed", "26", "-o", "out"), marks=pytest.mark.slow),
         ("explain", PHOTO, "--model", "demo", "--score-threshold", "0", "-o", "out"),
     ],
     ids=lambda arguments: arguments[0].strip("-"),

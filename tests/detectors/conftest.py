@@ -12,29 +12,27 @@ import torch
 from detectors.family import Family, scene
 from torch import Tensor
 
-TORCHVISION = ["retinanet", "retinanet-v2", "fcos", "ssdlite"]
+TORCHVISION = ["retinanet", "fcos", "ssdlite"]
 TRANSFORMERS = [
     "detr",
-    "conditional-detr",
-    "deformable-detr",
     "deformable-detr-two-stage",
     "rt-detr",
-    "rt-detr-v2",
     "yolos",
 ]
 PROMPTS = ["grounding-dino"]
 ULTRALYTICS = [
-    "yolov8n",
     "yolo11n",
     "yolo26n",
     "yolo26n-e2e",
     "yolov8n-seg",
-    "yolo26n-seg",
     "yolov8n-obb",
 ]
 SLOW = {
-    "torchvision": ["ssd300"],
+    "torchvision": ["retinanet-v2", "ssd300"],
     "transformers": [
+        "rt-detr-v2",
+        "deformable-detr",
+        "conditional-detr",
         "detr-timm",
         "dab-detr",
         "table-transformer",
@@ -46,6 +44,8 @@ SLOW = {
     "prompts": ["mm-grounding-dino", "owlvit", "owlv2", "omdet-turbo"],
     "rfdetr": ["rf-detr-nano", "rf-detr-seg"],
     "ultralytics": [
+        "yolo26n-seg",
+        "yolov8n",
         "yolov3-tinyu",
         "yolov5nu",
         "yolov6n",

@@ -21,7 +21,7 @@ METHODS = [
 pytestmark = pytest.mark.filterwarnings("ignore:.*all-zero map:UserWarning")
 
 
-@pytest.fixture(params=METHODS)
+@pytest.fixture(scope="module", params=METHODS)
 def method(request, family, picture):
     """A wrapper, a method on its detector, and the first detection whose map is not empty."""
     found = family.detector.detect(picture)[0]

@@ -100,11 +100,11 @@ class Queries(nn.Module):
 @pytest.mark.parametrize(
     ("name", "size", "dynamic"),
     [
-        ("rt-detr", (96, 128), False),
         ("detr", (96, 128), False),
         *(
             pytest.param(name, size, dynamic, marks=pytest.mark.slow)
             for name, size, dynamic in (
+                ("rt-detr", (96, 128), False),
                 ("rt-detr", (96, 128), True),
                 ("rt-detr-v2", (96, 128), False),
                 ("d-fine", (96, 128), False),

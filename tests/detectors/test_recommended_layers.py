@@ -47,8 +47,9 @@ def two_stage(names, extra=True, body_names=None):
             tuple((8 * 2**n,) for n in range(levels)), ((1.0,),) * levels
         ),
         box_roi_pool=MultiScaleRoIAlign(names, 7, 2, canonical_scale=50),
+        rpn_post_nms_top_n_test=60,
         box_score_thresh=0.0,
-        box_detections_per_img=30,
+        box_detections_per_img=15,
         **SMALL,
     ).eval()
     with torch.no_grad():
@@ -89,7 +90,12 @@ def assert_layers_lead_to_scores(detector, picture):
 
 @pytest.mark.parametrize(
     "names",
-    [list("0123"), list("1234"), ["feat1", "feat2", "feat3", "feat4"], ["c", "a", "b", "d"]],
+    [
+        list("0123"),
+        pytest.param(list("1234"), marks=pytest.mark.slow),
+        pytest.param(["feat1", "feat2", "feat3", "feat4"], marks=pytest.mark.slow),
+        ["c", "a", "b", "d"],
+    ],
     ids="".join,
 )
 @pytest.mark.parametrize("extra", [False, True], ids=["plain", "pool"])
@@ -166,7 +172,7 @@ def detr(**settings):
 @pytest.mark.parametrize(
     ("backbone", "layer"),
     [
-        ("resnet18", "layer4"),
+        pytest.param("resnet18", "layer4", marks=pytest.mark.slow),
         ("efficientnet_lite0", "blocks.6"),
         ("mobilenetv3_small_050", "blocks.5"),
         ("regnetx_002", "s4"),

@@ -39,8 +39,8 @@ def faster_rcnn_v2():
 
 
 def single_level(kind, **options):
-    backbone = torchvision.models.mobilenet_v2(weights=None).features
-    backbone.out_channels = 1280
+    backbone = torchvision.models.mobilenet_v2(weights=None).features[:14]
+    backbone.out_channels = 96
     return kind(
         backbone,
         num_classes=6,
@@ -87,7 +87,7 @@ def perturb(model, image):
         head.weight.copy_(2.0 * weight / seen["features"].norm(dim=1).mean())
 
 
-SLOW = {"keypoint-rcnn-resnet18-fpn"}
+SLOW = {"faster-rcnn-resnet50-fpn-v2", "keypoint-rcnn-resnet18-fpn"}
 CASES = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FAMILY]
 
 
@@ -389,7 +389,7 @@ def test_a_backbone_that_gives_a_dictionary_names_its_levels(picture):
 
 
 @pytest.mark.filterwarnings("ignore:.*all-zero map")
-@pytest.mark.parametrize("output", ["score", "logit", "left"])
+@pytest.mark.parametrize("output", ["score", pytest.param("logit", marks=pytest.mark.slow), "left"])
 def test_gradients_at_the_pooled_features_give_the_plain_maps(case, image, output):
     """One backward of the sum for all regions, then the pooling's own on each window."""
     detector = ssgc.wrap_detector(case[0])

@@ -219,7 +219,7 @@ COCO = [
 
 
 @pytest.mark.parametrize("make", COCO)
-@pytest.mark.parametrize("classes", [91, 90, 21])
+@pytest.mark.parametrize("classes", [91, 90, pytest.param(21, marks=pytest.mark.slow)])
 def test_torchvision_models_know_the_names_of_coco(make, classes):
     model = make(weights=None, weights_backbone=None, num_classes=classes).eval()
     detector = ssgc.wrap_detector(model)

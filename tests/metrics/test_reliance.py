@@ -205,7 +205,9 @@ def test_planted_objects_are_not_accused_and_moved_boxes_are():
     detector = ssgc.wrap_detector(ssgc.demo.detector())
     scene = ssgc.demo.scene(3)
     found = detector.detect(scene.image)[0].above(0.6)[:2]
-    assert {one.verdict for one in reliance(detector, scene.image[None], found)} == {"object"}
+    of_found = reliance(detector, scene.image[None], found)
+    assert all(isinstance(one, Reliance) for one in of_found)
+    assert {one.verdict for one in of_found} == {"object"}
     width = found.image_size[1]
     beside = found.boxes.clone()
     for box in beside:
@@ -214,4 +216,3 @@ def test_planted_objects_are_not_accused_and_moved_boxes_are():
     moved = ssgc.Detections(**{**vars(found), "boxes": beside})
     verdicts = [one.verdict for one in reliance(detector, scene.image[None], moved)]
     assert verdicts == ["surroundings"] * 2
-    assert all(isinstance(one, Reliance) for one in reliance(detector, scene.image[None], moved))

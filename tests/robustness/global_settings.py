@@ -56,7 +56,17 @@ SETTINGS: dict[str, Callable[[], object]] = {
     "gradients off": without_gradients,
     "inference mode": torch.inference_mode,
 }
+# The others are tried by slow tests only, where one of these takes long.
+TELLING = ("default device meta", "default dtype float64", "inference mode")
 each_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS.keys())
+each_telling_setting = pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param(setting, marks=[] if name in TELLING else pytest.mark.slow)
+        for name, setting in SETTINGS.items()
+    ],
+    ids=SETTINGS.keys(),
+)
 
 
 def same(found: Tensor, expected: Tensor) -> None:

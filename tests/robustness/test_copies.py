@@ -171,7 +171,8 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 def parts(one: Any, seen: frozenset[int] = frozenset()) -> Any:
     """What two copies have to have in common, in plain values."""
     if isinstance(one, (Tensor, np.ndarray)):
-        return [str(one.dtype), one.tolist()]
+        values = one.detach().numpy() if isinstance(one, Tensor) else one
+        return [str(one.dtype), values.shape, values.tobytes()]
     if isinstance(one, (str, int, float, bool, bytes, type(None))):
         return one
     if id(one) in seen:

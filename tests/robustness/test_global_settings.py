@@ -11,7 +11,7 @@ from types import FrameType
 import matplotlib as mpl
 import pytest
 import torch
-from robustness.global_settings import each_setting, same
+from robustness.global_settings import each_setting, each_telling_setting, same
 from robustness.interrupting import OURS
 from robustness.subjects import CALLS, Subject
 from torch import Tensor
@@ -48,7 +48,7 @@ def of_every_method(subject: Subject) -> list[Tensor]:
     return [entry.heat_map for entry in found]
 
 
-@each_setting
+@each_telling_setting
 def test_every_method(setting, own):
     expected = of_every_method(own)
     with setting():
@@ -87,7 +87,7 @@ def of_every_metric(subject: Subject) -> list[Tensor]:
     return values
 
 
-@each_setting
+@each_telling_setting
 def test_every_metric(setting, own):
     expected = of_every_metric(own)
     with setting():
@@ -135,7 +135,7 @@ def pictures_of(subject: Subject) -> None:
         plt.close(figure)
 
 
-@each_setting
+@each_telling_setting
 def test_pictures(setting, own):
     with setting():
         pictures_of(own)

@@ -81,7 +81,10 @@ def test_own_models_in_half_precision(method, dtype, output):
 
 
 @each_method
-@pytest.mark.parametrize("factor", [1.0, 10.0, 100.0])
+@pytest.mark.parametrize(
+    "factor",
+    [pytest.param(1.0, marks=pytest.mark.slow), pytest.param(10.0, marks=pytest.mark.slow), 100.0],
+)
 def test_a_very_sure_detector_has_maps(method, factor, demo_subject):
     """With the logits' factor the score's map tends to the log-odds', as alpha tends to 1/2."""
     model = copy.deepcopy(demo_subject.model)

@@ -32,7 +32,11 @@ def half(dpi: float, layout: str | None) -> tuple[Figure, Axes, Axes]:
 
 @pytest.mark.parametrize("draw", [draw_overview, draw_comparison], ids=["overview", "comparison"])
 @pytest.mark.parametrize("layout", [None, "constrained", "tight"], ids=str)
-@pytest.mark.parametrize("dpi", [72, 100, 200], ids="{} dpi".format)
+@pytest.mark.parametrize(
+    "dpi",
+    [pytest.param(72, marks=pytest.mark.slow), 100, pytest.param(200, marks=pytest.mark.slow)],
+    ids="{} dpi".format,
+)
 def test_panels_and_texts_stay_inside(
     draw: Draw, layout: str | None, dpi: float, picture: Tensor, explained: list[Any]
 ) -> None:
