@@ -57,6 +57,7 @@ _GROUPS = {
     "evidence-energy": "On the cause",
     "infidelity": "Captum's own",
     "sensitivity": "Captum's own",
+    "randomisation": "Sanity",
 }
 
 COLUMNS = (
@@ -141,6 +142,14 @@ COLUMNS = (
         "Captum's sensitivity: the largest relative change of the map under invisible noise.",
     ),
     Column(
+        "randomised",
+        "Randomised",
+        "randomisation",
+        False,
+        "What is left of the map when the detector has forgotten all that it has learnt: its SSIM "
+        "with the map of a copy whose parameters are in a random order.",
+    ),
+    Column(
         "zero",
         "Zero",
         "",
@@ -166,10 +175,11 @@ METRICS = (
     "evidence-energy",
     "infidelity",
     "sensitivity",
+    "randomisation",
 )
 TABLE_METRICS = METRICS[:4]
-"""What ``"all"`` stands for; infidelity and sensitivity cost more than all others and are asked
-for by name."""
+"""What ``"all"`` stands for; the others are asked for by name: infidelity and sensitivity cost more
+than all others, randomisation needs every map a second time and a copy of the model."""
 
 ON_ANNOTATIONS = frozenset({"pointing-game", "energy-pointing-game", "evidence-energy"})
 """Metrics of detections that are matched to an annotation."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,11 +18,13 @@ from captum_ssgc.attr import (
     method_named,
     recording,
 )
+from captum_ssgc.benchmark.columns import TABLE_METRICS
 from captum_ssgc.benchmark.rows import MethodRow
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.instance_score import InstanceScoreWrapper
+from captum_ssgc.metrics import randomised_copy
 
 
 class MapMaker:
@@ -42,6 +46,10 @@ class MapMaker:
             if (request := _request(row, settings)) is not None
         }
         self._layers = Layers.of_detector(detector, settings.layer) if self._requests else None
+        self._random: MapMaker | None = None
+        if "randomisation" in settings.metrics:
+            without = replace(settings, metrics=TABLE_METRICS)
+            self._random = MapMaker(randomised_copy(detector, settings.seed), without)
 
     def layer_names(self) -> list[str]:
         """The layers that are attributed, as the model names them."""
@@ -73,6 +81,14 @@ class MapMaker:
                 maps[row.key] = self._by_changed_images(method, row, image, detections, seed)
                 seconds[row.key] = clock() - start
         return maps, seconds
+
+    def maps_of_random(self, image: Tensor, detections: Detections, seed: int) -> dict[str, Tensor]:
+        """Maps ``(K, H, W)`` of a copy of the detector with random parameters, by row."""
+        if self._random is None:
+            raise ValueError("metrics: expected randomisation among them.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # maps of a random detector may be empty
+            return self._random.maps(self.settings.rows, image, detections, seed)[0]
 
     def _by_gradients(
         self, keys: list[str], image: Tensor, detections: Detections

@@ -11,7 +11,7 @@ from captum_ssgc.benchmark.columns import CURVES
 from captum_ssgc.benchmark.heat_maps import MapMaker
 from captum_ssgc.benchmark.measurements import Measurements
 from captum_ssgc.detections import Detections
-from captum_ssgc.metrics import deletion_insertion
+from captum_ssgc.metrics import deletion_insertion, left_of_map
 
 
 def score_maps(
@@ -66,3 +66,6 @@ def score_maps(
         for method in settings.rows:
             changes = sensitivities(maker, method, image, detections, samples, seed)
             measured.add(method.key, "sensitivity", changes)
+    if "randomisation" in metrics:
+        for row, random_maps in maker.maps_of_random(image, detections, seed).items():
+            measured.add(row, "randomised", left_of_map(maps_by_row[row], random_maps).values)

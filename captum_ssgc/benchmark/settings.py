@@ -27,8 +27,8 @@ class BenchmarkSettings:
             a pair ``(name, options)`` or a :class:`MethodRow` where a method has options of its
             own, so that one method may stand in several rows.
         metrics: some of ``deletion-insertion``, ``pointing-game``, ``energy-pointing-game``,
-            ``evidence-energy`` (where the cause is known), ``infidelity``, ``sensitivity``;
-            ``"all"`` stands for the first four, which make the paper's table.
+            ``evidence-energy`` (where the cause is known), ``infidelity``, ``sensitivity``,
+            ``randomisation``; ``"all"`` stands for the first four, which make the paper's table.
         floors: maps that know nothing about the detector and that no method should lose to:
             ``noise``, ``box`` (the detection's own box, filled), ``centre`` (a Gaussian in the
             middle of the image).

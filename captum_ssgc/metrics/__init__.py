@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         object_discrimination_index as object_discrimination_index,
     )
     from captum_ssgc.metrics.map_scores import MapScores as MapScores
+    from captum_ssgc.metrics.map_similarity import rank_correlation as rank_correlation
+    from captum_ssgc.metrics.map_similarity import structural_similarity as structural_similarity
     from captum_ssgc.metrics.object_reliance import Reliance as Reliance
     from captum_ssgc.metrics.object_reliance import RelianceThresholds as RelianceThresholds
     from captum_ssgc.metrics.object_reliance import reliance as reliance
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
     from captum_ssgc.metrics.presets import PRESETS as PRESETS
     from captum_ssgc.metrics.presets import Preset as Preset
     from captum_ssgc.metrics.presets import preset_named as preset_named
+    from captum_ssgc.metrics.randomisation import Randomisation as Randomisation
+    from captum_ssgc.metrics.randomisation import left_of_map as left_of_map
+    from captum_ssgc.metrics.randomisation import (
+        parameter_randomisation as parameter_randomisation,
+    )
+    from captum_ssgc.metrics.randomisation import randomised_copy as randomised_copy
 
 _HOMES = {
     "PRESETS": "presets",
@@ -37,6 +45,7 @@ _HOMES = {
     "DeletionInsertion": "curves",
     "MapScores": "map_scores",
     "Preset": "presets",
+    "Randomisation": "randomisation",
     "Reliance": "object_reliance",
     "RelianceThresholds": "object_reliance",
     "compactness": "discrimination",
@@ -47,10 +56,15 @@ _HOMES = {
     "evidence_energy": "pointing",
     "insertion": "perturbation",
     "insertion_images": "changed_images",
+    "left_of_map": "randomisation",
     "object_discrimination_index": "discrimination",
+    "parameter_randomisation": "randomisation",
     "pointing_game": "pointing",
     "preset_named": "presets",
+    "randomised_copy": "randomisation",
+    "rank_correlation": "map_similarity",
     "reliance": "object_reliance",
+    "structural_similarity": "map_similarity",
 }
 
 __all__ = sorted(_HOMES)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,14 @@ from captum_ssgc.benchmark.image_evaluation import ImageEvaluation, image_seed
 from captum_ssgc.benchmark.opening import open_source
 from captum_ssgc.benchmark.records import ImageRecord, as_line, from_line
 from captum_ssgc.data import SceneDataset
-from captum_ssgc.metrics import deletion, energy_pointing_game, insertion, pointing_game
+from captum_ssgc.metrics import (
+    deletion,
+    energy_pointing_game,
+    insertion,
+    left_of_map,
+    pointing_game,
+    randomised_copy,
+)
 
 SQUARES = 2  # the image with three squares, one of them a crowd
 
@@ -225,6 +233,24 @@ def test_infidelity_and_sensitivity_are_captums(tiny, source, evaluate):
             cam.attribute, case.image, target=row, n_perturb_samples=3, interpolate_mode="bilinear"
         )
         assert 0.3 * float(expected) < value < 3.0 * float(expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_randomisation_is_what_is_left_of_the_maps(tiny, source, evaluate):
+    record = evaluate(methods=("odam", "grad-cam"), metrics="randomisation", seed=3)
+    assert record.values["noise"].keys() == {"zero"}
+    detector, case = tiny.tiny_detector(), source.load(SQUARES)
+    found = detector.detect(case.image)[0].above(0.6)
+    found = found[found.scores.argsort(descending=True, stable=True)]
+    maps = []
+    for one in (detector, randomised_copy(detector, seed=3)):
+        cam = ssgc.ODAM(ssgc.InstanceScoreWrapper(one, found), one.level_layers())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a random detector's map is empty; above, none is said
+            options = {"fuse_layers": "max", "interpolate_mode": "bilinear"}
+            maps.append(cam.attribute_instances(case.image, **options))
+    expected = left_of_map(*maps).values
+    assert record.values["odam"]["randomised"] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_all_detections_at_once_is_each_by_itself(tiny, source):
