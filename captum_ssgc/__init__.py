@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from captum_ssgc.attr import HiResCAM as HiResCAM
     from captum_ssgc.attr import LayerCAM as LayerCAM
     from captum_ssgc.attr import SSGradCAM as SSGradCAM
+    from captum_ssgc.attr import SSGradCAMPlusMinus as SSGradCAMPlusMinus
     from captum_ssgc.attr import SSGradCAMPlusPlus as SSGradCAMPlusPlus
     from captum_ssgc.benchmark.auditing.run import audit as audit
     from captum_ssgc.detections import Detections as Detections
@@ -58,6 +59,7 @@ _HOMES = {
     "NoDetectionError": "explanation",
     "ODAM": "attr",
     "SSGradCAM": "attr",
+    "SSGradCAMPlusMinus": "attr",
     "SSGradCAMPlusPlus": "attr",
     "audit": "benchmark",
     "diagnose": "diagnosis",

@@ -184,6 +184,44 @@ def ssgrad_cam_plus_plus_split(A, g, M=None, s=0.0, sigma=0.0):
     return ssgrad_cam_plus_plus(both, np.concatenate([g, -g]), M, s, sigma)
 
 
+def ssgrad_cam_plus_minus(A, g, M=None, s=0.0):
+    """SSGrad-CAM with net weights, before its halo: parts ``A+``, ``A-`` with ``p = g``, ``-g``."""
+    A, g = _double(A, g)
+    channels, height, width = A.shape
+    M = np.ones(A.shape) if M is None else np.broadcast_to(np.asarray(M, float), A.shape)
+    L = np.zeros((height, width))
+    for k in range(channels):
+        for part, p in ((np.maximum(A[k], 0.0), g[k]), (np.maximum(-A[k], 0.0), -g[k])):
+            w = 0.0
+            for sign in (1.0, -1.0):  # for, and against
+                second, third = math.exp(s) * p**2, sign * math.exp(s) * p**3
+                for i in range(height):
+                    for j in range(width):
+                        if M[k, i, j] == 1 and sign * p[i, j] > 0.0:
+                            total = _total(part * M[k])
+                            alpha = second[i, j] / (2.0 * second[i, j] + total * third[i, j])
+                            w += sign * alpha * sign * p[i, j]
+            S = space_map(np.maximum(p, 0.0))
+            for i in range(height):
+                for j in range(width):
+                    L[i, j] += w * part[i, j] * S[i, j]
+    return np.maximum(L, 0.0)
+
+
+def halo(L, M, h):
+    """``L + h (G * L)``: what a cell has goes to all cells by a Gaussian, ``sigma^2 = sum M``."""
+    (height, width), total = L.shape, max(float(np.sum(np.asarray(M) != 0)), 1.0)
+    spread = np.zeros((height, width))
+    for i in range(height):
+        for j in range(width):
+            share = np.zeros((height, width))
+            for a in range(height):
+                for b in range(width):
+                    share[a, b] = math.exp(-((a - i) ** 2 + (b - j) ** 2) / (2.0 * total))
+            spread += L[i, j] * share / share.sum()
+    return L + h * spread
+
+
 def blur(values, sigma):
     """Two-dimensional Gaussian, cut at 3 sigma (rounded, at least 1 cell), edges replicated."""
     values = np.asarray(values, dtype=np.float64)

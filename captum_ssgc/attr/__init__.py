@@ -11,6 +11,7 @@ from captum_ssgc.attr.ssgrad_cam_plus_plus import SSGradCAMPlusPlus
 from captum_ssgc.attr.layer_cam import LayerCAM
 from captum_ssgc.attr.hires_cam import HiResCAM
 from captum_ssgc.attr.eigen_cam import EigenCAM
+from captum_ssgc.attr.ssgrad_cam_plus_minus import SSGradCAMPlusMinus
 
 # isort: on
 from captum_ssgc.attr._formula import MapRequest
@@ -47,6 +48,7 @@ __all__ = [
     "Recording",
     "RequestMaps",
     "SSGradCAM",
+    "SSGradCAMPlusMinus",
     "SSGradCAMPlusPlus",
     "check_mask",
     "method_named",

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from captum_ssgc._autocast import own_precision
 from captum_ssgc._windows import Window, WindowGradient
-from captum_ssgc.attr._maps import CHANNEL_WEIGHTS, IS_LOCAL, Maps, WholeGrid, smoothing_radius
+from captum_ssgc.attr._maps import (
+    CHANNEL_WEIGHTS,
+    FINISH,
+    IS_LOCAL,
+    Maps,
+    WholeGrid,
+    smoothing_radius,
+)
 from captum_ssgc.attr._masks import Mask
 
 WHOLE = "whole"
@@ -44,6 +51,23 @@ class Formula:
     def is_local(self) -> bool:
         """See :func:`captum_ssgc.attr._maps.local`."""
         return getattr(self.maps, IS_LOCAL, False)
+
+    @property
+    def finish(self) -> Maps | None:
+        """See :func:`captum_ssgc.attr._maps.finished_by`."""
+        return getattr(self.maps, FINISH, None)
+
+    def finished(self, maps: Tensor, mask: Tensor | None) -> Tensor:
+        """Summed maps ``(N, 1, h, w)``, which are at least zero, as the method leaves them."""
+        if self.finish is None:
+            return maps
+        wanted = inspect.signature(self.finish).parameters
+        defaults = inspect.signature(self.maps).parameters
+        options = {
+            name: self.options.get(name, defaults[name].default) for name in list(wanted)[2:]
+        }
+        with own_precision(maps.device):
+            return self.finish(maps, mask, **options)
 
     @property
     def takes_mask(self) -> bool:

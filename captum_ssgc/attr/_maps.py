@@ -17,11 +17,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from captum_ssgc._arguments import NUMBERS, shown
+from captum_ssgc._arguments import NUMBERS, check_share, shown
 from captum_ssgc._gaussian import gaussian_blur, gaussian_radius
 
 Maps = Callable[..., Tensor]
-IS_LOCAL, CHANNEL_WEIGHTS = "is_local", "channel_weights"
+IS_LOCAL, CHANNEL_WEIGHTS, FINISH = "is_local", "channel_weights", "finish"
 SignedActivations = Literal["split", "as_is"]
 MOST_SMOOTHING = 100.0  # cells, wider than most grids
 
@@ -30,6 +30,20 @@ def local(function: Maps) -> Maps:
     """Marks a map function that is zero where the (smoothed) gradient is: a window serves it."""
     setattr(function, IS_LOCAL, True)
     return function
+
+
+def finished_by(finish: Maps) -> Callable[[Maps], Maps]:
+    """Marks a map function whose sum over the channels, cut off at zero, goes through ``finish``.
+
+    ``finish`` takes that map ``(N, 1, h, w)`` and the mask, on the whole grid, and options of the
+    map function.
+    """
+
+    def mark(function: Maps) -> Maps:
+        setattr(function, FINISH, finish)
+        return function
+
+    return mark
 
 
 def weighted_by(weights: Maps) -> Callable[[Maps], Maps]:
@@ -137,6 +151,53 @@ def eigen_weights(activations: Tensor, gradients: Tensor, whole: WholeGrid | Non
     return direction * gradients.ne(0).flatten(1).any(1)[:, None, None, None]
 
 
+def net_weights(
+    activations: Tensor,
+    gradients: Tensor,
+    mask: Tensor | None = None,
+    whole: WholeGrid | None = None,
+) -> Tensor:
+    """What speaks for each part of a channel minus what speaks against it, ``(N, C, h, w)``.
+
+    With ``A = A+ - A-``, whose gradients are ``g`` and ``-g``, the weight of a part with gradient
+    ``p`` is ``sum_ij alpha(p) ReLU(p) - alpha(-p) ReLU(-p)``: that of ``A+`` where ``A > 0``, that
+    of ``A-`` elsewhere.
+    """
+    whole = whole or WholeGrid(activations, mask)
+    above, below = (
+        _sum(_alpha(total, slope, mask) * slope.clamp(min=0.0))
+        - _sum(_alpha(total, -slope, mask) * (-slope).clamp(min=0.0))
+        for total, slope in ((whole.positive_total, gradients), (whole.negative_total, -gradients))
+    )
+    return torch.where(activations > 0, above, below)
+
+
+def with_halo(maps: Tensor, mask: Tensor | None, halo: float) -> Tensor:
+    """``L + h (G * L)``, with a Gaussian ``G`` as wide as the instance: ``sigma^2`` cells in M.
+
+    ``G`` has no end, and keeps the sum of ``L``, so that ``h`` is the share that is added.
+    """
+    if not halo:
+        return maps
+    height, width = maps.shape[-2:]
+    inside = None if mask is None else (mask != 0).any(1).sum((-2, -1)).tolist()
+    finished = []
+    precision = torch.promote_types(maps.dtype, torch.float32)
+    for number, one in enumerate(maps.to(precision)):
+        cells = height * width if inside is None else inside[number % len(inside)]
+        sigma = max(cells, 1) ** 0.5
+        rows, columns = (_spreading(size, sigma, one) for size in (height, width))
+        finished.append(one + halo * (rows @ one @ columns.mT))
+    return torch.stack(finished).to(maps)
+
+
+def _spreading(size: int, sigma: float, like: Tensor) -> Tensor:
+    """``(size, size)``: column ``j`` is a Gaussian around ``j`` whose sum is 1."""
+    places = torch.arange(size, device=like.device, dtype=like.dtype)
+    kernel = torch.exp(-0.5 * ((places[:, None] - places) / sigma) ** 2)
+    return kernel / kernel.sum(0)
+
+
 @weighted_by(grad_cam_weights)
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """``mean_ij(g^k_ij) A^k`` (Selvaraju et al., ICCV 2017, eq. 1 and 2): Grad-CAM."""
@@ -201,6 +262,26 @@ def ssgrad_cam_plus_plus(
             f"signed_activations: expected 'split' or 'as_is', got {shown(signed_activations)}."
         )
     return weights * activations * space_map(gradients, smoothing)
+
+
+@finished_by(with_halo)
+@local
+def ssgrad_cam_plus_minus(
+    activations: Tensor,
+    gradients: Tensor,
+    mask: Tensor | None = None,
+    halo: float = 0.01,
+    whole: WholeGrid | None = None,
+) -> Tensor:
+    """``w_k A^k S^k`` of the parts of each channel, net weights, space where a part helps."""
+    check_share("halo", halo)
+    sides = torch.where(activations > 0, _share_of_peak(gradients), _share_of_peak(-gradients))
+    return net_weights(activations, gradients, mask, whole) * activations.abs() * sides
+
+
+def _share_of_peak(gradients: Tensor) -> Tensor:
+    """``ReLU(p) / max ReLU(p)``, 0 for a channel without a positive gradient."""
+    return space_map(gradients.clamp(min=0.0))
 
 
 def space_map(gradients: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -77,6 +77,9 @@ class RequestMaps:
             at = self._rows[place].index(row)
             maps = maps[at : at + 1]
         window.of(maps).copy_(values)
+        request = self.request
+        if request.formula.finish and request.relu_attributions and request.attr_dim_summation:
+            maps.copy_(request.formula.finished(maps, mask))
 
     def note_window(self, row: int, gradient: Window, mask: Window | None) -> None:
         """Remember where the gradient of a row was, for what warnings say."""

@@ -14,7 +14,8 @@ from captum_ssgc.cli.method_text import parse_methods, parse_option, written
 DEFAULT_METHOD = "ssgrad-cam++"
 # For help, which must not import torch; a test compares it with the registry.
 NAMES = (
-    "grad-cam, grad-cam++, d-rise, odam, ssgrad-cam, ssgrad-cam++, layer-cam, hires-cam, eigen-cam"
+    "grad-cam, grad-cam++, d-rise, odam, ssgrad-cam, ssgrad-cam++, layer-cam, hires-cam, "
+    "eigen-cam, ssgrad-cam+-"
 )
 
 # What the command itself sets.

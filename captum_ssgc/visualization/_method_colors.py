@@ -15,11 +15,12 @@ METHOD_COLORS = {
     "layer-cam": "#9A6324",
     "hires-cam": "#1F3A93",
     "eigen-cam": "#6B6B00",
+    "ssgrad-cam+-": "#B0306A",
 }
 """By method: those of Okabe and Ito (2008) that are dark enough on white, then others."""
 
 # For methods of other makes, in the order in which they are drawn.
-_FURTHER = ("#1B2430", "#8C564B", "#7A4FBF", "#5B8C00", "#B0306A", "#00707A")
+_FURTHER = ("#1B2430", "#8C564B", "#7A4FBF", "#5B8C00", "#8A5A00", "#00707A")
 _FLOOR_COLOR = "#7B8794"
 _SOLID = ("-", "-.")
 _DASHES = ((0, (5, 2.5)), (0, (1.2, 1.8)), (0, (6, 2, 1.2, 2)))

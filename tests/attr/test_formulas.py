@@ -267,3 +267,57 @@ def test_eigen_cam_of_a_layer_without_a_direction(value):
     found = _maps.eigen_cam(activations, gradients)
     torch.testing.assert_close(found[1], expected)
     assert (found[0] == 0).all() if value == 0.0 else found[0].isnan().all()
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["relu", "signed"])
+@pytest.mark.parametrize("score", [-3.0, 5.0], ids=["s=-3", "s=5"])
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_ssgrad_cam_plus_minus_with_a_mask(grid, score, signed):
+    activations, gradients = random_layer(8, signed, grid)
+    mask = random_mask(8, (1, 1, *grid))
+    expected = [
+        references.ssgrad_cam_plus_minus(A, g, mask[0, 0].numpy(), score)
+        for A, g in zip(activations, gradients)
+    ]
+    assert_equal(_maps.ssgrad_cam_plus_minus(activations, gradients, mask), expected)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all cells", "mask"])
+def test_a_halo_is_the_map_spread_as_wide_as_the_instance(masked):
+    generator = torch.Generator().manual_seed(9)
+    maps = torch.rand(2, 1, 4, 5, generator=generator, dtype=torch.float64)
+    maps[0, 0, 1:] = 0.0
+    mask = random_mask(9, (2, 3, 4, 5)) if masked else None
+    found = _maps.with_halo(maps, mask, 0.25)
+    for number in range(2):
+        inside = np.ones((4, 5)) if mask is None else mask[number].any(0).numpy()
+        expected = references.halo(maps[number, 0].numpy(), inside, 0.25)
+        np.testing.assert_allclose(found[number, 0], expected, **EXACT)
+    torch.testing.assert_close(found.sum((-2, -1)), 1.25 * maps.sum((-2, -1)))
+    assert (found > 0).all()
+    assert _maps.with_halo(maps, mask, 0.0) is maps
+
+
+def test_the_engine_lays_the_halo_around_the_summed_map_alone():
+    generator = torch.Generator().manual_seed(10)
+    weight = torch.randn(1, 3, 4, 5, generator=generator)
+    layer = torch.nn.Conv2d(3, 3, 1)
+    model = torch.nn.Sequential(layer, torch.nn.Flatten(), torch.nn.Linear(60, 2))
+    model[2].weight.data = torch.stack([weight.flatten(), -weight.flatten()])
+    image = torch.rand(1, 3, 4, 5, generator=generator)
+    cam = METHODS["ssgrad-cam+-"](model, layer)
+    plain = cam.attribute(image, target=0, mask=None, halo=0.0)
+    assert float(plain.max()) > 0.0
+    expected = references.halo(plain[0, 0].detach().numpy(), np.ones((4, 5)), 0.1)
+    found = cam.attribute(image, target=0, mask=None, halo=0.1)
+    np.testing.assert_allclose(found[0, 0], expected, rtol=1e-5, atol=1e-7)
+    for other in ({"attr_dim_summation": False}, {"relu_attributions": False}):
+        one, two = (cam.attribute(image, target=0, mask=None, halo=h, **other) for h in (0.0, 0.1))
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("halo", [-0.1, 1.5, "wide"])
+def test_a_halo_is_a_share(halo):
+    layer = torch.ones(1, 1, 2, 2)
+    with pytest.raises((TypeError, ValueError), match="halo: expected"):
+        _maps.ssgrad_cam_plus_minus(layer, layer, halo=halo)

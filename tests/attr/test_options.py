@@ -26,6 +26,7 @@ OWN = {
     ssgc.LayerCAM: {},
     ssgc.HiResCAM: {},
     ssgc.EigenCAM: {},
+    ssgc.SSGradCAMPlusMinus: {"mask": "region", "halo": 0.01},
     ssgc.ODAM: {"smoothing": 0.0},
     ssgc.SSGradCAM: {"smoothing": 0.0},
     ssgc.SSGradCAMPlusPlus: {
@@ -120,6 +121,7 @@ def test_smoothing_and_signs_reach_the_formula(signed_detector, image):
         changes = {
             "smoothing": 1.0,
             "signed_activations": "as_is",
+            "halo": 0.5,
             "mask": torch.eye(4).flip(0)[None, None],
         }
         for name in options:

@@ -20,7 +20,7 @@ from captum_ssgc.benchmark import BenchmarkSettings
 from captum_ssgc.benchmark.heat_maps import MapMaker
 
 PAPER_ORDER = ["grad-cam", "grad-cam++", "d-rise", "odam", "ssgrad-cam", "ssgrad-cam++"]
-ALL = [*PAPER_ORDER, "layer-cam", "hires-cam", "eigen-cam"]
+ALL = [*PAPER_ORDER, "layer-cam", "hires-cam", "eigen-cam", "ssgrad-cam+-"]
 QUICK = {"d-rise": {"n_masks": 20, "grid": (4, 4)}}
 
 
@@ -36,7 +36,7 @@ def test_the_order_is_the_papers():
 def test_which_are_made_of_gradients_and_which_use_the_mask():
     assert [name for name in METHODS if not METHODS[name].gradient_based] == ["d-rise"]
     masked = [name for name in METHODS if "mask" in METHODS[name].option_names()]
-    assert masked == ["ssgrad-cam++"]
+    assert masked == ["ssgrad-cam++", "ssgrad-cam+-"]
 
 
 def test_names():

@@ -5,9 +5,10 @@
 
 DETECTOR is ``demo``, ``yolo`` (--yolo FILE), ``rtdetr`` (--rtdetr FOLDER) or ``yolox`` (--yolox
 FILE --coco FOLDER); LAYER is ``levels`` (each detection's own) or the name of a layer; HALF is
-``choose`` or ``confirm``; WHAT is ``maps`` (pointing, energy, evidence) or ``curves`` (all
-columns). The halves share no image: scenes of other seeds, photos of even and of odd place in their
-file. A run that was cut off goes on when it is started again.
+``choose`` or ``confirm``; WHAT is ``maps`` (pointing, energy, evidence), ``curves`` (all columns)
+or ``tails`` (the same, of further orders of what a map leaves open). The halves share no image:
+scenes of other seeds, photos of even and of odd place in their file. A run that was cut off goes on
+when it is started again.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def pieces(
             ``reach`` cells), ``order`` (its values in the order of the map smoothed by ``reach``
             cells), ``tail`` (plus ``amount`` of the map spread by ``reach`` times the side of the
             region), ``floor`` (the space map is at least ``amount``), ``spread`` (plus ``amount``
-            of the space map, spread as in ``tail``).
+            of the space map, spread as in ``tail``), ``content`` (as ``tail``, times the map
+            without its space map).
         amount: see ``after``.
         reach: see ``after``.
     """
@@ -93,6 +95,10 @@ def pieces(
         found = _reordered(found, _maps.smoothed(found, reach))
     elif after == "tail":
         found = found + amount * _spread(found, reach * side)
+    elif after == "content":
+        near = _spread(found, reach * side) * each.sum(1, keepdim=True).clamp(min=0)
+        sums = [one.sum((-2, -1), keepdim=True) for one in (found, near)]
+        found = found + amount * near * sums[0] / sums[1].clamp(min=TINY)
     return found
 
 
@@ -171,6 +177,32 @@ CURVES = [
 ]
 
 
+TAILS = [
+    row(**BEST, after="tail", amount=0.01, reach=0.5),
+    row(**BEST, after="tail", amount=0.01, reach=2.0),
+    row(**BEST, after="content", amount=0.01),
+    row(**BEST, after="content", amount=0.01, reach=2.0),
+]
+
+
+CONFIRM_MAPS = [
+    "ssgrad-cam++",
+    ("ssgrad-cam++", {"output": "logit"}),
+    ("ssgrad-cam++", {"smoothing": 1.0}),
+    *PEERS[:2],
+    ("odam", {"output": "logit"}),
+    ("ssgrad-cam", {"output": "logit"}),
+    "ssgrad-cam+-",
+    ("ssgrad-cam+-", {"output": "logit"}),
+    ("ssgrad-cam+-", {"halo": 0.0}),
+]
+CONFIRM_CURVES = [CONFIRM_MAPS[place] for place in (0, 2, 3, 4, 7, 8, 9)]
+ROWS = {
+    "choose": {"maps": MAPS, "curves": CURVES, "tails": TAILS},
+    "confirm": {"maps": CONFIRM_MAPS, "curves": CONFIRM_CURVES},
+}
+
+
 def detector_of(options: argparse.Namespace) -> Any:
     if options.detector == "demo":
         return ssgc.wrap_detector(demo.detector(), label_names=demo.CLASS_NAMES)
@@ -206,10 +238,10 @@ def measure(options: argparse.Namespace) -> None:
     folder = options.runs / "-".join(
         [options.detector, options.layer, options.half, options.what, str(options.count)]
     )
-    curves = options.what == "curves"
+    curves = options.what != "maps"
     photos = options.detector == "yolox"
     settings = BenchmarkSettings(
-        methods=CURVES if curves else MAPS,
+        methods=ROWS[options.half][options.what],
         metrics=[
             *["deletion-insertion"] * curves,
             *("pointing-game", "energy-pointing-game"),
@@ -236,7 +268,7 @@ def main() -> None:
     run.add_argument("detector", choices=["demo", "yolo", "rtdetr", "yolox"])
     run.add_argument("layer")
     run.add_argument("half", choices=["choose", "confirm"])
-    run.add_argument("what", choices=["maps", "curves"])
+    run.add_argument("what", choices=["maps", "curves", "tails"])
     run.add_argument("count", type=int)
     for name in ("yolo", "rtdetr", "yolox", "coco"):
         run.add_argument(f"--{name}", type=Path)

@@ -1,0 +1,188 @@
+"""SSGrad-CAM with what speaks for an instance minus what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from captum_ssgc.attr import _maps
+from captum_ssgc.attr._captum import log_usage
+from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
+from captum_ssgc.attr._masks import Mask
+from captum_ssgc.attr._method import register
+
+
+@register
+class SSGradCAMPlusMinus(LayerMethod):
+    r"""SSGrad-CAM±: SSGrad-CAM++ with what speaks for an instance minus what speaks against it.
+
+    Not published: what the study of SSGrad-CAM++'s pieces in this documentation led to. A channel
+    is its positive and its negative part, :math:`A = A^+ - A^-`, with gradients :math:`p = g` and
+    :math:`p = -g` of the instance's score; over all parts :math:`k`
+
+    .. math::
+
+        L_0 = \mathrm{ReLU}\Big(\sum_k w_k A^k S^k\Big), \quad
+        w_k = \sum_{ij} \alpha^k_{ij}(p) \, \mathrm{ReLU}(p^k_{ij})
+              - \alpha^k_{ij}(-p) \, \mathrm{ReLU}(-p^k_{ij}), \quad
+        S^k = \frac{\mathrm{ReLU}(p^k)}{\max_{ij} \mathrm{ReLU}(p^k_{ij})}
+
+    with :math:`\alpha^k_{ij}(p) = M_{ij} / (2 + [p^k_{ij} \sum_{ab} A^k_{ab} M_{ab}]_+)` and the
+    mask :math:`M` of SSGrad-CAM++, and
+
+    .. math:: L = L_0 + h \, (G_\sigma * L_0), \quad \sigma = \sqrt{\textstyle\sum_{ij} M_{ij}}
+
+    Args:
+        forward_func: :class:`captum_ssgc.InstanceScoreWrapper`; or any forward function that
+            Captum takes, then ``mask`` must be a tensor or ``None``.
+        layer: the module to attribute, or a list of modules (the levels of a feature pyramid).
+        reshape_transform: brings layer outputs (and gradients) of another shape to
+            ``(N, C, h, w)``.
+
+    Raises:
+        ValueError: if ``layer`` is no module of the model.
+
+    Notes:
+        * SSGrad-CAM++ sums positive gradients alone, so that a channel with as much against the
+          instance as for it weighs as much as one that is all for it. Here the weight is the net
+          sum, and may be negative.
+        * SSGrad-CAM++ counts a part wherever its gradient is large, whatever its sign; here where
+          more of it would raise the score.
+        * The halo :math:`h` orders what :math:`L_0` leaves at zero. Without one these pixels are
+          all tied, and Deletion and Insertion take them in random order.
+        * What each of the three does is on the documentation's page of the study.
+
+    References:
+        T. Yamauchi, Spatial Sensitive Grad-CAM++: Improved Visual Explanation for Object Detectors
+        via Weighted Combination of Gradient Map, CVPR Workshops 2024, pp. 8164-8168: what it is
+        made from.
+
+    Example:
+        >>> import torch, torchvision, captum_ssgc as ssgc
+        >>> _ = torch.manual_seed(0)
+        >>> model = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        ...     weights=None, weights_backbone=None, box_score_thresh=0.0).eval()
+        >>> image = torch.rand(1, 3, 64, 96)
+        >>> detector = ssgc.wrap_detector(model)
+        >>> detections = detector.detect(image)[0]
+        >>> wrapper = ssgc.InstanceScoreWrapper(detector, detections)
+        >>> cam = ssgc.SSGradCAMPlusMinus(wrapper, detector.layer_for(detections, 0))
+        >>> cam.attribute(image, target=0, interpolate_mode="bilinear").shape
+        torch.Size([1, 1, 64, 96])
+    """
+
+    name, title = "ssgrad-cam+-", "SSGrad-CAM±"
+    maps = staticmethod(_maps.ssgrad_cam_plus_minus)
+
+    @log_usage()
+    def attribute(  # type: ignore[override]
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        attribute_to_layer_input: bool = False,
+        relu_attributions: bool = True,
+        attr_dim_summation: bool = True,
+        grad_kwargs: dict[str, Any] | None = None,
+        *,
+        mask: Mask = "region",
+        halo: float = 0.01,
+        interpolate_mode: str | None = None,
+        fuse_layers: FuseLayers | None = None,
+    ) -> Any:
+        """Attribute one output per example, the score of one instance with the wrapper.
+
+        Args:
+            inputs: ``(N, 3, H, W)``.
+            target: index of the detection, or one per example; for another ``forward_func`` what
+                Captum takes.
+            additional_forward_args: passed on to ``forward_func``; the wrapper's ``image_index``
+                where it has several reference images.
+            attribute_to_layer_input: use what the layer takes instead of what it gives.
+            relu_attributions: keep the positive part (the method); otherwise both signs.
+            attr_dim_summation: sum over the channels; otherwise every channel's contribution.
+            grad_kwargs: passed on to ``torch.autograd.grad``.
+            mask: ``"region"``: what the score was computed from (proposal or anchor); ``"box"``:
+                the predicted box; ``"mask"``: the predicted mask, of a model that gives one; a
+                tensor, non-zero inside, ``(1|N, 1|C, H, W)`` in image pixels or
+                ``(1|N, 1|C, h, w)`` on the layer's grid, where ``N`` counts the instances;
+                ``None``: everywhere. The names need :class:`captum_ssgc.InstanceScoreWrapper`.
+            halo: share of the map's sum, in [0, 1], that is laid around it, so that pixels where
+                the map is zero come in the order of their nearness; 0 for none. Not for single
+                channels or signed maps.
+            interpolate_mode: as in :meth:`LayerMethod.attribute`.
+            fuse_layers: as in :meth:`LayerMethod.attribute`.
+
+        Returns:
+            As :meth:`LayerMethod.attribute`: ``(N, 1, h, w)``, ``(N, 1, H, W)`` with
+            ``interpolate_mode``; a tuple of them for a list of layers.
+
+        Raises:
+            IndexError, TypeError, ValueError: as :meth:`LayerMethod.attribute`.
+        """
+        return super().attribute(
+            inputs,
+            target,
+            additional_forward_args,
+            attribute_to_layer_input,
+            relu_attributions,
+            attr_dim_summation,
+            grad_kwargs,
+            mask=mask,
+            halo=halo,
+            interpolate_mode=interpolate_mode,
+            fuse_layers=fuse_layers,
+        )
+
+    def attribute_instances(  # type: ignore[override]
+        self,
+        inputs: Tensor,
+        targets: Sequence[int] | None = None,
+        *,
+        attribute_to_layer_input: bool = False,
+        relu_attributions: bool = True,
+        attr_dim_summation: bool = True,
+        mask: Mask = "region",
+        halo: float = 0.01,
+        interpolate_mode: str | None = None,
+        fuse_layers: FuseLayers | None = None,
+    ) -> Any:
+        """Attribute many instances of one image, from one call of the vendor's forward.
+
+        Args:
+            inputs: ``(1, 3, H, W)``, the reference image.
+            targets: indices of the detections; ``None`` for all.
+            attribute_to_layer_input: use what the layer takes instead of what it gives.
+            relu_attributions: keep the positive part (the method); otherwise both signs.
+            attr_dim_summation: sum over the channels; otherwise every channel's contribution.
+            mask: ``"region"``: what the score was computed from (proposal or anchor); ``"box"``:
+                the predicted box; ``"mask"``: the predicted mask, of a model that gives one; a
+                tensor, non-zero inside, ``(1|N, 1|C, H, W)`` in image pixels or
+                ``(1|N, 1|C, h, w)`` on the layer's grid, where ``N`` counts the instances;
+                ``None``: everywhere. The names need :class:`captum_ssgc.InstanceScoreWrapper`.
+            halo: share of the map's sum, in [0, 1], that is laid around it, so that pixels where
+                the map is zero come in the order of their nearness; 0 for none. Not for single
+                channels or signed maps.
+            interpolate_mode: as in :meth:`LayerMethod.attribute`.
+            fuse_layers: as in :meth:`LayerMethod.attribute`.
+
+        Returns:
+            As :meth:`LayerMethod.attribute_instances`: ``(K, 1, h, w)``, ``(K, 1, H, W)`` with
+            ``interpolate_mode``; a tuple of them for a list of layers.
+
+        Raises:
+            IndexError, TypeError, ValueError: as :meth:`LayerMethod.attribute`.
+        """
+        return super().attribute_instances(
+            inputs,
+            targets,
+            attribute_to_layer_input=attribute_to_layer_input,
+            relu_attributions=relu_attributions,
+            attr_dim_summation=attr_dim_summation,
+            mask=mask,
+            halo=halo,
+            interpolate_mode=interpolate_mode,
+            fuse_layers=fuse_layers,
+        )
