@@ -24,7 +24,7 @@ from torch import Tensor
 import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc.attr import LayerMethod, _maps, register
-from captum_ssgc.benchmark import BenchmarkSettings, MethodRow, run_benchmark
+from captum_ssgc.benchmark import BenchmarkSettings, MethodRow, report, run_benchmark
 from captum_ssgc.data import SceneDataset
 
 CHOOSE, CONFIRM = 900_000, 500_000  # first seeds; the tables of results have scenes of CONFIRM
@@ -258,6 +258,66 @@ def measure(options: argparse.Namespace) -> None:
     print((folder / "table.md").read_text())
 
 
+WHERE = {
+    "demo": "the detector in the package, scenes",
+    "yolo": "YOLO11n trained on scenes, scenes",
+    "rtdetr": "RT-DETR trained on scenes, scenes",
+    "yolox": "YOLOX-nano, photos of COCO",
+}
+HALVES = {"choose": "chosen on", "confirm": "confirmed on"}
+
+
+def write(options: argparse.Namespace) -> None:
+    """One table for each run, the confirmation first."""
+    folders = [folder for folder in options.runs.iterdir() if (folder / "run.json").exists()]
+    order = {name: place for place, name in enumerate([*WHERE, "confirm", "choose", "curves"])}
+
+    def place(folder: Path) -> tuple[Any, ...]:
+        detector, layer, half, what, _ = folder.name.split("-")
+        return (order[half], order[detector], layer != "levels", what)
+
+    folders = sorted((one for one in folders if one.name.count("-") == 4), key=place)
+    lines = [line for folder in folders for line in section(folder)]
+    options.output.write_text("\n".join(lines))
+
+
+def section(folder: Path) -> list[str]:
+    detector, layer, half, _, _ = folder.name.split("-")
+    summary = report(folder)
+    columns = [column for column in summary.columns if column.key != "seconds"]
+    counts = summary.counts
+    layer = "own level" if layer == "levels" else f"``{layer}``"
+    title = (
+        f"{WHERE[detector][0].upper()}{WHERE[detector][1:]}, {layer}: {HALVES[half]} "
+        f"{counts['images'] - counts['failed']} images, {counts['evaluated']} detections"
+    )
+    lines = [f".. list-table:: {title}", "   :header-rows: 1", "", "   * -"]
+    lines += [f"     - {column.title} {column.arrow}" for column in columns]
+    for one in summary.rows:
+        lines.append(f"   * - {one.title if one.is_floor else label(summary.settings, one.name)}")
+        for column in columns:
+            cell = one.cells.get(column.key)
+            text = "" if cell is None else column.text(cell.mean)
+            mark = " •" if cell is not None and cell.as_best else ""
+            lines.append(f"     - **{text}**" if cell and cell.best else f"     - {text}{mark}")
+    return [*lines, ""]
+
+
+def label(settings: BenchmarkSettings, key: str) -> str:
+    """What a row is, in words."""
+    [found] = [one for one in settings.rows if one.key == key]
+    options = dict(found.options)
+    if found.method != "pieces":
+        return found.title
+    words = [f"weights {options.pop('weights', 'split')}", f"space {options.pop('space', 'abs')}"]
+    output = options.pop("output", "score")
+    after = options.pop("after", None)
+    words += [f"smoothing {options.pop('smoothing'):g}"] if "smoothing" in options else []
+    words += [" ".join([after, *(f"{name} {value:g}" for name, value in sorted(options.items()))])
+              ] if after else []  # fmt: skip
+    return ", ".join([*words, *([output] if output != "score" else [])])
+
+
 def main() -> None:
     """Measure, or write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -272,6 +332,10 @@ def main() -> None:
     run.add_argument("count", type=int)
     for name in ("yolo", "rtdetr", "yolox", "coco"):
         run.add_argument(f"--{name}", type=Path)
+    tables = commands.add_parser("write")
+    tables.set_defaults(do=write)
+    tables.add_argument("output", type=Path)
+    tables.add_argument("runs", type=Path)
     options = parser.parse_args()
     options.do(options)
 
