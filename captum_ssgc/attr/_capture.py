@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._norm_gradients import sound_norm_gradients
+from captum_ssgc.attr._sparse_convolution import convolution
 
 
 class LayerCapture:
@@ -77,8 +78,9 @@ class LayerCapture:
 class ConstantParameters(FunctionMode):
     """In this thread, parameters enter every operation as constants.
 
-    A graph then holds nothing that does not depend on the captured layers. The parameters
-    themselves are left alone, so that other threads may train them meanwhile.
+    A graph then holds nothing that does not depend on the captured layers, and convolutions go back
+    from what is not zero alone. The parameters themselves are left alone, so that other threads may
+    train them meanwhile.
     """
 
     def __torch_function__(
@@ -89,6 +91,8 @@ class ConstantParameters(FunctionMode):
             args = tuple(_constant(value) for value in args)
         if kwargs and any(_has_parameter(value) for value in kwargs.values()):
             kwargs = {name: _constant(value) for name, value in kwargs.items()}
+        if func is torch.conv2d:
+            return convolution(*args, **kwargs)
         return func(*args, **kwargs)
 
 
