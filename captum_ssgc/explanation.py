@@ -131,7 +131,7 @@ def explain(
     if requests and layer is None and not (detector.level_layers() or detector.target_layers()):
         detector.detect(images)  # what is no detector says so before layers are missed
     layers = Layers.of_detector(detector, layer) if requests else None
-    maps: dict[type[Method], Tensor] = {}
+    maps: dict[type[Method], Sequence[Any]] = {}
     with (
         outside_inference_mode(),
         recorded_run(detector, layers, images, requests.values()) as (raw, record),
@@ -148,12 +148,15 @@ def explain(
             order, reported = list(range(len(rows))), is_among(chosen, found).tolist()
         if record is not None:
             made = record.heat_maps(list(requests.values()), chosen)
-            maps = {entry: one.heat_maps() for entry, one in zip(requests, made, strict=True)}
+            maps = {
+                entry: [one.of(row) for row in range(len(chosen))]
+                for entry, one in zip(requests, made, strict=True)
+            }
     for entry in methods:
         if issubclass(entry, PerturbationMethod):
             further = {"perturbations_per_eval": IMAGES_PER_FORWARD, **options.get(entry.name, {})}
             wrapper = InstanceScoreWrapper(detector, chosen)
-            maps[entry] = entry(wrapper).attribute_instances(images, **further)[:, 0]
+            maps[entry] = list(entry(wrapper).attribute_instances(images, **further)[:, 0])
     details = (chosen.labels.tolist(), chosen.scores.tolist(), chosen.levels.tolist())
     explanations = [
         Explanation(

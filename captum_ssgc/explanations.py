@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_ssgc.attr import InstanceMap
 from captum_ssgc.composites import Composite
 from captum_ssgc.exchange.explained import columns_of, rows_of, table_of
 from captum_ssgc.exchange.fiftyone import to_fiftyone
@@ -39,7 +40,8 @@ class Explanation:
         label_index: class index.
         score: as the detector reports it, in [0, 1].
         box: ``(4,)`` x1, y1, x2, y2 in pixels of the original image.
-        heat_map: ``(H, W)`` at image size, >= 0, not normalised.
+        heat_map: ``(H, W)`` at image size, >= 0, not normalised; interpolated when it is first
+            looked at.
         method: name of the attribution method.
         layer: name of the attributed layer; empty for a method that uses none.
         detected: whether the detector reports it; ``False`` for a candidate that it does not.
@@ -81,6 +83,24 @@ class Explanation:
             raise ValueError("mask: expected a mask, got None: this detector reports none.")
         inside = self.mask >= 0.5 if self.mask.is_floating_point() else self.mask != 0
         return energy_pointing_game(self.heat_map[None], masks=inside[None]).mean()
+
+
+class _WhenLookedAt:
+    """A heat map that is brought to image pixels when it is first read."""
+
+    def __get__(self, owner: Explanation | None, kind: type) -> Any:
+        if owner is None:
+            return self
+        found: Tensor | InstanceMap = owner.__dict__["heat_map"]
+        if isinstance(found, InstanceMap):
+            found = owner.__dict__["heat_map"] = found.in_image_pixels()
+        return found
+
+    def __set__(self, owner: Explanation, value: Tensor | InstanceMap) -> None:
+        owner.__dict__["heat_map"] = value
+
+
+Explanation.heat_map = _WhenLookedAt()  # type: ignore[assignment]
 
 
 class Explanations(list[One]):

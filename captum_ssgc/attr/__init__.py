@@ -15,6 +15,7 @@ from captum_ssgc.attr.ssgrad_cam_plus_minus import SSGradCAMPlusMinus
 
 # isort: on
 from captum_ssgc.attr._formula import MapRequest
+from captum_ssgc.attr._instance_map import InstanceMap
 from captum_ssgc.attr._layer_method import LayerMethod
 from captum_ssgc.attr._layers import LayerChoice, Layers
 from captum_ssgc.attr._masks import Mask, check_mask
@@ -37,6 +38,7 @@ __all__ = [
     "GradCAM",
     "GradCAMPlusPlus",
     "HiResCAM",
+    "InstanceMap",
     "LayerCAM",
     "LayerChoice",
     "LayerMethod",

@@ -68,6 +68,11 @@ class LayerGrid:
             tensor = self._reshape(tensor)
         return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
+    @property
+    def geometry(self) -> ImageGeometry:
+        """Of the images."""
+        return self._geometry()
+
     @cached_property
     def cells(self) -> CellGrid:
         """Where its cells lie on the canvas."""
@@ -77,13 +82,14 @@ class LayerGrid:
         """The user's mask for each of ``count`` instances."""
         resolved = None
         if mask is not None:
-            geometry = self._geometry()
-            resolved = resolve_mask(mask, self.activations, count, geometry, self.cells, instances)
+            resolved = resolve_mask(
+                mask, self.activations, count, self.geometry, self.cells, instances
+            )
         return GridMasks(self.activations, resolved, self._everything)
 
     def to_image(self, maps: Tensor, mode: str) -> Tensor:
         """Maps ``(K, C, h, w)`` on this grid in image pixels, ``(K, C, H, W)``."""
-        return self._geometry().grid_to_image(maps, mode, self.cells)
+        return self.geometry.grid_to_image(maps, mode, self.cells)
 
 
 class GridMasks:

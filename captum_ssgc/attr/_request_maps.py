@@ -11,6 +11,7 @@ from torch import Tensor
 from captum_ssgc._warnings import warn_user
 from captum_ssgc._windows import Window, WindowGradient
 from captum_ssgc.attr._formula import MapRequest
+from captum_ssgc.attr._instance_map import InstanceMap
 from captum_ssgc.attr._layer_grid import LayerGrid
 from captum_ssgc.attr._layers import Layers
 from captum_ssgc.attr._maps import WholeGrid
@@ -122,6 +123,15 @@ class RequestMaps:
         if not self._count:
             raise ValueError("there is no detection to explain.")
         return self.in_image_pixels("bilinear", "max")[0][:, 0]
+
+    def of(self, row: int) -> InstanceMap:
+        """The map of one row."""
+        mine = [
+            (maps[rows.index(row)][None].clone(), grid.cells)
+            for grid, rows, maps in zip(self._grids, self._rows, self._maps, strict=True)
+            if row in rows
+        ]
+        return InstanceMap(tuple(mine), self._grids[0].geometry)
 
     def problems(self) -> dict[int, str]:
         """What is wrong with a single layer for a row: it feeds another pyramid level."""
