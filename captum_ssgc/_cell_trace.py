@@ -150,7 +150,8 @@ def _lines(places: Places, reshape: Callable[[Tensor], Tensor] | None) -> list[L
 class _Trace(TorchDispatchMode):
     """Follows places through everything that runs in this context, in this thread.
 
-    Convolutions and products are not computed: their outputs are zeros.
+    Convolutions and products are not computed, nor is what follows from them: it is zero, and takes
+    no memory, as far as its shape can be known without.
 
     Args:
         canvas_size: ``(H, W)`` in pixels; a tensor ``(N, 3, H, W)`` is taken for the canvas.
@@ -177,12 +178,9 @@ class _Trace(TorchDispatchMode):
                     self._known[entry] = canvas_places(entry.shape)
                 if entry in self._known:
                     known.append(entry)
-        if name in NOT_COMPUTED:
-            device = next(e.device for e in tree_leaves(args) if isinstance(e, Tensor))
-            shape = func(*tree_map_only(Tensor, _meta, args), **kwargs)
-            result = torch.zeros_like(shape, device=device)
-        else:
-            result = func(*args, **kwargs)
+        result = _shaped(name, func, args, kwargs)
+        if result is None:
+            result = func(*tree_map_only(Tensor, _in_full, args), **kwargs)
         if known:
             self._keep(result, self._followed(name, func, args, kwargs, known, result))
         return result
@@ -242,5 +240,38 @@ class _Trace(TorchDispatchMode):
         return [Places(*both, coarsest) for both in zip(y, x, strict=True)]
 
 
+def _shaped(name: str, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Zeros instead of a result that nobody looks at; ``None`` where it has to be computed."""
+    tensors = [entry for entry in tree_leaves((args, kwargs)) if isinstance(entry, Tensor)]
+    if not (name in NOT_COMPUTED or any(map(_is_zeros, tensors))):
+        return None
+    if name.endswith("_"):  # in place
+        return args[0] if _is_zeros(args[0]) else None
+    device = tensors[0].device
+    try:
+        shapes = func(*tree_map_only(Tensor, _meta, args), **tree_map_only(Tensor, _meta, kwargs))
+    except Exception:  # it depends on values
+        return None
+    leaves = tree_leaves(shapes)
+    if not all(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves):
+        return None
+    return tree_map_only(Tensor, lambda one: _zeros(one, device), shapes)
+
+
+def _zeros(like: Tensor, device: torch.device) -> Tensor:
+    return torch.zeros((), dtype=like.dtype, device=device).expand(like.shape)
+
+
+def _is_zeros(tensor: Tensor) -> bool:
+    """Whether one entry stands for all, as in :func:`_zeros`."""
+    return tensor.numel() > 1 and not any(tensor.stride())
+
+
+def _in_full(tensor: Tensor) -> Tensor:
+    return tensor.contiguous() if _is_zeros(tensor) else tensor
+
+
 def _meta(tensor: Tensor) -> Tensor:
+    if _is_zeros(tensor):
+        return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
     return tensor.to("meta")
