@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import io
 import json
 import pickle
@@ -107,3 +108,23 @@ def test_a_page(found, tmp_path):
 def test_nothing_to_draw(found):
     with pytest.raises(ValueError, match="explanation"):
         found[:0].overview()
+
+
+def test_a_map_is_the_same_whenever_it_is_looked_at():
+    image = demo.scene(26).image
+    early = ssgc.explain(demo.detector(), image, ["odam", "ssgrad-cam++"])
+    late = pickle.loads(pickle.dumps(early[1]))  # before anybody has looked at it
+    maps = [one.heat_map for one in early]
+    with torch.inference_mode():
+        of_late = late.heat_map
+    assert torch.equal(of_late, maps[1])
+    assert not of_late.is_inference()
+    assert early[1].heat_map is maps[1]  # what a user changes in place stays changed
+    assert dataclasses.replace(late, index=7).heat_map is of_late
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        late.heat_map = of_late
+
+
+def test_a_result_is_small_until_it_is_looked_at():
+    found = ssgc.explain(demo.detector(), demo.scene(26).image)
+    assert len(pickle.dumps(found[0])) < found[0].heat_map.numel()
