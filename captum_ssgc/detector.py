@@ -24,7 +24,7 @@ from captum_ssgc._windows import WindowGradient
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.images import check_images
-from captum_ssgc.label_names import LabelNames, fit_label_names, own_label_names
+from captum_ssgc.label_names import COCO, LabelNames, fit_label_names, own_label_names
 from captum_ssgc.map_layout import ChannelsFirst, gives_channels_last
 
 _MODES = (
@@ -128,8 +128,9 @@ class Detector(ABC):
         if names is not None:
             fitted = fit_label_names(names, self._classes, background=self._background)
         self._label_names, self._unfitted_names = fitted, None
-        if self._classes is None:  # until then as given: a dictionary may begin at 0 or at 1
-            self._unfitted_names = names if isinstance(names, Mapping) else fitted
+        if self._classes is None:  # until then as given: they may begin at 0 or at 1
+            open_ended = isinstance(names, Mapping) or str(names).lower() == COCO
+            self._unfitted_names = names if open_ended else fitted
 
     def fit_names(self, classes: int) -> None:
         """Fit the given class names to the number of classes, once it is known.

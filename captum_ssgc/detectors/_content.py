@@ -16,7 +16,9 @@ def noise(image_size: tuple[int, int], model: nn.Module, channels: int = 3) -> T
     return torch.rand(size, generator=generator, device="cpu", dtype=torch.float32).to(device)
 
 
-def check_content(canvas: Tensor, geometry: ImageGeometry, source: str) -> None:
+def check_content(
+    canvas: Tensor, geometry: ImageGeometry, source: str, within: float = 1.0
+) -> None:
     """Check that a geometry is right about where a preprocessing puts an image.
 
     Args:
@@ -24,9 +26,10 @@ def check_content(canvas: Tensor, geometry: ImageGeometry, source: str) -> None:
             value, those with a part of the image are not.
         geometry: of this image.
         source: what made the canvas, for the message.
+        within: how many pixels of the canvas count as nothing.
 
     Raises:
-        ValueError: if an edge of the image lies more than a pixel from where the geometry has it.
+        ValueError: if an edge of the image lies further from where the geometry has it.
             What is filled to the last pixel, as by a mirrored image, says nothing.
     """
     for axis, name in ((0, "rows"), (1, "columns")):
@@ -37,7 +40,7 @@ def check_content(canvas: Tensor, geometry: ImageGeometry, source: str) -> None:
         first, last = int(lines[0]), int(lines[-1]) + 1
         start = geometry.offset[axis]
         end = start + geometry.scale[axis] * geometry.image_size[axis]
-        if max(abs(first - start), abs(last - end)) > 1.0:
+        if max(abs(first - start), abs(last - end)) > within:
             height, width = geometry.image_size
             raise ValueError(
                 f"{source} puts an image of {height} x {width} pixels on the {name} {first} to "

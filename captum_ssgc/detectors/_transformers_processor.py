@@ -17,6 +17,7 @@ from captum_ssgc._warnings import warn_user
 from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.geometry import ImageGeometry
 
+_SPREAD = 3.0
 _UNLISTED = {
     "conditional_detr": "ConditionalDetrImageProcessor",
     "d_fine": "RTDetrImageProcessor",
@@ -73,7 +74,9 @@ class ProcessorCanvas:
         key = (image_size, f"{channels} {self.processor.to_json_string()}")
         if key not in self._geometries:
             canvas, _, geometry = self(noise(image_size, nn.Identity(), channels))
-            check_content(canvas, geometry, type(self.processor).__name__)
+            # What is padded before it is smoothed and resized spreads into the padding.
+            within = 1.0 if self.whole(image_size) == image_size else _SPREAD
+            check_content(canvas, geometry, type(self.processor).__name__, within)
             self._geometries[key] = geometry
         return self._geometries[key]
 

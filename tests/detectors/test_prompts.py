@@ -185,10 +185,11 @@ def test_a_saved_processor_is_loaded(grounding, picture, tmp_path, monkeypatch):
     assert torch.equal(detector.detect(picture)[0].boxes, grounding.detect(picture)[0].boxes)
 
 
-def test_the_square_that_owlv2_pads_to_is_known(owl):
-    geometry = owl.geometry((75, 101))
+@pytest.mark.parametrize("size", [(75, 101), (96, 130), (300, 70), (800, 1200), (40, 64)])
+def test_the_square_that_owlv2_pads_to_is_known(owl, size):
+    geometry = owl.geometry(size)
     assert geometry.canvas_size == (96, 96)
-    assert geometry.scale == (96 / 101, 96 / 101)
+    assert geometry.scale == (96 / max(size), 96 / max(size))
     assert geometry.offset == (0, 0)
 
 
