@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeGuard, get_args
+from typing import Any, Literal, TypeGuard, cast, get_args
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ Contrast = tuple[Literal["logit"], Other | tuple[Other, ...]]
 Output = NamedOutput | NegatedOutput | Contrast
 OUTPUTS: tuple[str, ...] = get_args(NamedOutput)
 EDGES = ("left", "top", "right", "bottom")
+_CONTRAST = "contrast"
+_LONGEST_INDEX = 9
 
 
 def check_output(output: object) -> None:
@@ -34,13 +36,39 @@ def check_output(output: object) -> None:
     )
 
 
+def parse_output(text: str) -> Output:
+    """What a command or a file calls an output: ``contrast:NAME`` for a contrast, else the same.
+
+    Args:
+        text: ``NAME`` is the name of the other label, or its index.
+
+    Raises:
+        ValueError: if it is none.
+
+    Example:
+        >>> from captum_ssgc._outputs import parse_output
+        >>> parse_output("-logit"), parse_output("contrast:traffic light")
+        ('-logit', ('logit', 'traffic light'))
+    """
+    kind, colon, other = text.partition(":")
+    output: Any = ("logit", other.strip()) if kind == _CONTRAST and colon else text
+    if output == ("logit", ""):
+        raise ValueError("output: expected contrast:NAME with the name or index of a label.")
+    if isinstance(output, str) and output.removeprefix("-") not in OUTPUTS:
+        raise ValueError(
+            f"output: expected one of {', '.join(OUTPUTS)}, one of these negated ('-logit'), or "
+            f"'{_CONTRAST}:NAME' with the name or index of another label, got {shown(text)}."
+        )
+    return cast("Output", output)
+
+
 def is_contrast(output: Output) -> TypeGuard[Contrast]:
     """Whether it is the difference of two classes' logits."""
     return isinstance(output, tuple)
 
 
 def with_label_indices(output: Output, names: Sequence[str] | None) -> Output:
-    """The same, with class indices for class names.
+    """The same, with class indices for class names; digits that are no name are an index.
 
     Raises:
         ValueError: for a name that is not among ``names``.
@@ -48,13 +76,16 @@ def with_label_indices(output: Output, names: Sequence[str] | None) -> Output:
     if not is_contrast(output):
         return output
     known, other = list(names or ()), output[1]
-    for one in other if isinstance(other, tuple) else (other,):
-        if isinstance(one, str) and one not in known:
-            expected = f"one of {', '.join(known)}" if known else "a class index: it has no names"
-            raise ValueError(f"output: the detector knows no {one!r}; expected {expected}.")
 
     def index(one: Other) -> Other:
-        return known.index(one) if isinstance(one, str) else one
+        if not isinstance(one, str):
+            return one
+        if one in known:
+            return known.index(one)
+        if one.isascii() and one.isdecimal() and len(one) < _LONGEST_INDEX:
+            return int(one)
+        expected = f"one of {', '.join(known)}" if known else "a class index: it has no names"
+        raise ValueError(f"output: the detector knows no {one!r}; expected {expected}.")
 
     if isinstance(other, tuple):
         return ("logit", tuple(index(one) for one in other))

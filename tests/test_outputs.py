@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import captum_ssgc as ssgc
+from captum_ssgc._outputs import parse_output, with_label_indices
 
 
 @pytest.fixture
@@ -160,3 +161,34 @@ def test_score_and_place_both_matter():
 def test_boxes_that_cannot_be_explained(named, coloured, boxes, labels, message):
     with pytest.raises(ValueError, match=message):
         ssgc.explain(named, coloured, boxes=boxes, labels=labels, layer="fine")
+
+
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        ("score", "score"),
+        ("-left", "-left"),
+        ("contrast:cat", ("logit", "cat")),
+        ("contrast:traffic light", ("logit", "traffic light")),
+        ("contrast: 3", ("logit", "3")),
+        ("contrast:a:b", ("logit", "a:b")),
+    ],
+)
+def test_a_text_is_read_as_an_output(text, output):
+    assert parse_output(text) == output
+
+
+@pytest.mark.parametrize("text", ["", "contrast", "contrast:", "logit:cat", "middle", "--logit"])
+def test_a_text_that_is_no_output_is_refused(text):
+    with pytest.raises(ValueError, match="output: expected"):
+        parse_output(text)
+
+
+def test_digits_are_a_name_where_there_is_one_and_else_an_index():
+    assert with_label_indices(("logit", "1"), ["0", "2", "1"]) == ("logit", 2)
+    assert with_label_indices(("logit", "1"), ["cat", "dog"]) == ("logit", 1)
+    assert with_label_indices(("logit", ("1", "cat", 4)), ["cat", "dog"]) == ("logit", (1, 0, 4))
+    assert with_label_indices(("logit", "1"), None) == ("logit", 1)
+    for other in ("cow", "-1", "1.0", "9" * 30, "²"):
+        with pytest.raises(ValueError, match=r"the detector knows no .*expected one of cat, dog"):
+            with_label_indices(("logit", other), ["cat", "dog"])

@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from captum_ssgc._outputs import parse_output, with_label_indices
 from captum_ssgc.attr import (
     LayerMethod,
     Layers,
@@ -43,7 +44,7 @@ class MapMaker:
         self._requests = {
             row.key: request
             for row in settings.rows
-            if (request := _request(row, settings)) is not None
+            if (request := _request(row, settings, detector)) is not None
         }
         self._layers = Layers.of_detector(detector, settings.layer) if self._requests else None
         self._random: MapMaker | None = None
@@ -121,14 +122,14 @@ class MapMaker:
         return method(wrapper).attribute_instances(image, **options)[:, 0]
 
 
-def _request(row: MethodRow, settings: BenchmarkSettings) -> MapRequest | None:
+def _request(row: MethodRow, settings: BenchmarkSettings, detector: Detector) -> MapRequest | None:
     """What a row asks of a recording; ``None`` for a method that needs none."""
     method = method_named(row.method)
     if not issubclass(method, LayerMethod):
         return None
     options = settings.options_of(row)
-    output = options.pop("output")
-    return method.request(options, output)
+    output = parse_output(options.pop("output"))
+    return method.request(options, with_label_indices(output, detector.label_names))
 
 
 def _clock(device: torch.device) -> Callable[[], float]:

@@ -96,7 +96,10 @@ class BenchmarkSettings:
     )
     output: Output = field(
         default="score",
-        metadata={"help": "what is explained: score, logit, left, top, right, bottom"},
+        metadata={
+            "help": "what is explained: score, logit, left, top, right, bottom, one of these "
+            "negated, or contrast:NAME"
+        },
     )
     mask: str | None = field(
         default="region",
@@ -135,16 +138,16 @@ class BenchmarkSettings:
     seed: int = field(default=0, metadata={"help": "of all that is random"})
 
     def __post_init__(self) -> None:
+        from captum_ssgc._outputs import parse_output
         from captum_ssgc.attr import check_mask
         from captum_ssgc.benchmark.rows import rows_named
-        from captum_ssgc.detector import check_output
         from captum_ssgc.metrics import preset_named
 
         self._set("methods", rows_named(self.methods))
         self._set("metrics", metrics_named(texts("metrics", self.metrics)))
         self._set("floors", _floors(texts("floors", self.floors)))
         preset_named(text("preset", self.preset))
-        check_output(text("output", self.output))
+        parse_output(text("output", self.output))
         if self.mask is not None:
             check_mask(text("mask", self.mask))
         if self.layer is not None:

@@ -11,12 +11,13 @@ from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
 from captum_ssgc.cli.messages import DONE, forwards_shown, say
 from captum_ssgc.cli.model_choice import ModelChoice
-from captum_ssgc.cli.models import check_layers, load_detector
+from captum_ssgc.cli.models import check_layers, check_outputs, load_detector
 from captum_ssgc.cli.options import (
     add_device_option,
     add_explanation_options,
     add_general_options,
     explain_arguments,
+    outputs_of,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     choice = ModelChoice("demo", device=args.device, score_threshold=args.score_threshold)
     detector = load_detector(choice)
     check_layers(detector, arguments["layer"])
+    check_outputs(detector, outputs_of(arguments))
     name = f"scene_{args.seed}"
     drawn = scene(args.seed)
     try:

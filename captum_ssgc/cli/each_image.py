@@ -25,7 +25,7 @@ from captum_ssgc.cli.messages import (
     progress,
     warnings_as_lines,
 )
-from captum_ssgc.cli.models import check_layers, load_detector
+from captum_ssgc.cli.models import check_layers, check_outputs, load_detector
 from captum_ssgc.cli.options import (
     add_explanation_options,
     add_general_options,
@@ -33,6 +33,7 @@ from captum_ssgc.cli.options import (
     explain_arguments,
     for_one_image,
     model_choice,
+    outputs_of,
 )
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def _run(args: argparse.Namespace, handle: HandleImages) -> int:
     prepare_folder(args.output_dir)
     detector = load_detector(model_choice(args))
     check_layers(detector, arguments["layer"])
+    check_outputs(detector, outputs_of(arguments))
     if args.model == "demo":
         complain("the demo model knows the scenes of 'captum-ssgc demo' only", kind="note")
     folders = ResultFolders(args.output_dir)

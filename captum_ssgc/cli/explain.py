@@ -12,6 +12,7 @@ from captum_ssgc.cli.each_image import ExplainedImage, HandleImage, add_images_p
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.messages import say
 from captum_ssgc.cli.options import model_choice
+from captum_ssgc.cli.reliance_texts import reliance_of
 
 if TYPE_CHECKING:
     from captum_ssgc.report import PackedPage
@@ -27,6 +28,7 @@ a JSON file with boxes, scores, labels, layers and the share of each map's energ
 box. With several methods there is also a picture that compares them. --html adds one page for all
 images, in which a reader chooses a box and sees its maps; it needs no network. --save-maps adds a
 file of the raw maps for each image, which NumPy and captum_ssgc.Explanations.load_maps read.
+--reliance says what each detection rests on: the object, its surroundings or a neighbour.
 """
 _EPILOG = """\
 examples:
@@ -36,8 +38,9 @@ examples:
   captum-ssgc explain part.png --checkpoint fine_tuned.pt --labels names.txt
   captum-ssgc explain street.jpg --model onnx:yolox_nano.onnx --labels coco.txt
   captum-ssgc explain photos 'more/*.png' --method ssgrad-cam++,odam --option smoothing=1
-  captum-ssgc explain photos --html --save-maps
+  captum-ssgc explain photos --html --save-maps --reliance
   captum-ssgc explain street.jpg --layer backbone.fpn.layer_blocks.0 --output left
+  captum-ssgc explain street.jpg --output contrast:car
 
 exit codes: 0 all explained; 1 nothing detected in some image; 2 something failed. An image that
 fails does not stop the others.
@@ -53,6 +56,12 @@ def add_parser(subparsers: Any) -> None:
         help="explain the detections of images",
         description=_DESCRIPTION,
         epilog=_EPILOG,
+    )
+    parser.add_argument_group("further questions").add_argument(
+        "--reliance",
+        action="store_true",
+        help="also try what each detection rests on: its score with its box alone, and without it "
+        "(6 more forwards for each)",
     )
     files = parser.add_argument_group("more files")
     files.add_argument(
@@ -88,6 +97,7 @@ def _write_pictures(pages: list[PackedPage], of: ExplainedImage) -> Callable[[],
         write_result,
     )
 
+    relies = reliance_of(of) if of.args.reliance else {}
     result = ImageResult(
         name=of.path.name,
         source=str(of.path),
@@ -97,11 +107,15 @@ def _write_pictures(pages: list[PackedPage], of: ExplainedImage) -> Callable[[],
         output=of.args.output,
         shares={"box": energy_in_boxes(of.explanations), **energy_in_masks(of.explanations)},
         options=of.options,
+        reliance=relies,
     )
     with of.folders.results_of(of.path.stem, str(of.path)) as folder:
         write_result(result, folder, raw_maps=of.args.save_maps)
     if of.args.html:
         from captum_ssgc.report import explained_page, pack
 
-        pages.append(pack(explained_page(result.name, of.image, of.explanations, result.output)))
+        page = explained_page(
+            result.name, of.image, of.explanations, result.output, reliance=relies
+        )
+        pages.append(pack(page))
     return partial(print_result, result, folder)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from captum_ssgc.cli.hints import close_names
 from captum_ssgc.cli.messages import CommandError, one_line, warnings_as_lines
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.cli.vendors import KINDS, VENDORS, hint
@@ -11,7 +13,7 @@ from captum_ssgc.cli.vendors import KINDS, VENDORS, hint
 if TYPE_CHECKING:
     import torch
 
-    from captum_ssgc.detector import Detector
+    from captum_ssgc.detector import Detector, Output
 
 
 def load_detector(choice: ModelChoice) -> Detector:
@@ -56,6 +58,23 @@ def check_layers(detector: Detector, names: list[str] | None) -> None:
             recommended = ", ".join(detector.target_layers())
             advice = f"; recommended: {recommended}" if recommended else ""
             raise CommandError(f"the model has no layer {name!r}{advice}.")
+
+
+def check_outputs(detector: Detector, outputs: Iterable[Output]) -> None:
+    """Check that the model has the classes that contrasts name.
+
+    Raises:
+        CommandError: if it lacks one, with what it may be.
+    """
+    from captum_ssgc._outputs import with_label_indices
+
+    for output in outputs:
+        try:
+            with_label_indices(output, detector.label_names)
+        except ValueError as error:
+            other = output[1] if isinstance(output, tuple) else ""
+            hint = close_names(str(other), detector.label_names or ())
+            raise CommandError(f"--{one_line(error).rstrip('.')}{hint}") from error
 
 
 def _device(name: str) -> torch.device:

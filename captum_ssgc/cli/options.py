@@ -125,7 +125,8 @@ def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 
         "--output",
         metavar="WHAT",
         default="score",
-        help=f"what is explained, one of {_OUTPUTS} (a box edge) (default: %(default)s)",
+        help=f"what is explained, one of {_OUTPUTS} (a box edge), one of these negated, or "
+        "contrast:NAME, why not the class NAME (or index) (default: %(default)s)",
     )
     group.add_argument(
         "--mask",
@@ -241,7 +242,7 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         CommandError: for an unknown method, option, output or mask.
     """
-    from captum_ssgc.detector import check_output
+    from captum_ssgc._outputs import parse_output
 
     methods = choose_methods(args.method, args.option)
     if args.method.strip() == "all":
@@ -252,7 +253,10 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
             "--method: every method once here; benchmark compares one with different options."
         )
     try:
-        check_output(args.output)
+        output = parse_output(args.output)
+        for own in options.values():
+            if "output" in own:
+                own["output"] = parse_output(str(own["output"]))
     except ValueError as error:
         raise CommandError(f"--{one_line(error)}") from error
     if args.mask not in ("region", "box", "mask", "none"):
@@ -260,12 +264,18 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "method": list(options),
         "layer": comma_separated(args.layer),
-        "output": args.output,
+        "output": output,
         "mask": None if args.mask == "none" else args.mask,
         "score_threshold": args.score_threshold,
         "top_k": args.top_k,
         "method_options": {name: values for name, values in options.items() if values},
     }
+
+
+def outputs_of(arguments: Mapping[str, Any]) -> list[Any]:
+    """What is explained, of all that :func:`explain_arguments` read."""
+    own = arguments["method_options"].values()
+    return [arguments["output"], *(one["output"] for one in own if "output" in one)]
 
 
 def for_one_image(

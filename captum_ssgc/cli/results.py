@@ -14,7 +14,9 @@ from captum_ssgc._printable import printable
 from captum_ssgc.cli.folders import ResultFolder, file_name
 from captum_ssgc.cli.messages import say, table
 from captum_ssgc.cli.model_choice import ModelChoice
+from captum_ssgc.cli.reliance_texts import record_of
 from captum_ssgc.explanations import Explanation, Explanations
+from captum_ssgc.metrics import Reliance
 from captum_ssgc.visualization import BOX_COLORS, comparison_grid, overlay, overview
 
 Shares = Mapping[str, Sequence["float | None"]]
@@ -35,6 +37,7 @@ class ImageResult:
         shares: for each region, such as ``"box"``, one share per explanation.
         chance: for some of these regions, the shares of maps that know nothing.
         options: of the methods, as the user chose them.
+        reliance: what detections rest on, by their index, where that was asked for.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ImageResult:
     shares: Shares = field(default_factory=dict)
     chance: Shares = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reliance: Mapping[int, Reliance] = field(default_factory=dict)
 
     @property
     def by_detection(self) -> list[list[int]]:
@@ -115,6 +119,10 @@ def print_result(result: ImageResult, folder: ResultFolder) -> None:
     shown = table([*head, *numbers, "layer"], rows, right=["#", "score", "box", *numbers])
     say(f"{result.name}: {width} x {height}, {count}")
     say("\n".join(f"  {line}" for line in shown.splitlines()))
+    for number, places in enumerate(groups, start=1):
+        relies = result.reliance.get(result.explanations[places[0]].index)
+        if relies is not None:
+            say(f"  {number} {result.explanations[places[0]].label} {relies}")
     say(f"  -> {folder.path / folder.files[0]} and {len(folder.files) - 1} more files\n")
 
 
@@ -155,6 +163,7 @@ def _record(result: ImageResult, pictures: list[str]) -> dict[str, Any]:
     for number, places in enumerate(result.by_detection, start=1):
         one = result.explanations[places[0]]
         maps = [_map_record(result, place, next(picture)) for place in places]
+        relies = result.reliance.get(one.index)
         detections.append(
             {
                 "number": number,
@@ -165,6 +174,7 @@ def _record(result: ImageResult, pictures: list[str]) -> dict[str, Any]:
                 "box": [float(corner) for corner in one.box],
                 **({} if one.corners is None else {"corners": one.corners.tolist()}),
                 "maps": maps,
+                **({"rests_on": record_of(relies)} if relies is not None else {}),
             }
         )
     return {

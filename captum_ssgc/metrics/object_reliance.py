@@ -72,11 +72,16 @@ class Reliance:
     area_on_others: float
     energy_in_mask: float | None = None
 
+    @property
+    def words(self) -> str:
+        """The verdict in words, without figures."""
+        return in_words(self.verdict)
+
     def __str__(self) -> str:
         alone, without = median(self.alone.values()), median(self.without.values())
-        words = {"cannot say": f"cannot say ({self.reason})"}
+        reason = f" ({self.reason})" if self.reason else ""
         text = (
-            f"{words.get(self.verdict, f'rests on the {self.verdict}')}: score {self.score:.2f}, "
+            f"{self.words}{reason}: score {self.score:.2f}, "
             f"{alone:.2f} with the box alone, {without:.2f} without it"
         )
         if self.energy_in_box is None or self.energy_on_others is None:
@@ -85,6 +90,11 @@ class Reliance:
             f"{text}; of the map {self.energy_in_box:.0%} in the box ({self.area_in_box:.0%} of "
             f"the image), {self.energy_on_others:.0%} on others ({self.area_on_others:.0%})"
         )
+
+
+def in_words(verdict: str) -> str:
+    """Such as ``"rests on the object"``."""
+    return verdict if verdict == "cannot say" else f"rests on the {verdict}"
 
 
 def reliance(

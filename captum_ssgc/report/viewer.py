@@ -85,12 +85,20 @@ class Explained(Protocol):
     def layer(self) -> str: ...
 
 
+class Relied(Protocol):
+    """What the page needs of what a detection rests on; its text is the verdict with figures."""
+
+    @property
+    def words(self) -> str: ...
+
+
 def explained_page(
     name: str,
     image: Any,
     explanations: Iterable[Explained],
     output: str = "score",
     composite: Composite | None = None,
+    reliance: Mapping[int, Relied] | None = None,
 ) -> ViewerPage:
     """The photo of explanations; those of one detection by several methods become one entry.
 
@@ -100,7 +108,10 @@ def explained_page(
         explanations: as :func:`captum_ssgc.explain` returns them.
         output: what they explain.
         composite: what is shown of an image that is not RGB.
+        reliance: what detections rest on, by their index, such as
+            :class:`captum_ssgc.metrics.Reliance`.
     """
+    relies = reliance or {}
     found: dict[int, list[Explained]] = {}
     for one in explanations:
         found.setdefault(one.index, []).append(one)
@@ -110,11 +121,13 @@ def explained_page(
             label=several[0].label,
             maps={(one.method, output): one.heat_map for one in several},
             score=several[0].score,
-            facts={f"Layer of {one.method}": one.layer for one in several if one.layer},
+            verdict=relies[index].words if index in relies else "",
+            facts={f"Layer of {one.method}": one.layer for one in several if one.layer}
+            | ({"Tried": str(relies[index])} if index in relies else {}),
             corners=getattr(several[0], "corners", None),
             mask=getattr(several[0], "mask", None),
         )
-        for several in found.values()
+        for index, several in found.items()
     ]
     return ViewerPage(name, image, entries, composite)
 

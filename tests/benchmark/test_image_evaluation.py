@@ -309,3 +309,17 @@ def test_a_rows_options_reach_its_maps(tiny, source):
             options = options | {"interpolate_mode": "bilinear"}
         expected = cam.attribute_instances(case.image, **options)[:, 0].detach()
         torch.testing.assert_close(maps[key], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_contrast_is_a_row(tiny, source):
+    rows = [("odam", {"output": "contrast:blue"}), ("odam", {"output": "contrast:2"}), "odam"]
+    images = ImageEvaluation(tiny.tiny_detector(), source.categories, tiny.settings(methods=rows))
+    case, keys = source.load(0), [row.key for row in images.settings.rows]
+    assert keys[0] == "odam[output=contrast:blue]"
+    maps, _ = images.maps(keys, case.image, images.detections(case)[1], 0)
+    named, numbered, plain = maps.values()
+    assert torch.equal(named, numbered)
+    assert not torch.equal(named, plain)
+    unknown = tiny.settings(methods=[("odam", {"output": "contrast:pink"})])
+    with pytest.raises(ValueError, match="the detector knows no 'pink'"):
+        ImageEvaluation(tiny.tiny_detector(), source.categories, unknown)

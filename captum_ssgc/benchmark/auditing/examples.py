@@ -15,6 +15,7 @@ from captum_ssgc.benchmark.record_files import Index
 from captum_ssgc.benchmark.run_folder import write_whole
 from captum_ssgc.benchmark.sources import Case, Source
 from captum_ssgc.detections import Detections
+from captum_ssgc.metrics.object_reliance import in_words
 from captum_ssgc.report import PackedPage, ViewerEntry, ViewerPage, pack
 
 QUESTIONS = {
@@ -107,16 +108,7 @@ def _entry(one: Finding, maps: Mapping[tuple[str, str], Tensor]) -> ViewerEntry:
         maps=maps,
         score=one.score,
         kind=one.kind,
-        verdict="" if one.support is None else VERDICT_WORDS[one.support.verdict],
+        verdict="" if one.support is None else in_words(one.support.verdict),
         facts=facts,
         other_boxes={name: box for name, box in others.items() if box is not None and box != own},
     )
-
-
-VERDICT_WORDS = {
-    "object": "rests on the object",
-    "object with surroundings": "needs object and surroundings",
-    "surroundings": "rests on the surroundings",
-    "neighbour": "rests on a neighbour",
-    "cannot say": "cannot say",
-}
