@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from captum_ssgc.benchmark.auditing.settings import AuditSettings
 from captum_ssgc.cli.data_runs import DataCommand, add_data_command
 from captum_ssgc.cli.messages import CommandError, one_line, say, table
+from captum_ssgc.cli.method_options import NAMES
+from captum_ssgc.cli.options import add_option
 from captum_ssgc.cli.settings_fields import add_fields
 
 if TYPE_CHECKING:
@@ -62,7 +64,17 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    add_fields(parser.add_argument_group("audit"), AuditSettings, {})
+    group = parser.add_argument_group("explanation")
+    add_option(
+        group,
+        "--method",
+        metavar="NAME",
+        type=lambda text: None if text == "none" else text,
+        default=AuditSettings.method,
+        help=f"of the maps, one of {NAMES} that is made of gradients (not d-rise), or none "
+        "(default: %(default)s)",
+    )
+    add_fields(group, AuditSettings, {}, without=["method"])
     parser.add_argument_group("page").add_argument(
         "--examples",
         metavar="N",

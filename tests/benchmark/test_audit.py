@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -492,3 +493,44 @@ def test_a_share_of_all_or_nothing_has_wilson_s_interval(finished):
     owl = finished.summary.of("owl").false_alarms
     assert (owl["background"].low, owl["background"].high) == pytest.approx((0.2065, 1.0), abs=1e-3)
     assert (owl["both"].low, owl["both"].high) == pytest.approx((0.0, 0.7935), abs=1e-3)
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [1366, 390])
+def test_the_page_in_a_browser(leaning, width):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    path, complaints = leaning[0] / "run" / "audit.html", []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        # Keys belong to the page until the viewer has the focus.
+        page.keyboard.press("ArrowDown")
+        assert page.locator('#list [aria-selected="true"]').count() == 0
+        link = page.locator(".looks a").first
+        _, place, number = link.get_attribute("href").split("-")
+        link.click()
+        drawn = f"entry-{place}-{number} odam for its class"
+        page.wait_for_selector(f'#heat[data-drawn="{drawn}"]', state="attached")
+        assert page.evaluate("document.activeElement.tagName") == "MAIN"
+        assert "rests on" in page.locator("#about").inner_text()
+        top = page.evaluate("document.getElementById('stage').getBoundingClientRect().top")
+        assert 0 <= top < 300
+        page.keyboard.press("ArrowUp")
+        assert page.locator('#list [aria-selected="true"]').count() == 1
+        page.select_option("#scope", "all", force=True)
+        if width < 820:
+            page.locator("#filters summary").click()
+        page.select_option("#kind", label="background")
+        names = page.locator("#list li small").all_inner_texts()
+        assert len(names) == 1
+        assert names[0].startswith("background")
+        browser.close()
+    assert complaints == []

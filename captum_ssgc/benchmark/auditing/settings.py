@@ -63,10 +63,7 @@ class AuditSettings:
             "what is around them; none for all"
         },
     )
-    method: str | None = field(
-        default="ssgrad-cam++",
-        metadata={"help": "of the maps, one that is made of gradients, or none"},
-    )
+    method: str | None = "ssgrad-cam++"
     layer: tuple[str, ...] | None = field(
         default=None,
         metadata={
