@@ -407,6 +407,8 @@ def test_the_class_that_leans_on_context_comes_first(leaning):
     assert (owl.name, cat.name) == ("owl", "cat")
     assert (owl.on_context.count, owl.on_context.total) == (2, 2)
     assert (cat.on_context.count, cat.on_context.total) == (0, 2)
+    assert (owl.beyond_object.count, owl.beyond_object.total) == (2, 2)
+    assert (cat.beyond_object.count, cat.beyond_object.total) == (0, 2)
     assert owl.leans
     assert not cat.leans
     # Where the cat is annotated it is a neighbour; where it is not, something around.

@@ -130,7 +130,7 @@ def _shares(one: ClassAudit) -> Iterator[list[Any]]:
         for item in items:
             if item in shares:
                 yield [one.name, group, item, *_share(shares[item])]
-    for group in ("on_context", "left_without"):
+    for group in ("beyond_object", "on_context", "left_without"):
         share = getattr(one, group)
         if share is not None:
             yield [one.name, group, "", *_share(share)]

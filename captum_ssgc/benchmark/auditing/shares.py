@@ -53,7 +53,7 @@ class ShareTally:
     Groups are ``"objects"`` (by kind), ``"mechanisms"`` (of the objects that were not found),
     ``"false alarms"`` (by kind, of the detections of a class), ``"verdicts"`` (of the detections
     that were tried), ``"context"`` (those that rest on what is around, of those of which something
-    can be said) and ``"left"`` (the mean share of the score that is left without the box).
+    can be said), ``"beyond"`` (the same and those that need what is around as well) and ``"left"`` (the mean share of the score that is left without the box).
     """
 
     def __init__(self) -> None:
@@ -116,6 +116,8 @@ def _counted(one: Finding) -> Iterator[tuple[str, str, Iterable[str], dict[str, 
         if verdict != "cannot say":
             on_context = float(one.support.on_context)
             yield one.detected_as, "context", ("context",), {"context": on_context}
+            beyond = float(verdict != "object")
+            yield one.detected_as, "beyond", ("beyond",), {"beyond": beyond}
         if one.support.left_without is not None:
             yield one.detected_as, "left", ("left",), {"left": one.support.left_without}
 

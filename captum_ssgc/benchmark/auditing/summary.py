@@ -26,6 +26,8 @@ class ClassAudit:
         on_context: those that rest on the surroundings or a neighbour, of those of which something
             can be said; ``None`` where there is none.
         left_without: mean share of the score that is left without the box.
+        beyond_object: those for which the object alone is not enough: ``on_context``, and those
+            that rest on the object with its surroundings, of the same.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ClassAudit:
     verdicts: Mapping[str, Share]
     on_context: Share | None
     left_without: Share | None
+    beyond_object: Share | None = None
 
     @property
     def object_count(self) -> int:
@@ -59,7 +62,8 @@ class AuditSummary:
     Args:
         all: what holds for all classes together.
         classes: those with an object or a detection, the one that leans most on context first: by
-            the lower end of the interval of ``on_context``, then by ``left_without``.
+            the lower end of the interval of ``beyond_object``, then of ``on_context``, then by
+            ``left_without``.
         worth_a_look: objects and detections, the most worth first.
         counts: of ``images``, those that ``failed``, ``annotations``, ``crowd`` and
             ``unknown_class``.
@@ -169,12 +173,14 @@ def _class(name: str | None, shares: Mapping[Key, Share]) -> ClassAudit:
         verdicts=group("verdicts"),
         on_context=shares.get((name, "context", "context")),
         left_without=shares.get((name, "left", "left")),
+        beyond_object=shares.get((name, "beyond", "beyond")),
     )
 
 
-def _least_on_context(one: ClassAudit) -> tuple[float, float, float, str]:
-    context, left = one.on_context, one.left_without
+def _least_on_context(one: ClassAudit) -> tuple[float, float, float, float, str]:
+    beyond, context, left = one.beyond_object, one.on_context, one.left_without
     return (
+        0.0 if beyond is None else -beyond.low,
         0.0 if context is None else -context.low,
         0.0 if context is None else -context.share,
         0.0 if left is None else -left.share,
