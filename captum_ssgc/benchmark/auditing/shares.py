@@ -53,7 +53,8 @@ class ShareTally:
     Groups are ``"objects"`` (by kind), ``"mechanisms"`` (of the objects that were not found),
     ``"false alarms"`` (by kind, of the detections of a class), ``"verdicts"`` (of the detections
     that were tried), ``"context"`` (those that rest on what is around, of those of which something
-    can be said), ``"beyond"`` (the same and those that need what is around as well) and ``"left"`` (the mean share of the score that is left without the box).
+    can be said), ``"beyond"`` (these, and those that need what is around as well) and ``"left"``
+    (the mean share of the score that is left without the box).
     """
 
     def __init__(self) -> None:
