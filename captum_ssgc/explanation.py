@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from captum_ssgc.detectors import wrap_detector
 from captum_ssgc.explanations import Explanation, Explanations, name_of
 from captum_ssgc.images import ImageSource, load_image
 from captum_ssgc.instance_score import InstanceScoreWrapper
+from captum_ssgc.label_names import LabelNames
 
 IMAGES_PER_FORWARD = 8
 
@@ -69,6 +71,7 @@ def explain(
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
     boxes: Tensor | None = None,
     labels: Labels | None = None,
+    label_names: LabelNames | None = None,
 ) -> Explanations[Explanation]:
     """Every detection of an image with its heat maps, from one forward of the model.
 
@@ -95,6 +98,8 @@ def explain(
             suppression is explained that has the highest IoU times score of its label, instead of
             detections; ``score_threshold`` and ``top_k`` do not matter then.
         labels: ``G`` class indices or names, of ``boxes``.
+        label_names: class names, for this call: a list, a dictionary, a file, or ``"coco"`` (see
+            :func:`captum_ssgc.label_names.fit_label_names`); ``None`` for those of the detector.
 
     Returns:
         A list of one :class:`Explanation` per detection and method, best detection first, or in
@@ -120,7 +125,7 @@ def explain(
     asked = _asked(boxes, labels)
     methods = methods_named(method)
     options = _options(methods, {} if method_options is None else method_options)
-    detector = wrap_detector(model)
+    detector = _named(wrap_detector(model), label_names)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image, detector.channels).to(device)
     requests = {
@@ -192,6 +197,15 @@ def recorded_run(
         outputs = [request.output for request in requests]
         with recording(detector, layers, images, outputs=outputs) as record:
             yield record.raw, record
+
+
+def _named(detector: Detector, label_names: LabelNames | None) -> Detector:
+    """The detector under other class names; one that is the caller's keeps its own."""
+    if label_names is None:
+        return detector
+    other = copy.copy(detector)
+    other.label_names = label_names
+    return other
 
 
 def _asked(boxes: Tensor | None, labels: Labels | None) -> tuple[Tensor, Labels] | None:

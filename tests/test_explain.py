@@ -160,3 +160,31 @@ def test_detections_chosen_in_inference_mode(faster_rcnn, image):
         found = detector.detect(image)[0].above(0.0)
     wrapper = ssgc.InstanceScoreWrapper(detector, found)
     wrapper(image.clone().requires_grad_())[0, 0].backward()
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")  # of the other level
+def test_names_of_one_call_leave_the_callers_detector_alone(blobs):
+    detector = ssgc.wrap_detector(blobs, label_names=["green", "red"])
+    image = torch.ones(1, 3, 8, 8)
+    options = {"layer": "fine", "score_threshold": 0.0}
+    named = explain(detector, image, label_names={0: "leaf", 1: "brick"}, **options)
+    assert {one.label for one in named} <= {"leaf", "brick"}
+    assert detector.label_names == ("green", "red")
+    assert {one.label for one in explain(detector, image, **options)} <= {"green", "red"}
+    with pytest.raises(ValueError, match="label_names: expected 2 names"):
+        explain(detector, image, label_names=["one", "two", "three", "four"], **options)
+
+
+def test_coco_names_by_name(faster_rcnn, image):
+    with pytest.raises(ValueError, match="label_names: expected 7 names"):
+        explain(faster_rcnn, image, score_threshold=0.0, label_names="coco")
+    many = torch.zeros(1, 1, 80)
+    many[0, 0, 16] = 0.9
+
+    def dog(images):
+        boxes = torch.tensor([[[0.0, 0.0, 6.0, 6.0]]])
+        return boxes.expand(len(images), 1, 4), many.expand(len(images), 1, 80)
+
+    options = {"method_options": {"d-rise": {"n_masks": 4}}, "label_names": "coco"}
+    (found,) = explain(dog, torch.ones(1, 3, 8, 8), "d-rise", **options)
+    assert found.label == "dog"

@@ -21,7 +21,7 @@ from captum_ssgc import demo, detectors
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 MARKED = r"<!-- ([\w-]+) -->\n```\w+\n(.*?)```"
-PYTHON = ("example", "torchvision", "ultralytics", "transformers", "onnx", "own", "captum")
+PYTHON = ("example", "torchvision", "ultralytics", "transformers", "text", "onnx", "own", "captum")
 
 
 def block(name: str) -> str:
@@ -35,9 +35,10 @@ def any_score(monkeypatch):
     """Random weights are sure of nothing: the two best detections of any score."""
     original, from_onnx = ssgc.wrap_detector, detectors.onnx_detector
 
-    def wrap(model, **options):
+    def wrap(model, *processor, **options):
         known = type(model).__module__.startswith("torchvision.")  # these have it in the model
-        return original(model, **options, **({} if known else {"score_threshold": 0.0}))
+        any_score = {} if known else {"score_threshold": 0.0}
+        return original(model, *processor, **options, **any_score)
 
     monkeypatch.setattr(ssgc, "wrap_detector", wrap, raising=False)
     onnx_detector = partial(from_onnx, score_threshold=0.0)
@@ -79,6 +80,7 @@ def test_the_first_example(folder, no_download):
     assert no_download == ["DEFAULT"]
     assert len(found) == 3
     assert_picture(folder / "heat_maps.png")
+    assert (folder / "heat_maps.html").is_file()
 
 
 @pytest.mark.slow
@@ -127,6 +129,22 @@ def test_transformers(folder, vendors_offline, any_score, monkeypatch):
     )
     run("transformers")
     assert_picture(folder / "detr.png")
+
+
+def test_text_prompts(folder, vendors_offline, any_score, monkeypatch):
+    transformers = pytest.importorskip("transformers", reason="needs the extra [transformers]")
+    from detectors import prompts_families
+
+    torch.manual_seed(0)
+    processor, model = prompts_families.processor_and_model("grounding-dino")
+    name = "IDEA-Research/grounding-dino-tiny"
+    for loader, loaded in (
+        (transformers.AutoModelForZeroShotObjectDetection, model.eval()),
+        (transformers.AutoProcessor, processor),
+    ):
+        monkeypatch.setattr(loader, "from_pretrained", {name: loaded}.__getitem__)
+    assert run("text")["detector"].label_names == ("a cat", "a remote")
+    assert_picture(folder / "text.png")
 
 
 def test_onnx(folder, any_score):
@@ -237,9 +255,14 @@ def test_links_lead_somewhere():
 
 def test_pictures_are_shown_on_the_package_index_too():
     """There, relative links lead nowhere."""
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README.read_text())
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README.read_text(encoding="utf-8"))
+    badges = [one for one in pictures if one.startswith("https://img.shields.io/badge/")]
+    pictures = [one for one in pictures if one not in badges]
     assert pictures
     for picture in pictures:
         found = re.fullmatch(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/main/(.+)", picture)
         assert found, picture
-        assert (README.parent / found.group(1)).is_file()
+        file = README.parent / found.group(1)
+        assert file.stat().st_size < 400_000
+        with Image.open(file) as shown:
+            assert shown.mode == "RGB"

@@ -150,7 +150,8 @@ def _run(args: argparse.Namespace, handle: HandleImages) -> int:
     check_layers(detector, arguments["layer"])
     check_outputs(detector, outputs_of(arguments))
     if args.model == "demo":
-        complain("the demo model knows the scenes of 'captum-ssgc demo' only", kind="note")
+        known = "the demo model knows drawn scenes only (captum-ssgc demo)"
+        complain(f"{known}: for photos name another", kind="note")
     folders = ResultFolders(args.output_dir)
     with handle(args, folders) as handle_image:
         one = partial(_one, handle_image, detector, args, arguments, folders)
