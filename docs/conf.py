@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import weakref
 from pathlib import Path
@@ -35,7 +36,11 @@ extensions = [
     "public_names",
 ]
 # What other pages include is no page of its own.
-fragments = ["measured_*.rst", "performance_tables.rst", "results_tables.rst"]
+fragments = [
+    name
+    for page in Path(__file__).parent.glob("*.rst")
+    for name in re.findall(r"^\.\. include:: (\S+\.rst)", page.read_text(encoding="utf-8"), re.M)
+]
 exclude_patterns = ["_build", "tutorials/*.ipynb", "tutorials/*.py", *fragments]
 nitpicky = False
 
