@@ -65,9 +65,9 @@ class Comparison:
             self,
             row=self.other,
             other=self.row,
-            difference=-self.difference,
-            low=-self.high,
-            high=-self.low,
+            difference=0.0 - self.difference,  # which does not make zero negative
+            low=0.0 - self.high,
+            high=0.0 - self.low,
         )
 
 
