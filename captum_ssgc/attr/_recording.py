@@ -19,6 +19,7 @@ from captum_ssgc._windows import WindowGradient, nonzero_windows
 from captum_ssgc.attr._captum import plain
 from captum_ssgc.attr._capture import LayerCapture, capturing
 from captum_ssgc.attr._formula import MapRequest
+from captum_ssgc.attr._half_gradients import gradients_of
 from captum_ssgc.attr._layer_grid import LayerGrid, Reshape
 from captum_ssgc.attr._layers import Layers
 from captum_ssgc.attr._request_maps import RequestMaps
@@ -263,7 +264,7 @@ class Recording:
         slopes: Sequence[Tensor | None] = [None] * len(tensors)
         if value.requires_grad:
             options = {"allow_unused": True, **(grad_kwargs or {})}
-            slopes = torch.autograd.grad(value, tensors, **options)
+            slopes = gradients_of(value, tensors, options)
         if all(slope is None for slope in slopes):
             where = {id(grid.tensor) for grid in grids}
             names = ", ".join(

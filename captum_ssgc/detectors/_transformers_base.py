@@ -8,8 +8,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
+from captum_ssgc._hooks import forward_hooks
 from captum_ssgc.detections import Detections
 from captum_ssgc.detectors._lookup import LookupDetector
 from captum_ssgc.detectors._precision import cast_like
@@ -118,7 +121,11 @@ class TransformersBase(LookupDetector):
 
     def _forward(self, inputs: Mapping[str, Tensor]) -> Any:
         """The vendor's forward."""
-        return self.model(**inputs, return_dict=True)
+        places = {}
+        if inputs["pixel_values"].dtype == torch.float16:
+            places = {one: _finite for one in self.model.modules() if _embeds_places(one)}
+        with forward_hooks(places):
+            return self.model(**inputs, return_dict=True)
 
     def run_from(
         self, raw: QueryOutput, images: Tensor, detections: Sequence[Detections]
@@ -150,6 +157,15 @@ class TransformersBase(LookupDetector):
         if proposals is not None and getattr(config, "two_stage", False):
             return int(proposals)
         return getattr(config, "num_queries", None)
+
+
+def _embeds_places(module: nn.Module) -> bool:
+    return type(module).__name__.endswith("SinePositionEmbedding")
+
+
+def _finite(module: nn.Module, args: Any, output: Any) -> Any:
+    """Places of padding, which are not finite in float16; nothing reads them but gradients."""
+    return tree_map_only(Tensor, torch.nan_to_num, output)
 
 
 def image_sizes(raw: QueryOutput) -> list[tuple[int, int]]:

@@ -100,3 +100,25 @@ def test_own_scores_in_half_precision(dtype):
     assert found.boxes.tolist() == [[1, 1, 9, 9], [8, 8, 20, 20]]
     assert found.scores.tolist() == [0.75, 0.5]
     assert ssgc.InstanceScoreWrapper(detector, found)(image).tolist() == [[0.75, 0.5]]
+
+
+def test_padding_in_float16_changes_no_detection_and_spoils_no_map(build_family, picture):
+    """Places of padding are not finite in float16; nothing but gradients reads them."""
+    single = build_family("transformers", "deformable-detr").detector
+    model = copy.deepcopy(single.model).half()
+    detector = ssgc.wrap_detector(model, processor=single.processor, score_threshold=0.0)
+    pixels, mask, _ = detector.preprocess(picture)
+    with torch.no_grad():
+        theirs = model(pixel_values=pixels.half(), pixel_mask=mask)
+        ours = detector.run(picture)
+    assert torch.equal(ours.logits, theirs.logits)
+    assert torch.equal(ours.boxes, theirs.pred_boxes)
+    layer = "model.encoder.layers.1.final_layer_norm"
+    found = single.detect(picture)[0]
+    maps = []
+    for one in (single, detector):
+        wrapper = ssgc.InstanceScoreWrapper(one, found, "logit")
+        cam = ssgc.ODAM(wrapper, one.module_named(layer))
+        maps.append(cam.attribute(picture, target=0).flatten())
+    assert bool(torch.isfinite(maps[1]).all())
+    assert float(torch.corrcoef(torch.stack(maps))[0, 1]) > 0.98

@@ -1,0 +1,42 @@
+"""Gradients in half precision, where they may leave its range on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_SHIFTS = (0, 6, 12)  # powers of two by which the value is made smaller
+
+
+def gradients_of(
+    value: Tensor, tensors: Sequence[Tensor], options: dict[str, Any]
+) -> Sequence[Tensor | None]:
+    """``torch.autograd.grad(value, tensors, **options)``, finite where float16 allows it.
+
+    Float16 ends at 65,504. Where a gradient of a float16 layer is not finite, a smaller value goes
+    back instead, and what arrives is made as much larger again, in float32; what was small then
+    rounds to zero. bfloat16 has the range of float32.
+
+    Args:
+        value: one number, with graph.
+        tensors: that it was computed from.
+        options: of ``torch.autograd.grad``.
+
+    Returns:
+        One gradient per tensor, float32 instead of float16.
+    """
+    half = any(tensor.dtype == torch.float16 for tensor in tensors)
+    if not half or "grad_outputs" in options:
+        return torch.autograd.grad(value, tensors, **options)
+    options = {**options, "retain_graph": True}
+    slopes: list[Tensor | None] = []
+    for shift in _SHIFTS:
+        seed = torch.full_like(value, 2.0**-shift)
+        found = torch.autograd.grad(value, tensors, seed, **options)
+        slopes = [None if slope is None else slope.float() * 2.0**shift for slope in found]
+        if all(slope is None or bool(torch.isfinite(slope).all()) for slope in slopes):
+            break
+    return slopes
