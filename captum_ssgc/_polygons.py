@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 _AT_ONCE = 1 << 14
+_MOST_SUPPRESSED = 3000
 
 
 def pixels_in_polygons(corners: Tensor, size: tuple[int, int]) -> Tensor:
@@ -59,9 +60,33 @@ def polygon_iou(one: Tensor, other: Tensor) -> Tensor:
     return (shared / union).nan_to_num().clamp(0.0, 1.0).to(other.dtype)
 
 
+def suppressed(corners: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
+    """Class-wise non-maximum suppression of convex polygons, among the best 3,000.
+
+    Args:
+        corners: ``(K, V, 2)``.
+        scores: ``(K,)``.
+        labels: ``(K,)``.
+        iou_threshold: what overlaps a better one of its class by more is left out.
+
+    Returns:
+        Indices of those that stay, the best first.
+    """
+    order = scores.sort(descending=True, stable=True).indices[:_MOST_SUPPRESSED]
+    if iou_threshold >= 1.0 or len(order) < 2:
+        return order
+    polygons, classes = corners[order], labels[order]
+    overlaps = (polygon_iou(polygons, polygons) > iou_threshold) & (classes[:, None] == classes)
+    left = torch.ones(len(order), dtype=torch.bool, device=order.device)
+    for row in range(len(order)):
+        if bool(left[row]):
+            left[row + 1 :] &= ~overlaps[row, row + 1 :]
+    return order[left]
+
+
 def enclosing_boxes(corners: Tensor) -> Tensor:
-    """The upright boxes ``(K, 4)`` xyxy around polygons ``(K, V, 2)``."""
-    return torch.cat([corners.amin(1), corners.amax(1)], 1)
+    """The upright boxes ``(..., 4)`` xyxy around polygons ``(..., V, 2)``."""
+    return torch.cat([corners.amin(-2), corners.amax(-2)], -1)
 
 
 def signed_areas(polygons: Tensor) -> Tensor:

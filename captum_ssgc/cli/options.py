@@ -83,7 +83,7 @@ def _add_onnx(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--layout",
         metavar="NAME",
-        help="yolov8, yolov5, yolox, boxes-scores or heads (default: the first that fits)",
+        help="yolov8, obb, yolov5, yolox, boxes-scores or heads (default: the first that fits)",
     )
     group.add_argument(
         "--boxes", metavar="HOW", help="xyxy or cxcywh; for maps of heads grid, dfl or anchors"

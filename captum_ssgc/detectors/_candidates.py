@@ -26,6 +26,9 @@ class Candidates:
         levels: ``(R,)`` int64 pyramid level of each candidate; ``None`` for a single level.
         cells: ``(R, 4)`` xyxy on the canvas: the grid cell that predicts each candidate, which may
             lie beside its box; regions are extended to hold it.
+        corners: ``(N, R, 4, 2)`` x and y on the canvas of the corners of oriented boxes, in order
+            around each; then ``boxes`` are the upright ones that enclose them. They are suppressed
+            by the IoU of the polygons.
 
     Raises:
         TypeError: if one of these is no tensor.
@@ -38,6 +41,7 @@ class Candidates:
     regions: Tensor | None = None
     levels: Tensor | None = None
     cells: Tensor | None = None
+    corners: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name, tensor in vars(self).items():
@@ -61,6 +65,9 @@ class Candidates:
             raise ValueError(f"cells: expected ({rows}, 4), got {tuple(self.cells.shape)}.")
         if self.levels is not None and self.levels.shape != (rows,):
             raise ValueError(f"levels: expected ({rows},), got {tuple(self.levels.shape)}.")
+        if self.corners is not None and self.corners.shape != (*boxes.shape[:2], 4, 2):
+            expected = (*boxes.shape[:2], 4, 2)
+            raise ValueError(f"corners: expected {expected}, got {tuple(self.corners.shape)}.")
 
 
 _NEEDED = ("boxes", "class_scores")

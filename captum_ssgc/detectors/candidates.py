@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from captum_ssgc._channels import RGB
+from captum_ssgc._polygons import suppressed
 from captum_ssgc._probability import with_slopes_of
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import logit_of_probability, refuse_training
@@ -246,6 +247,11 @@ class CandidateDetector(RowDetector):
         else:
             rows = torch.where(scores.amax(-1) >= self.score_threshold)[0]
             labels = scores[rows].argmax(-1)
+        if candidates.corners is not None:
+            corners = candidates.corners[image, rows]
+            kept = suppressed(corners, scores[rows, labels], labels, self.iou_threshold)
+            kept = kept[: self.max_detections]
+            return rows[kept], labels[kept]
         boxes = candidates.boxes[image, rows].float()
         with boxes.device:  # torchvision makes a tensor wherever new ones are made
             kept = batched_nms(boxes, scores[rows, labels].float(), labels, self.iou_threshold)
@@ -279,7 +285,15 @@ class _Rows(ImageCandidates):
     def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
         return self._in_image(self._all.boxes[self._image, rows])
 
+    def corners(self, rows: Tensor, labels: Tensor) -> Tensor | None:
+        if self._all.corners is None:
+            return None
+        pairs = self._all.corners[self._image, rows].flatten(1).unflatten(1, (2, 4))
+        return self._in_image(pairs).flatten(1).unflatten(1, (4, 2))
+
     def reported_boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
+        if self._all.corners is not None:
+            return self.boxes(rows, labels)
         return clip_boxes_to_image(self.boxes(rows, labels), self.geometry.image_size)
 
     def regions(self, rows: Tensor, labels: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from captum_ssgc._polygons import enclosing_boxes
 from captum_ssgc.detectors.candidates import Candidates
 
-BOXES = ("xyxy", "cxcywh", "grid", "dfl", "anchors")
+BOXES = ("xyxy", "cxcywh", "grid", "dfl", "anchors", "cxcywhr")
 SCORES = ("none", "sigmoid", "softmax")
 # YOLOv5's own, width and height in pixels, three for each of its levels.
 ANCHORS = (
@@ -86,7 +87,8 @@ class BoxDecoder:
     Args:
         boxes: ``"xyxy"`` or ``"cxcywh"`` on the canvas; ``"grid"``: the centre's offset from the
             cell and the logarithm of the size, in strides (YOLOX); ``"dfl"``: distributions of the
-            distances to the four sides, in strides (YOLOv8); ``"anchors"``: YOLOv5's offsets.
+            distances to the four sides, in strides (YOLOv8); ``"anchors"``: YOLOv5's offsets;
+            ``"cxcywhr"``: oriented boxes on the canvas, the angle in radians as a fifth column.
         scores: what is still to be done: ``"none"``, ``"sigmoid"`` or ``"softmax"``.
         size: ``(H, W)`` of the canvas, in pixels.
         normalised: boxes are shares of the canvas.
@@ -125,7 +127,11 @@ class BoxDecoder:
             scores = scores * self._activated(objectness.float())
         levels = self._levels(boxes.device)
         cells = None if self.cells is None else self.cells.boxes(boxes.device)
-        return Candidates(self._corners(boxes), scores, logits, levels=levels, cells=cells)
+        more: dict[str, Tensor | None] = {"levels": levels, "cells": cells}
+        if self.boxes == "cxcywhr":
+            corners = turned(boxes)
+            return Candidates(enclosing_boxes(corners), scores, logits, corners=corners, **more)
+        return Candidates(self._corners(boxes), scores, logits, **more)
 
     def _activated(self, values: Tensor) -> Tensor:
         if self.scores == "none":
@@ -168,6 +174,16 @@ class BoxDecoder:
         away = (bins * torch.arange(bins.shape[-1], device=boxes.device)).sum(-1)
         middle = corners + 0.5
         return torch.cat([middle - away[..., :2], middle + away[..., 2:]], -1) * strides
+
+
+def turned(boxes: Tensor) -> Tensor:
+    """``cx, cy, w, h`` and an angle in radians, ``(..., 5)``, to corners ``(..., 4, 2)``."""
+    centre, (wide, high, angle) = boxes[..., :2], boxes[..., 2:].unbind(-1)
+    cosine, sine = angle.cos(), angle.sin()
+    across = torch.stack([wide * cosine, wide * sine], -1) / 2
+    down = torch.stack([-high * sine, high * cosine], -1) / 2
+    signs = ((1, 1), (1, -1), (-1, -1), (-1, 1))
+    return torch.stack([centre + one * across + other * down for one, other in signs], -2)
 
 
 def _around(centre: Tensor, sides: Tensor) -> Tensor:

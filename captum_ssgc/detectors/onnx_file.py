@@ -19,6 +19,7 @@ except ImportError as error:
 
 _DEFAULT_SIDE = 640
 # Inputs beside the image that say how large it was; the canvas is what boxes shall refer to.
+_MOST_CHANNELS = 16  # an input of more is no image
 _WIDTH_FIRST, _HEIGHT_FIRST = ("orig_target_sizes", "orig_size"), ("target_sizes", "im_shape")
 
 
@@ -34,6 +35,7 @@ class OnnxInput:
         channels_last: the graph takes ``(N, height, width, channels)``.
         unbatched: the graph takes one image without the axis of images.
         integer: the graph takes bytes.
+        channels: how many; ``None`` where the file leaves it open.
     """
 
     batch: int | None
@@ -43,6 +45,7 @@ class OnnxInput:
     channels_last: bool = False
     unbatched: bool = False
     integer: bool = False
+    channels: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,11 +224,12 @@ def _image_input(entry: onnx.ValueInfoProto) -> OnnxInput | None:
     if len(dims) != 4:
         return None
     last = dims[3] == 3 and dims[1] != 3
+    last = last or bool(dims[3] and dims[1] and dims[3] <= 4 and dims[1] > _MOST_CHANNELS)
     channels, height, width = (dims[3], dims[1], dims[2]) if last else (dims[1], dims[2], dims[3])
-    if channels not in (None, 3):
+    if channels is not None and channels > _MOST_CHANNELS:
         return None
     integer = kind.elem_type == onnx.TensorProto.UINT8
-    return OnnxInput(dims[0], height, width, entry.name, last, unbatched, integer)
+    return OnnxInput(dims[0], height, width, entry.name, last, unbatched, integer, channels)
 
 
 def _parsed(text: str) -> Any:

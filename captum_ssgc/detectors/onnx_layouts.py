@@ -17,6 +17,7 @@ _PYRAMIDS = (
     (8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (4, 8, 16), (8, 16), (8,), (16,),
     (32,), (4,), (8, 16, 32, 64, 128), (4, 8, 16, 32, 64), (64,), (2,),
 )  # fmt: skip
+ORIENTED = "obb"  # taken where the metadata or the user say so: numbers cannot tell an angle
 _DFL_BINS = 16
 _DECODED = 0.9
 _MANY_ROWS = 50
@@ -127,6 +128,26 @@ def _yolov8(outputs: Outputs) -> Layout | None:
     return Layout("yolov8", "Ultralytics, (N, 4 + C, R)", take, decoder, iou_threshold=0.7)
 
 
+def _oriented(outputs: Outputs) -> Layout | None:
+    """Ultralytics' export of oriented boxes: ``(N, 4 + C + 1, R)``, the angle last."""
+    place, table, transposed = _table(outputs)
+    if table is None or table.shape[2] < 6:
+        return None
+    count = table.shape[2] - 5
+    if outputs.class_count not in (None, count):
+        return None
+
+    def take(tensors: Sequence[Tensor]) -> Parts:
+        rows = tensors[place].mT if transposed else tensors[place]
+        return torch.cat([rows[..., :4], rows[..., -1:]], -1), rows[..., 4 : 4 + count], None
+
+    _, classes, _ = take(list(outputs.tensors.values()))
+    cells = outputs.cells_of(table.shape[1], repeats=(1,))
+    decoder = BoxDecoder("cxcywhr", outputs.scores_of(classes), outputs.size, cells=cells)
+    title = "Ultralytics' oriented boxes, (N, 4 + C + 1, R)"
+    return Layout(ORIENTED, title, take, decoder, iou_threshold=0.7)
+
+
 def _yolov5(outputs: Outputs) -> Layout | None:
     """YOLOv5, v6 and v7: ``(N, R, 5 + C)`` with decoded boxes; YOLOX where it decodes itself."""
     found = _with_objectness(outputs)
@@ -224,6 +245,7 @@ LAYOUTS: dict[str, Callable[[Outputs], Layout | None]] = {
     "yolov8": _yolov8,
     "yolov5": _yolov5,
     "yolox": _yolox,
+    ORIENTED: _oriented,
 }
 
 
@@ -235,7 +257,8 @@ def layout_of(outputs: Outputs, name: str | None = None) -> Layout | None:
     """
     if name is not None and name not in LAYOUTS:
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {name!r}.")
-    chosen = LAYOUTS.values() if name is None else [LAYOUTS[name]]
+    told = [find for known, find in LAYOUTS.items() if known != ORIENTED]
+    chosen = told if name is None else [LAYOUTS[name]]
     return next((found for find in chosen if (found := find(outputs)) is not None), None)
 
 

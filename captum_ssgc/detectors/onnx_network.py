@@ -16,6 +16,7 @@ from captum_ssgc.detectors.onnx_cut import Selection, cut, selection_of
 from captum_ssgc.detectors.onnx_file import OnnxFile, Runtime
 from captum_ssgc.detectors.onnx_layouts import (
     LAYOUTS,
+    ORIENTED,
     STRETCHED,
     YOLO_CANVAS,
     Layout,
@@ -108,10 +109,12 @@ class Reading:
         canvas = self.canvas()
         reported = None
         if self.check:
-            reported = ReportReader(self.size)(Runtime(self.file, self.size)(canvas))
-        pairs = _pairs(ends)
+            reader = ReportReader(self.size, oriented=self.layout == ORIENTED)
+            reported = reader(Runtime(self.file, self.size)(canvas))
+        oriented = self.layout == ORIENTED
+        pairs = _tables(ends) if oriented else _pairs(ends)
         for pair, labels in [(one, labels) for labels in (True, False) for one in pairs]:
-            layout = layout_of(pair, "boxes-scores")
+            layout = layout_of(pair, ORIENTED if oriented else "boxes-scores")
             if layout is None:
                 continue
             found = layout(list(pair.tensors.values()))
@@ -119,7 +122,7 @@ class Reading:
                 candidates = found.boxes[0], found.class_scores[0]
                 if not candidates_hold(*candidates, reported, labels):
                     continue
-                if layout.decoder.background is None:
+                if layout.decoder.background is None and not oriented:
                     layout = layout.without(background_of(candidates[1], reported))
             model = cut(self.file.model, list(pair.tensors))
             module, outputs = self._converted(model)
@@ -134,7 +137,7 @@ class Reading:
         letterbox = Letterbox(self.size) if layout is None else self.letterbox(layout)
         if self.file.image.integer:
             letterbox = replace(letterbox, value_range=255.0)
-        canvas, _ = letterbox(sample_picture(self.size))
+        canvas, _ = letterbox(sample_picture(self.size, self.file.image.channels or 3))
         return canvas.round() if self.file.image.integer else canvas
 
     def _converted(self, model: onnx.ModelProto) -> tuple[torch.nn.Module, Outputs]:
@@ -200,6 +203,12 @@ class ChosenTokens(TorchFunctionMode):
         if func is torch.topk and args[0].dim() == 2 and result.indices.shape[1] < args[0].shape[1]:
             self.counts.add(result.indices.shape[1])
         return result
+
+
+def _tables(ends: Outputs) -> list[Outputs]:
+    """Single values before a selection that may hold boxes, scores and angles, the last first."""
+    named = [(name, one) for name, one in ends.tensors.items() if one.dim() == 3 and one.numel()]
+    return [replace(ends, tensors={name: one}) for name, one in named if one.is_floating_point()]
 
 
 def _pairs(ends: Outputs) -> list[Outputs]:

@@ -14,13 +14,13 @@ TOLERANCE = 1e-3
 _MOVED_ROWS = 0.05
 
 
-def sample_picture(size: tuple[int, int]) -> Tensor:
-    """A picture with shades, edges and texture, ``(1, 3, H, W)`` RGB in [0, 1]; always the same."""
+def sample_picture(size: tuple[int, int], channels: int = 3) -> Tensor:
+    """A picture with shades, edges and texture, ``(1, C, H, W)`` in [0, 1]; always the same."""
     generator = torch.Generator().manual_seed(7)
-    picture = torch.zeros(1, 3, *size, device="cpu", dtype=torch.float32)
+    picture = torch.zeros(1, channels, *size, device="cpu", dtype=torch.float32)
     for cells, share in ((4, 0.5), (16, 0.3), (64, 0.2)):
         coarse = torch.rand(
-            1, 3, cells, cells, generator=generator, device="cpu", dtype=torch.float32
+            1, channels, cells, cells, generator=generator, device="cpu", dtype=torch.float32
         )
         mode = "bilinear" if cells != 16 else "nearest"
         picture += share * F.interpolate(coarse, size, mode=mode)

@@ -18,7 +18,7 @@ from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.detectors.onnx_boxes import BOXES, SCORES
 from captum_ssgc.detectors.onnx_cut import selection_of
 from captum_ssgc.detectors.onnx_file import OnnxFile, Runtime, first_line
-from captum_ssgc.detectors.onnx_layouts import LAYOUTS, layout_of
+from captum_ssgc.detectors.onnx_layouts import LAYOUTS, ORIENTED, layout_of
 from captum_ssgc.detectors.onnx_network import Reading, unknown_layout
 from captum_ssgc.detectors.onnx_reports import ReportReader
 from captum_ssgc.label_names import LabelNames, fit_label_names
@@ -97,7 +97,7 @@ def onnx_detector(
     file = OnnxFile.read(path)
     canvas_size = file.canvas_size(size)
     if file.metadata.get("task") == "obb":
-        raise ValueError(f"{path}: oriented boxes are not read from ONNX files; load the .pt file.")
+        layout = layout or ORIENTED
     own = file.label_names()
     names = own if label_names is None else fit_label_names(label_names)
     counts = [None if one is None else len(one) for one in (own, names)]
@@ -106,6 +106,7 @@ def onnx_detector(
         "score_threshold": score_threshold,
         "label_names": label_names or own,
     }
+    channels = file.image.channels
     suppression: dict[str, Any] = {"max_detections": max_detections}
     if iou_threshold is not None:
         suppression["iou_threshold"] = iou_threshold
@@ -141,6 +142,8 @@ def onnx_detector(
         **options,
     )
     detector.window_share = found.window_share
+    if channels is not None:
+        detector.channels = channels
     return _described(detector, f"{found.name}: {found.title}: {network.said}")
 
 
@@ -198,7 +201,7 @@ def _only_run(
         )
         detector.why_black_box = why
         return _described(detector, f"{layout.name}: {layout.title}: {said}")
-    read = ReportReader(reading.size)
+    read = ReportReader(reading.size, oriented=reading.layout == ORIENTED)
     if read(found) is None:
         raise ValueError(unknown_layout(reading.file, outputs, None, why))
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from captum_ssgc._polygons import enclosing_boxes
+from captum_ssgc.detectors.onnx_boxes import turned
+
 # Detections of one image: boxes (K, 4) xyxy in canvas pixels, scores (K,), labels (K,).
 Report = tuple[Tensor, Tensor, Tensor]
 _COUNTS = ("num_dets", "num_detections", "num_detections:0", "num")
@@ -24,9 +27,12 @@ class ReportReader:
 
     Args:
         size: ``(H, W)`` of the canvas, in pixels.
+        oriented: seven columns are centre, sides, score, label and angle, as Ultralytics' export
+            of oriented boxes writes them; the upright boxes around these are reported.
     """
 
     size: tuple[int, int]
+    oriented: bool = False
 
     def __call__(self, outputs: Mapping[str, Tensor]) -> Report | None:
         """The detections of the first image."""
@@ -44,6 +50,9 @@ class ReportReader:
         [(name, table)] = tables
         if len(lists) == 1 and table.shape[1] == 6:
             return self._report(table[:, :4], table[:, 4], table[:, 5], count)
+        if len(lists) == 1 and table.shape[1] == 7 and self.oriented:
+            boxes = enclosing_boxes(turned(table[:, [0, 1, 2, 3, 6]]))
+            return self._report(boxes, table[:, 4], table[:, 5], count)
         if len(lists) == 1 and table.shape[1] == 7:
             return self._report(table[:, 1:5], table[:, 6], table[:, 5], count)
         single = {key: one for key, one in lists.items() if one.dim() == 1}

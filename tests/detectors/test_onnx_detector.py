@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -495,8 +495,90 @@ def test_a_conversion_that_disagrees_is_refused(network, tmp_path, monkeypatch):
     assert isinstance(onnx_detector(path, check=False), CandidateDetector)
 
 
-def test_oriented_boxes_are_refused(network, tmp_path):
+def oriented(maps: list[Tensor]) -> Tensor:
+    """As Ultralytics exports it, ``(N, 4 + C + 1, R)``; the fifth raw column becomes the angle."""
+    raw = rows(maps)
+    angle = (raw[..., 4:5].sigmoid() - 0.25) * math.pi
+    return torch.cat([centres(raw), raw[..., 5:].sigmoid(), angle], -1).transpose(1, 2)
+
+
+def selected(maps: list[Tensor]) -> Tensor:
+    """The end-to-end export: the best 20 rows of centre, sides, score, class and angle."""
+    table = oriented(maps).transpose(1, 2)
+    best, labels = table[..., 4:7].max(-1)
+    place = best.topk(20, 1).indices
+    parts = [table[..., :4], best[..., None], labels[..., None].float(), table[..., 7:]]
+    chosen = torch.cat(parts, -1)
+    return chosen.gather(1, place[..., None].expand(-1, -1, 7))
+
+
+@pytest.mark.parametrize("write", [oriented, selected], ids=["rows", "end-to-end"])
+def test_oriented_boxes(network, image, tmp_path, write):
+    names = dict(enumerate(("ship", "plane", "harbour")))
+    metadata = {"task": "obb", "names": str(names), "stride": "32"}
+    path = save(
+        tmp_path / "it.onnx", Written(network, write).eval(), ["output0"], metadata=metadata
+    )
+    detector = onnx_detector(path, score_threshold=0.0, max_detections=20)
+    assert isinstance(detector, CandidateDetector)
+    assert detector.label_names == ("ship", "plane", "harbour")
+    raw = detector.run(image).candidates
+    with torch.no_grad():
+        table = oriented(network(detector.preprocess(image)[0])).transpose(1, 2)
+    torch.testing.assert_close(raw.class_scores, table[..., 4:7], rtol=0, atol=1e-4)
+    x, y, wide, high, angle = (table[..., [column]] for column in (0, 1, 2, 3, 7))
+    along = [(1, 1), (1, -1), (-1, -1), (-1, 1)]
+    corners = [
+        torch.cat(
+            [
+                x + (one * wide * angle.cos() - other * high * angle.sin()) / 2,
+                y + (one * wide * angle.sin() + other * high * angle.cos()) / 2,
+            ],
+            -1,
+        )
+        for one, other in along
+    ]
+    torch.testing.assert_close(raw.corners, torch.stack(corners, -2), rtol=1e-4, atol=1e-2)
+    found = detector.detect(image)[0]
+    assert len(found) >= 5
+    assert torch.equal(found.boxes[:, :2], found.corners.amin(1))
+    assert torch.equal(found.boxes[:, 2:], found.corners.amax(1))
+    wrapper = ssgc.InstanceScoreWrapper(detector, found, "left")
+    with torch.no_grad():
+        torch.testing.assert_close(wrapper(image)[0], found.boxes[:, 0], rtol=0, atol=1e-3)
+    [one] = ssgc.explain(detector, image, score_threshold=0.0, top_k=1, output="logit")
+    assert torch.equal(one.corners, found.corners[found.scores.argmax()])
+
+
+def test_oriented_boxes_without_gradients(network, image, tmp_path, monkeypatch):
+    """What the end of a graph reports, where the graph cannot be converted."""
+    from captum_ssgc.detectors import onnx_layers
+
+    path = save(
+        tmp_path / "it.onnx", Written(network, selected).eval(), ["o"], metadata={"task": "obb"}
+    )
+    monkeypatch.delitem(onnx_layers.OPERATORS, "Exp")
+    detector = onnx_detector(path, score_threshold=0.0)
+    found = detector.detect(image)[0]
+    with torch.no_grad():
+        best = selected(network(detector.preprocess(image)[0]))[0]
+    torch.testing.assert_close(found.scores, best[:, 4], rtol=0, atol=1e-4)
+    assert found.labels.tolist() == best[:, 5].long().tolist()
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_files_of_other_channels(tmp_path, channels):
+    network = pyramid()
+    network.stem = torch.nn.Conv2d(channels, 8, 3, 4, 1)
+    given = torch.rand(1, channels, *SIZE, generator=torch.Generator().manual_seed(1))
     module = Written(network, yolov8).eval()
-    path: Path = save(tmp_path / "it.onnx", module, ["output0"], metadata={"task": "obb"})
-    with pytest.raises(ValueError, match="oriented boxes are not read"):
-        onnx_detector(path)
+    path = save(tmp_path / "it.onnx", module, ["output0"], (given,))
+    detector = onnx_detector(path, score_threshold=0.0)
+    assert detector.channels == channels
+    with torch.no_grad():
+        expected = scores(rows(network(given)))
+    torch.testing.assert_close(
+        detector.run(given).candidates.class_scores, expected, rtol=0, atol=1e-4
+    )
+    with pytest.raises(ValueError, match=f"the model takes {channels} channels"):
+        detector.detect(torch.rand(1, 2, *SIZE))

@@ -84,6 +84,37 @@ def test_an_export_of_ultralytics_is_its_model(name, settings, tmp_path):
         assert float(away) <= 1e-2 * float(other.heat_map.max())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("yolov8n-obb", {}),
+        ("yolo26n-obb", {"end2end": False}),
+        ("yolo26n-obb-e2e", {"end2end": True}),
+    ],
+    ids=["v8", "26", "26-end-to-end"],
+)
+def test_an_export_of_oriented_boxes_is_its_model(name, settings, tmp_path):
+    """Its candidates are; the vendor suppresses with another IoU, of Gaussians."""
+    torch_detector, path = exported(name, tmp_path, **settings)
+    detector = onnx_detector(path, **OPTIONS)
+    image = known_images((45, 64))[0][:1]
+    with torch.no_grad():
+        found, wanted = (
+            one.image_candidates(one.run(image))[0] for one in (detector, torch_detector)
+        )
+        torch.testing.assert_close(found.scores(), wanted.scores(), rtol=0, atol=5e-4)
+        rows = torch.arange(found.count)
+        corners, expected = (one.corners(rows, torch.zeros_like(rows)) for one in (found, wanted))
+        sides = (expected.amax(1) - expected.amin(1)).amax(
+            1
+        )  # turned by the last digits of an angle
+        away = (corners - expected).abs().amax((1, 2))
+        assert float((away / sides).max()) < 2e-3
+        assert torch.equal(found.levels(rows), wanted.levels(rows))
+    assert detector.detect(image)[0].corners.shape[1:] == (4, 2)
+
+
 class Queries(nn.Module):
     """A transformers model as its exporters call it."""
 
