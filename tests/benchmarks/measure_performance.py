@@ -62,6 +62,44 @@ def of_ultralytics(name: str, side: tuple[int, int], count: int) -> Case:
     return detector, image, lambda: non_max_suppression(model(image)[0], 0.0, 0.7, max_det=count)
 
 
+def of_transformers(name: str, side: tuple[int, int], count: int) -> Case:
+    """A detector with an own ResNet, as vendors build it from its configuration."""
+    import transformers
+
+    torch.manual_seed(0)
+    if name == "detr":
+        config = transformers.DetrConfig(
+            use_timm_backbone=False,
+            use_pretrained_backbone=False,
+            backbone=None,
+            backbone_config=transformers.ResNetConfig(out_features=["stage4"]),
+        )
+        model: Any = transformers.DetrForObjectDetection(config).eval()
+        size = {"shortest_edge": min(side), "longest_edge": max(side)}
+        processor: Any = transformers.DetrImageProcessor(size=size)
+    else:
+        backbone = transformers.RTDetrResNetConfig(
+            depths=[2, 2, 2, 2],
+            hidden_sizes=[64, 128, 256, 512],
+            layer_type="basic",
+            out_features=["stage2", "stage3", "stage4"],
+        )
+        config = transformers.RTDetrConfig(
+            backbone_config=backbone, encoder_in_channels=[128, 256, 512], decoder_layers=3
+        )
+        model = transformers.RTDetrForObjectDetection(config).eval()
+        processor = transformers.RTDetrImageProcessor(size=dict(zip(("height", "width"), side)))
+    image = torch.rand(1, 3, *side)
+    detector = ssgc.wrap_detector(model, processor=processor, score_threshold=0.0)
+
+    def plain() -> object:
+        sizes = torch.tensor([side])
+        outputs = model(pixel_values=image)
+        return processor.post_process_object_detection(outputs, 0.0, sizes)
+
+    return detector, image, plain
+
+
 def of_demo(name: str, side: tuple[int, int], count: int) -> Case:
     model = demo.detector()
     image = demo.scene(3).image[None]
@@ -80,6 +118,8 @@ ROWS: dict[str, tuple[Callable[[str, tuple[int, int], int], Case], str, tuple[in
     "RetinaNet R50-FPN v2": (of_torchvision, "retinanet_resnet50_fpn_v2", (512, 512)),
     "FCOS R50-FPN": (of_torchvision, "fcos_resnet50_fpn", (512, 512)),
     "SSD300": (of_torchvision, "ssd300_vgg16", (300, 300)),
+    "DETR R50": (of_transformers, "detr", (512, 512)),
+    "RT-DETR R18": (of_transformers, "rtdetr", (640, 640)),
     "YOLO11n": (of_ultralytics, "yolo11n", (640, 640)),
     "YOLO11s": (of_ultralytics, "yolo11s", (640, 640)),
 }
