@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace, command: DataCommand) -> int:
     world = World.from_environment()
     try:
         if args.report_only:
-            result = command.report(args)
+            result = _stored(command, args)
             return _code(result) or _finished(command, result, args)
         if args.data is None:
             raise CommandError("--data is needed: a COCO-format JSON file, or synthetic[:N].")
@@ -113,6 +113,15 @@ def _run(args: argparse.Namespace, command: DataCommand) -> int:
             )
         return INTERRUPTED
     return DONE if result is None else _code(result) or _finished(command, result, args)
+
+
+def _stored(command: DataCommand, args: argparse.Namespace) -> Any:
+    from captum_ssgc.benchmark import BenchmarkError
+
+    try:
+        return command.report(args)
+    except BenchmarkError as error:
+        raise CommandError(f"--report-only: {error}") from error
 
 
 def _finished(command: DataCommand, result: Any, args: argparse.Namespace) -> int:

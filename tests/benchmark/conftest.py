@@ -107,9 +107,10 @@ def stored():
 def start():
     """Starts the script in a process of its own, from a server that has already imported all.
 
-    ``start(data, run, at=None, rank=None, size=None, port=None)`` gives a started process; with a
-    pair ``at`` of numbers it sends itself a signal in that forward of the detector, and with a rank
-    it finds itself in the environment that torchrun makes.
+    ``start(data, run, at=None, rank=None, size=None, port=None, task="benchmark")`` gives a started
+    process, of a benchmark or an audit; with a pair ``at`` of numbers it sends itself a signal in
+    that forward of the detector, and with a rank it finds itself in the environment that torchrun
+    makes.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["captum_ssgc.benchmark.runner", "captum_ssgc.detectors.yolox"])
@@ -118,8 +119,8 @@ def start():
     warm.start()
     warm.join()
 
-    def started(data, run, at=None, rank=None, size=None, port=None):
-        arguments = [str(data), str(run)]
+    def started(data, run, at=None, rank=None, size=None, port=None, task="benchmark"):
+        arguments = [str(data), str(run), *(["--audit"] if task == "audit" else [])]
         if at is not None:
             arguments += ["--signal", *(str(int(number)) for number in at)]
         environment = {}

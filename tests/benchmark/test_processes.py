@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from captum_ssgc.benchmark import report
+from captum_ssgc.benchmark import audit, report
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 IMAGES = 5
@@ -69,9 +69,11 @@ def test_a_run_that_is_killed_many_times(start, data, finished, numbers_of, stor
         assert_same_and_once(run, finished, numbers_of, stored)
 
 
-def run_together(start, data, run, size):
+def run_together(start, data, run, size, **options):
     port = free_port()
-    processes = [start(data, run, rank=rank, size=size, port=port) for rank in range(size)]
+    processes = [
+        start(data, run, rank=rank, size=size, port=port, **options) for rank in range(size)
+    ]
     for process in processes:
         process.join(PATIENCE)
     assert [process.exitcode for process in processes] == [0] * size
@@ -100,6 +102,24 @@ def test_another_number_of_processes_goes_on(start, data, finished, numbers_of, 
     assert not (run / "report.html").exists()
     run_together(start, data, run, size=3)
     assert_same_and_once(run, finished, numbers_of, stored)
+
+
+@pytest.mark.slow
+def test_an_audit_that_is_killed_goes_on_in_two_processes(start, tiny, data, stored, tmp_path):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    detector = tiny.tiny_detector()
+    audit(detector, data, whole, tiny.audit_settings())
+    forward = detector.model.forwards // 2
+    process = start(data, run, at=(forward, signal.SIGKILL), task="audit")
+    process.join(PATIENCE)
+    assert process.exitcode == -signal.SIGKILL
+    assert 0 < len(stored(run)) < IMAGES
+    assert not (run / "audit.html").exists()
+    run_together(start, data, run, size=2, task="audit")
+    times = Counter(record["index"] for _, record in stored(run))
+    assert times == dict.fromkeys(range(IMAGES), 1)
+    for name in ("audit.json", "classes.csv", "findings.csv"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A benchmark that takes a second: coloured squares, a detector of their colours, and a main.
+"""A run that takes a second: coloured squares, a detector of their colours, and a main.
 
 Run as a script, also by torchrun, where a test needs processes that it can kill or count.
 """
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from captum_ssgc.benchmark import BenchmarkSettings, run_benchmark
+from captum_ssgc.benchmark import AuditSettings, BenchmarkSettings, audit, run_benchmark
 from captum_ssgc.detectors import CandidateDetector
 
 CELL = 16
@@ -126,17 +126,27 @@ def settings(**changes: object) -> BenchmarkSettings:
     return BenchmarkSettings(**(options | changes))
 
 
+def audit_settings() -> AuditSettings:
+    """Of an audit that is fast."""
+    return AuditSettings(method="odam", fills="zero")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("--signal", nargs=2, type=int, metavar=("FORWARD", "NUMBER"))
+    parser.add_argument("--audit", action="store_true")
     given = parser.parse_args(globals().get("ARGUMENTS"))
     os.environ.update({k: str(v) for k, v in globals().get("ENVIRONMENT", {}).items()})
     # Whoever runs the tests in the background may have had it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         signals = dict([given.signal] if given.signal else [])
-        run_benchmark(tiny_detector(signals=signals), given.data, given.run, settings())
+        detector = tiny_detector(signals=signals)
+        if given.audit:
+            audit(detector, given.data, given.run, audit_settings())
+        else:
+            run_benchmark(detector, given.data, given.run, settings())
     except KeyboardInterrupt:
         sys.exit(130)

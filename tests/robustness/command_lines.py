@@ -31,6 +31,10 @@ BASES = {
         *("--data", "instances.json", "--model", "demo", "--methods", "odam", "--masks", "2"),
         *("--metrics", "pointing-game", "--floors", "box", "-o", "run"),
     ),
+    "audit": (
+        *("--data", "instances.json", "--model", "demo", "--method", "odam", "--fills", "zero"),
+        *("--max-detections", "1", "--examples", "1", "-o", "run"),
+    ),
 }
 WORDS = (
     *("", " ", "-", "--", "0", "1", "-1", "2", "1.5", "1e9", "1e400", "nan", "-inf", "10" * 11),
@@ -128,9 +132,12 @@ def prepare(folder: Path) -> None:
     (inside / "instances.json").write_text(json.dumps(content))
     os.mkfifo(inside / "pipe")
     (inside / "linked").symlink_to(outside / "precious.txt")
-    for results in ("explanations", "evaluation", "run", "benchmark"):
+    for results in ("explanations", "evaluation", "run", "benchmark", "audit"):
         (inside / results).mkdir()
-        for name in ("table.csv", "table.md", "report.html", "heat_maps.html"):
+        for name in (
+            *("table.csv", "table.md", "report.html", "heat_maps.html"),
+            *("audit.html", "audit.json", "classes.csv", "findings.csv"),
+        ):
             (inside / results / name).symlink_to(outside / "precious.txt")
         (inside / results / "photo").symlink_to(outside)
 
