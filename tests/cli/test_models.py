@@ -353,6 +353,24 @@ def test_a_zero_shot_folder_needs_a_text(tmp_path: Path, capsys: pytest.CaptureF
     assert "red remote" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["explain", "evaluate", "benchmark", "audit"])
+def test_every_command_takes_phrases(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from captum_ssgc.cli import data_runs, each_image, main
+
+    seen = []
+
+    def load(choice: ModelChoice) -> None:
+        seen.append(choice.text)
+        raise CommandError("enough")
+
+    for module in (data_runs, each_image):
+        monkeypatch.setattr(module, "load_detector", load)
+    images = [__file__] if command in ("explain", "evaluate") else ["--data", "synthetic:1"]
+    texts = ["--text", "a cat, dog", "--text", "remote"]
+    assert main([command, *images, *texts, "--model", "transformers:folder"]) == 2
+    assert seen == [["a cat", "dog", "remote"]]
+
+
 def test_a_folder_of_transformers_executes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,18 @@ def test_a_phrase_against_another(prompted, picture):
     assert bool((contrast != 0).any())
 
 
+def test_what_is_missed_is_diagnosed_by_phrase(prompted, picture):
+    found = prompted.detector.detect(picture)[0]
+    label = PHRASES[int(found.labels[0])]
+    other = next(one for one in PHRASES if one != label)
+    boxes = torch.cat([found.boxes[:1], torch.tensor([[70.0, 50, 90, 70]])])
+    first, second, *_ = ssgc.diagnose(
+        prompted.detector, picture, boxes, [label, other], score_threshold=0.0
+    )
+    assert (first.kind, first.label) == ("found", label)
+    assert (second.label, second.object_index) == (other, 1)
+
+
 def _relabelled(found, label):
     return replace(found, labels=torch.full_like(found.labels, label))
 
