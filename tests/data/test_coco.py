@@ -143,6 +143,22 @@ def test_the_size_in_the_data_set_decides_whether_the_image_is_turned(write, tmp
     assert white == ([[0, 1]] if upright else [[0, 0]])
 
 
+def test_images_of_other_channels(write, tmp_path):
+    """One channel, also of an image that is stored turned; a colour is not made grey."""
+    stored = Image.new("L", (4, 2))
+    stored.putpixel((0, 0), 255)
+    exif = stored.getexif()
+    exif[274] = 6
+    stored.save(tmp_path / "turned.png", exif=exif)
+    for size in ((4, 2), (2, 4)):
+        entry = {"id": 5, "file_name": "turned.png", "height": size[0], "width": size[1]}
+        pixels = write([], images=[entry])[0].load(channels=1)
+        assert pixels.shape == (1, 1, *size)
+        assert float(pixels.sum()) == 1.0
+    with pytest.raises(ValueError, match="expected 4 channels, as the model takes, got 1"):
+        write([], images=[{"id": 5, "file_name": "turned.png"}])[0].load(channels=4)
+
+
 def test_an_image_of_another_size_is_refused(write):
     data = write([], images=[{"id": 5, "file_name": "a.png", "height": 60, "width": 80}])
     with pytest.raises(ValueError, match=r"says 60 x 80 pixels .* the file has 6 x 8"):
