@@ -9,28 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_ssgc._explained import Listed
 from captum_ssgc.exchange.table import DetectionTable, array
 
 
-class Explained(Protocol):
+class Exchanged(Listed, Protocol):
     """What is read of a :class:`captum_ssgc.Explanation`."""
 
     @property
-    def index(self) -> int: ...
-    @property
-    def label(self) -> str: ...
-    @property
     def label_index(self) -> int: ...
-    @property
-    def score(self) -> float: ...
     @property
     def box(self) -> Tensor: ...
     @property
     def heat_map(self) -> Tensor: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def layer(self) -> str: ...
     @property
     def detected(self) -> bool: ...
     @property
@@ -43,7 +34,7 @@ class Explained(Protocol):
 
 
 def table_of(
-    found: Sequence[Explained], method: str | None, image_size: tuple[int, int]
+    found: Sequence[Exchanged], method: str | None, image_size: tuple[int, int]
 ) -> DetectionTable:
     """The detections with the maps of one method.
 
@@ -78,7 +69,7 @@ def table_of(
     )
 
 
-def columns_of(found: Sequence[Explained], image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+def columns_of(found: Sequence[Exchanged], image_size: tuple[int, int]) -> dict[str, np.ndarray]:
     """Everything that an explanation holds, one row for each; ``asked_iou`` NaN for ``None``.
 
     Corners and masks only where all have them.
@@ -134,6 +125,6 @@ def _of_all(values: Sequence[Tensor | None]) -> Tensor | None:
     return torch.stack(known) if known and len(known) == len(values) else None
 
 
-def _maps(found: Sequence[Explained], image_size: tuple[int, int]) -> np.ndarray:
+def _maps(found: Sequence[Exchanged], image_size: tuple[int, int]) -> np.ndarray:
     maps = [array(one.heat_map) for one in found]
     return np.stack(maps) if maps else np.zeros((0, *image_size), dtype=np.float32)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from captum_ssgc._explained import Listed
 from captum_ssgc._mask_outlines import mask_outlines
 from captum_ssgc._whole_file import written_whole
 from captum_ssgc.composites import Composite
@@ -66,25 +67,6 @@ class ViewerPage:
     composite: Composite | None = None
 
 
-class Explained(Protocol):
-    """What the page needs of one detection, such as :class:`captum_ssgc.Explanation`."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def box(self) -> Any: ...
-    @property
-    def heat_map(self) -> Any: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def layer(self) -> str: ...
-
-
 class Relied(Protocol):
     """What the page needs of what a detection rests on; its text is the verdict with figures."""
 
@@ -95,7 +77,7 @@ class Relied(Protocol):
 def explained_page(
     name: str,
     image: Any,
-    explanations: Iterable[Explained],
+    explanations: Iterable[Listed],
     output: str = "score",
     composite: Composite | None = None,
     reliance: Mapping[int, Relied] | None = None,
@@ -112,7 +94,7 @@ def explained_page(
             :class:`captum_ssgc.metrics.Reliance`.
     """
     relies = reliance or {}
-    found: dict[int, list[Explained]] = {}
+    found: dict[int, list[Listed]] = {}
     for one in explanations:
         found.setdefault(one.index, []).append(one)
     entries = [

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_ssgc._explained import Explained
 from captum_ssgc.composites import Composite, composite_of
 
 MOST_CHANNELS = 64  # more are rather pixels whose channels come last
 Array = npt.NDArray[np.floating[Any]]
 Box = tuple[float, float, float, float]
-
-
-class Explained(Protocol):
-    """What a picture needs of one detection, such as :class:`captum_ssgc.Explanation`.
-
-    More is read where it exists: ``index`` tells detections apart that share box, label and score,
-    ``why_empty`` is written into the panel of an empty map, ``corners`` of an oriented box are
-    drawn in place of the box, and the outline of a ``mask`` beside it.
-    """
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def box(self) -> Any: ...
-    @property
-    def heat_map(self) -> Any: ...
-    @property
-    def method(self) -> str: ...
 
 
 def named_image(image: Any, composite: Composite | None = None) -> tuple[Array, str]:

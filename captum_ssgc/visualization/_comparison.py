@@ -8,9 +8,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from captum_ssgc._explained import Explained
 from captum_ssgc.composites import Composite
 from captum_ssgc.visualization._arrays import (
-    Explained,
     heat_array,
     named_image,
     one_by_one,

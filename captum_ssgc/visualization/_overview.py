@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from captum_ssgc._explained import Explained
 from captum_ssgc.composites import Composite
 from captum_ssgc.visualization._arrays import (
-    Explained,
     box_array,
     heat_array,
     named_image,
