@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._regions import box_pixels
@@ -97,6 +98,7 @@ def in_words(verdict: str) -> str:
     return verdict if verdict == "cannot say" else f"rests on the {verdict}"
 
 
+@leaves_all_as_before
 def reliance(
     detector: Detector,
     images: Tensor,

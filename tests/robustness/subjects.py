@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import captum_ssgc as ssgc
+from captum_ssgc import metrics
 from captum_ssgc.detectors import CandidateDetector, Candidates
 
 
@@ -76,10 +77,10 @@ class Subject:
         drise = ssgc.DRISE(self.wrapper)
 
         def explain() -> Tensor:
-            found = ssgc.explain(
+            explained = ssgc.explain(
                 self.detector, self.image, ["ssgrad-cam++", "odam"], score_threshold=0.1, top_k=2
             )
-            return torch.stack([entry.heat_map for entry in found])
+            return torch.stack([entry.heat_map for entry in explained])
 
         def masked() -> Tensor:
             return drise.attribute(
@@ -91,6 +92,28 @@ class Subject:
                 generator=torch.Generator().manual_seed(0),
             )
 
+        def curves() -> Tensor:
+            maps = self.image[:, 0].sin().expand(len(found), -1, -1)
+            measured = metrics.deletion_insertion(
+                self.detector, self.image, found, {"a": maps}, settings, perturbations_per_eval=2
+            )["a"]
+            return torch.stack([measured.deletion["s1"].scores, measured.insertion["s2"].scores])
+
+        def diagnose() -> Tensor:
+            missed = ssgc.diagnose(
+                *(self.detector, self.image, found.boxes, found.labels),
+                method="odam",
+                layer=self.layer,
+                score_threshold=1.0,
+            )
+            return torch.stack([heat_map for one in missed for heat_map in one.maps.values()])
+
+        def reliance() -> Tensor:
+            relied = metrics.reliance(self.detector, self.image, found, fills=["blur", "noise"])
+            figures = [[*one.alone.values(), *one.without.values()] for one in relied]
+            return torch.tensor(figures, dtype=torch.float32, device="cpu")
+
+        found, settings = self.detections, metrics.CurveSettings(steps=2)
         return {
             "explain": explain,
             "attribute": lambda: cam.attribute(self.image, target=0, fuse_layers="max"),
@@ -101,10 +124,13 @@ class Subject:
             "D-RISE": masked,
             "wrapper": lambda: self.wrapper(self.image),
             "detect": lambda: self.detector.detect(self.image)[0].scores,
+            "curves": curves,
+            "diagnose": diagnose,
+            "reliance": reliance,
         }
 
 
 CALLS = (
     *("explain", "attribute", "attribute_instances", "attribute_union"),
-    *("D-RISE", "wrapper", "detect"),
+    *("D-RISE", "wrapper", "detect", "curves", "diagnose", "reliance"),
 )
