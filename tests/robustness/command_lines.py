@@ -26,7 +26,6 @@ from captum_ssgc.data import draw_scene
 # Every command begins with what works and is quick; what is drawn comes after it, and wins.
 ON_IMAGES = ("photo.png", "--model", "demo", "--method", "odam", "--masks", "2", "--top-k", "1")
 BASES = {
-    "audit": ("--data", "instances.json", "--model", "demo", "-o", "audited"),
     "demo": ("--method", "odam", "--masks", "2", "--top-k", "1"),
     "benchmark": (
         *("--data", "instances.json", "--model", "demo", "--methods", "odam", "--masks", "2"),
