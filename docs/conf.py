@@ -72,6 +72,7 @@ templates_path = ["_templates"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True  # a property has a docstring of its own
 html_math_renderer = "mathml"
 
 # The names that these pages link to, in files of this folder: a build needs no network.
