@@ -74,14 +74,15 @@ def audit(
         >>> import tempfile, torch, captum_ssgc as ssgc
         >>> from captum_ssgc.benchmark import AuditSettings
         >>> from captum_ssgc.data import SceneDataset
-        >>> def one_box(images):   # the whole image, as whatever it is asked for
-        ...     boxes = torch.tensor([[[0.0, 0.0, 96.0, 96.0]]]).expand(len(images), 1, 4)
-        ...     return boxes, torch.full((len(images), 1, 7), 0.9)
+        >>> def corner(images):   # always a spot in the corner
+        ...     boxes = torch.tensor([[[0.0, 0.0, 6.0, 6.0]]]).expand(len(images), 1, 4)
+        ...     return boxes, torch.tensor([0.0, 0.9, 0, 0, 0, 0, 0]).expand(len(images), 1, 7)
         >>> settings = AuditSettings(method=None, fills="mean")
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     found = ssgc.audit(one_box, SceneDataset(0, 2, (96, 96)), folder, settings)
-        >>> found.all.objects["missed"].count == found.all.object_count
-        True
+        ...     found = ssgc.audit(corner, SceneDataset(0, 2, (96, 96)), folder, settings)
+        >>> share = found.all.false_alarms["background"]
+        >>> share.count, share.total, found.all.objects["found"].share
+        (2.0, 2, 0.0)
     """
     settings = settings or AuditSettings()
     whole_number("examples", examples, 0, 10**6)
