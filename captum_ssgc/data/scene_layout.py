@@ -27,7 +27,7 @@ def compose(random: SplitMix, height: int, width: int) -> Canvas:
     largest = min(LARGEST_BODY, min(height, width) * 15 // 16)
     labels = [random.between(1, len(CLASS_NAMES) - 1) for _ in range(random.between(1, 6))]
     labels += [0] * random.choice(_DECOY_COUNTS)
-    bodies = [(_draw_any_body(random, largest), label) for label in labels]
+    bodies = [(draw_any_body(random, largest), label) for label in labels]
     bodies.sort(key=lambda item: -item[0].cover.size)
     for body, label in bodies:
         _add_body(random, canvas, body, label)
@@ -36,7 +36,8 @@ def compose(random: SplitMix, height: int, width: int) -> Canvas:
     return canvas
 
 
-def _draw_any_body(random: SplitMix, largest: int) -> Part:
+def draw_any_body(random: SplitMix, largest: int) -> Part:
+    """A body of any size, shape and look, each side ``largest`` px at most."""
     step = random.between(0, len(_SIDES) - 2)
     side = random.between(_SIDES[step], _SIDES[step + 1])
     width = min(max(side * random.between(216, 304) >> 8, SMALLEST_BODY), largest)

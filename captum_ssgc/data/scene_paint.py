@@ -100,6 +100,18 @@ def background(random: SplitMix, height: int, width: int) -> IntArray:
     return np.clip(mix(dark, light, level) + (grain + fall)[..., None], 0, 255)
 
 
+def sea(random: SplitMix, height: int, width: int) -> IntArray:
+    """A blue ground of waves, ``(height, width, 3)``, 0 to 255; no :func:`background` has it."""
+    x = np.arange(width, dtype=np.int32)[None, :]
+    y = np.arange(height, dtype=np.int32)[:, None]
+    soft = clouds(random, height, width, 48)
+    level = wave(y * 16 + soft * 2 + random.between(-6, 6) * x, random.between(90, 140))
+    hue, value = random.between(930, 1010), random.between(120, 170)
+    paint = mix(hsv(hue, 190, value), hsv(hue - 60, 120, value + 60), level)
+    grain = (random.lattice(height, width) >> 5) - 4
+    return np.clip(paint + grain[..., None], 0, 255)
+
+
 def body_pattern(random: SplitMix, u: IntArray, v: IntArray, side: int) -> IntArray:
     """A pattern from 0 to 256 over body coordinates ``u, v`` in sixteenths of a pixel."""
     kind = random.choice(("plain", "stripes", "dots", "checks", "rings", "marble"))

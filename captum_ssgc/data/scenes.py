@@ -73,10 +73,10 @@ def draw_scene(seed: int, size: tuple[int, int] = (320, 400)) -> Scene:
         >>> all(CLASS_NAMES[label] != "background" for label in scene.labels)
         True
     """
-    height, width = _checked(seed, size)
+    height, width = checked(seed, size)
     attempt = 0
     while True:
-        scene = _annotate(compose(SplitMix(seed * 2654435761 + attempt), height, width), seed)
+        scene = annotate(compose(SplitMix(seed * 2654435761 + attempt), height, width), seed)
         if scene is not None:
             return scene
         attempt += 1
@@ -100,7 +100,7 @@ class SceneDataset(torch.utils.data.Dataset[Scene]):
     def __init__(self, start_seed: int, count: int, size: tuple[int, int] = (320, 400)) -> None:
         if count < 0:
             raise ValueError(f"expected a count of at least 0, got {count}; pass how many scenes")
-        _checked(start_seed, size)
+        checked(start_seed, size)
         self.start_seed, self.count, self.size = start_seed, count, size
 
     def __len__(self) -> int:
@@ -115,7 +115,8 @@ class SceneDataset(torch.utils.data.Dataset[Scene]):
         return (self[index] for index in range(self.count))
 
 
-def _checked(seed: int, size: tuple[int, int]) -> tuple[int, int]:
+def checked(seed: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a scene that can be drawn."""
     if len(size) != 2:
         raise ValueError(f"expected a size of (height, width), got {size}; pass two integers")
     height, width = size
@@ -134,7 +135,8 @@ def _checked(seed: int, size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _annotate(canvas: Canvas, seed: int) -> Scene | None:
+def annotate(canvas: Canvas, seed: int) -> Scene | None:
+    """The scene on a canvas; ``None`` if nothing, or too little of an object, can be seen."""
     objects = [placed for placed in canvas.placed if placed.label]
     if not objects:
         return None
