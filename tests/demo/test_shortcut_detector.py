@@ -102,7 +102,7 @@ def test_the_audit_ranks_exactly_these_classes_first(detector, tmp_path):
     categories = [{"id": k, "name": name} for k, name in enumerate(demo.CLASS_NAMES) if k]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (tmp_path / "instances.json").write_text(json.dumps(content))
-    settings = ssgc.benchmark.AuditSettings(method="none", fills="mean")
+    settings = ssgc.benchmark.AuditSettings(method=None, fills="mean")
     summary = ssgc.audit(detector, tmp_path / "instances.json", tmp_path / "run", settings)
     names = [one.name for one in summary.classes]
     assert set(names[:2]) == {demo.CLASS_NAMES[label] for label in CHEATS}
