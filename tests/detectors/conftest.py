@@ -19,7 +19,6 @@ TRANSFORMERS = [
     "rt-detr",
     "yolos",
 ]
-PROMPTS = ["grounding-dino"]
 ULTRALYTICS = [
     "yolo11n",
     "yolo26n",
@@ -41,7 +40,7 @@ SLOW = {
         "rf-detr",
         "lw-detr",
     ],
-    "prompts": ["mm-grounding-dino", "owlvit", "owlv2", "omdet-turbo"],
+    "prompts": ["grounding-dino", "mm-grounding-dino", "owlvit", "owlv2", "omdet-turbo"],
     "rfdetr": ["rf-detr-nano", "rf-detr-seg"],
     "ultralytics": [
         "yolo26n-seg",
@@ -64,7 +63,7 @@ SLOW = {
 VENDORS = {
     "torchvision": TORCHVISION,
     "transformers": TRANSFORMERS,
-    "prompts": PROMPTS,
+    "prompts": [],
     "rfdetr": [],
     "ultralytics": ULTRALYTICS,
 }
