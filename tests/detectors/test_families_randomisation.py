@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import captum_ssgc as ssgc
-from captum_ssgc.metrics import parameter_randomisation
+from captum_ssgc.metrics import left_of_map, randomised_copy
+from captum_ssgc.metrics.randomisation import randomised
 
 pytestmark = [
     pytest.mark.slow,
@@ -16,20 +17,23 @@ pytestmark = [
 
 def test_maps_change_and_the_model_does_not(family, picture):
     detector = family.detector
-    found = detector.detect(picture)[0][:3]
+    found = detector.detect(picture)[0][:1]
     before = {name: p.clone() for name, p in detector.model.state_dict().items()}
-    scores = ssgc.InstanceScoreWrapper(detector, found, "logit")(picture)
 
-    def explain(wrapper):
-        if wrapper.detector is not detector:
-            assert wrapper(picture).shape == (1, len(found))
-        cam = ssgc.ODAM(wrapper, wrapper.detector.layer_for(found, 0))
+    def explained(one):
+        wrapper = ssgc.InstanceScoreWrapper(one, found, "logit")
+        cam = ssgc.ODAM(wrapper, one.layer_for(found, 0))
         heat = cam.attribute(picture, target=0, interpolate_mode="bilinear")
-        return heat[:, 0].expand(len(found), -1, -1)
+        return wrapper(picture), heat
 
-    result = parameter_randomisation(detector, picture, found, explain)
-    assert result.modules[0] == 1
-    assert len(result.modules) >= 3
-    assert (result.ssim[-1] < 0.99).all() or not result.valid.any()
+    count, name, first = next(randomised(detector, picture))
+    assert count == 1
+    assert name in dict(detector.model.named_modules())
+    assert first.model is not detector.model
+    scores, heat = explained(detector)
+    random_scores, random_heat = explained(randomised_copy(detector))
+    assert not torch.equal(random_scores, scores)
+    left = left_of_map(heat, random_heat)
+    assert not left.valid.all() or (left.values < 0.99).all()
     assert all(torch.equal(p, before[name]) for name, p in detector.model.state_dict().items())
-    torch.testing.assert_close(ssgc.InstanceScoreWrapper(detector, found, "logit")(picture), scores)
+    torch.testing.assert_close(explained(detector)[0], scores)
