@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from captum_ssgc.attr import GradCAMPlusPlus as GradCAMPlusPlus
     from captum_ssgc.attr import HiResCAM as HiResCAM
     from captum_ssgc.attr import LayerCAM as LayerCAM
+    from captum_ssgc.attr import RefinedCAM as RefinedCAM
     from captum_ssgc.attr import SSGradCAM as SSGradCAM
     from captum_ssgc.attr import SSGradCAMPlusMinus as SSGradCAMPlusMinus
     from captum_ssgc.attr import SSGradCAMPlusPlus as SSGradCAMPlusPlus
@@ -58,6 +59,7 @@ _HOMES = {
     "LayerCAM": "attr",
     "NoDetectionError": "explanation",
     "ODAM": "attr",
+    "RefinedCAM": "attr",
     "SSGradCAM": "attr",
     "SSGradCAMPlusMinus": "attr",
     "SSGradCAMPlusPlus": "attr",

@@ -83,7 +83,8 @@ def explain(
             :func:`captum_ssgc.load_image`.
         method: name of a method, several names, or ``"all"`` (see
             :data:`captum_ssgc.attr.METHODS`). The methods made of gradients share one forward;
-            ``"d-rise"`` runs the model on thousands of masked images.
+            ``"d-rise"`` runs the model on thousands of masked images, ``"refined-cam"`` on a
+            hundred for each detection.
         layer: a module or its name; several are joined by their maximum in image pixels. ``None``:
             the detector's recommended layer for each detection.
         score_threshold: detections below it are left out.
@@ -129,9 +130,9 @@ def explain(
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
     images = load_image(image, detector.channels).to(device)
     requests = {
-        entry: _request(entry, options.get(entry.name, {}), output, mask, detector)
+        entry: request
         for entry in methods
-        if issubclass(entry, LayerMethod)
+        if (request := _request(entry, options.get(entry.name, {}), output, mask, detector))
     }
     if requests and layer is None and not (detector.level_layers() or detector.target_layers()):
         detector.detect(images)  # what is no detector says so before layers are missed
@@ -160,6 +161,8 @@ def explain(
     for entry in methods:
         if issubclass(entry, PerturbationMethod):
             further = {"perturbations_per_eval": IMAGES_PER_FORWARD, **options.get(entry.name, {})}
+            if entry in maps:
+                further["prior_maps"] = maps[entry]
             wrapper = InstanceScoreWrapper(detector, chosen)
             maps[entry] = list(entry(wrapper).attribute_instances(images, **further)[:, 0])
     details = (chosen.labels.tolist(), chosen.scores.tolist(), chosen.levels.tolist())
@@ -220,17 +223,21 @@ def _asked(boxes: Tensor | None, labels: Labels | None) -> tuple[Tensor, Labels]
 
 
 def _request(
-    method: type[LayerMethod],
+    method: type[Method],
     options: Mapping[str, Any],
     output: Output,
     mask: Mask,
     detector: Detector,
-) -> MapRequest:
-    own = dict(options)
+) -> MapRequest | None:
+    """What a method asks of the recording; ``None`` if it needs none."""
+    recorded = method.recorded(options)
+    if recorded is None or not issubclass(recorded, LayerMethod):
+        return None
+    own = dict(options) if recorded is method else {}
     output = with_label_indices(own.pop("output", output), detector.label_names)
-    if "mask" in method.option_names():
+    if "mask" in recorded.option_names():
         own.setdefault("mask", mask)
-    return method.request(own, output)
+    return recorded.request(own, output)
 
 
 def _options(

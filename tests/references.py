@@ -10,6 +10,7 @@ the score ``s`` with respect to them, ``M`` a mask of zeros and ones, ``(h, w)``
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 
@@ -312,3 +313,37 @@ def _total(values):
     for value in np.asarray(values, dtype=np.float64).reshape(-1):
         total += value
     return total
+
+
+def gaussian_posterior(mean, covariance, rows, values, noises):
+    """Of ``y = x . phi + e`` by precisions instead of gains: mean and covariance of ``phi``."""
+    precision = np.linalg.inv(covariance)
+    weighted = precision @ mean
+    for x, y, tau in zip(rows, values, noises):
+        precision = precision + np.outer(x, x) / tau**2
+        weighted = weighted + x * y / tau**2
+    return np.linalg.solve(precision, weighted), np.linalg.inv(precision)
+
+
+def best_set(worth, size):
+    """The most that any ``size`` parts of an additive score are worth, by trying all."""
+    return max(
+        sum(worth[part] for part in parts) for parts in combinations(range(len(worth)), size)
+    )
+
+
+def refined_choice(sets, values, kept, total):
+    """Which proposal Refined CAM goes on with, and the gains so far over the first one's.
+
+    A gain counts once, a loss four times; a set has to hold what was kept; of those that are
+    within 0.001 of the best the first.
+    """
+    merits = {}
+    for place, (one, value) in enumerate(zip(sets, values)):
+        if np.any(kept & ~one):
+            continue
+        gains = [total[q] + float(value[q]) - float(values[0][q]) for q in range(4)]
+        merits[place] = (sum(gain if gain >= 0.0 else 4.0 * gain for gain in gains), gains)
+    top = max(merit for merit, _ in merits.values())
+    best = next(place for place, (merit, _) in merits.items() if merit >= top - 0.001)
+    return best, np.array(merits[best][1])

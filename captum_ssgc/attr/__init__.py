@@ -12,6 +12,7 @@ from captum_ssgc.attr.layer_cam import LayerCAM
 from captum_ssgc.attr.hires_cam import HiResCAM
 from captum_ssgc.attr.eigen_cam import EigenCAM
 from captum_ssgc.attr.ssgrad_cam_plus_minus import SSGradCAMPlusMinus
+from captum_ssgc.attr.refined_cam import RefinedCAM
 
 # isort: on
 from captum_ssgc.attr._formula import MapRequest
@@ -48,6 +49,7 @@ __all__ = [
     "Method",
     "PerturbationMethod",
     "Recording",
+    "RefinedCAM",
     "RequestMaps",
     "SSGradCAM",
     "SSGradCAMPlusMinus",

@@ -76,6 +76,19 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         return [name for name in keywords(cls.maps) if name != WHOLE]
 
     @classmethod
+    def recorded(cls, options: Mapping[str, Any]) -> type[LayerMethod] | None:
+        """The method itself."""
+        return cls
+
+    @classmethod
+    def check_values(cls, options: Mapping[str, Any]) -> None:
+        """Let the map function look at its options, on a layer of one cell."""
+        own = {name: value for name, value in options.items() if name != "mask"}
+        if own:
+            cell = torch.ones(1, 1, 1, 1, dtype=torch.float32, device="cpu")
+            cls.maps(cell, cell, **own)
+
+    @classmethod
     def request(
         cls,
         options: Mapping[str, Any],

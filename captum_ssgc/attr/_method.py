@@ -38,6 +38,23 @@ class Method:
         raise NotImplementedError
 
     @classmethod
+    def recorded(cls, options: Mapping[str, Any]) -> type[Method] | None:
+        """The method whose maps of a recorded forward these are, or are made from.
+
+        Args:
+            options: of this method.
+
+        Returns:
+            A :class:`LayerMethod`; ``None`` for a method that needs no layer. A
+            :class:`PerturbationMethod` that gives one takes its maps as ``prior_maps``.
+        """
+        return None
+
+    @classmethod
+    def check_values(cls, options: Mapping[str, Any]) -> None:
+        """Raise ``TypeError`` or ``ValueError`` for values of options that can be told alone."""
+
+    @classmethod
     def check_options(cls, options: Mapping[str, Any], caller: str) -> None:
         """Raise ``TypeError`` unless the method takes all ``options``."""
         known = cls.option_names()

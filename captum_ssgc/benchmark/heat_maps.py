@@ -79,8 +79,9 @@ class MapMaker:
             method = method_named(row.method)
             if issubclass(method, PerturbationMethod):
                 start = clock()
-                maps[row.key] = self._by_changed_images(method, row, image, detections, seed)
-                seconds[row.key] = clock() - start
+                prior = maps.get(row.key)
+                maps[row.key] = self._by_changed_images(method, row, image, detections, seed, prior)
+                seconds[row.key] = seconds.get(row.key, 0.0) + clock() - start
         return maps, seconds
 
     def maps_of_random(self, image: Tensor, detections: Detections, seed: int) -> dict[str, Tensor]:
@@ -113,11 +114,14 @@ class MapMaker:
         image: Tensor,
         detections: Detections,
         seed: int,
+        prior: Tensor | None,
     ) -> Tensor:
         options = self.settings.options_of(row)
         if "generator" in method.option_names():
             options["generator"] = torch.Generator().manual_seed(seed)
         options.setdefault("perturbations_per_eval", self.settings.batch_size)
+        if prior is not None:
+            options["prior_maps"] = prior
         wrapper = InstanceScoreWrapper(self.detector, detections)
         return method(wrapper).attribute_instances(image, **options)[:, 0]
 
@@ -125,11 +129,12 @@ class MapMaker:
 def _request(row: MethodRow, settings: BenchmarkSettings, detector: Detector) -> MapRequest | None:
     """What a row asks of a recording; ``None`` for a method that needs none."""
     method = method_named(row.method)
-    if not issubclass(method, LayerMethod):
+    recorded = method.recorded(row.options)
+    if recorded is None or not issubclass(recorded, LayerMethod):
         return None
-    options = settings.options_of(row)
+    options = settings.options_of(row if recorded is method else MethodRow(recorded.name))
     output = parse_output(options.pop("output"))
-    return method.request(options, with_label_indices(output, detector.label_names))
+    return recorded.request(options, with_label_indices(output, detector.label_names))
 
 
 def _clock(device: torch.device) -> Callable[[], float]:

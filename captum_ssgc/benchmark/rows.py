@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from captum_ssgc._outputs import parse_output
 from captum_ssgc.attr import METHODS, LayerMethod, Method, check_mask, method_named
 from captum_ssgc.benchmark.checks import grid_of_cells, text, whole_number
@@ -51,7 +49,7 @@ class MethodRow:
                 raise ValueError(f"options of {self.method}: expected {takes}, got {name!r}.")
         try:
             values = {name: _checked(name, value) for name, value in sorted(self.options.items())}
-            _try(entry, values)
+            entry.check_values({name: one for name, one in values.items() if name != "output"})
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"options of {self.method}: {error}") from None
         object.__setattr__(self, "options", values)
@@ -138,14 +136,6 @@ def _checked(name: str, value: Any) -> Any:
     elif value is not None and not isinstance(value, (str, int, float)):
         raise TypeError(f"{name}: expected a number or a text, got {value!r}.")
     return value
-
-
-def _try(entry: type[Method], options: Mapping[str, Any]) -> None:
-    """Let a map function look at its options, on a layer of one cell."""
-    own = {name: value for name, value in options.items() if name not in ("output", "mask")}
-    if issubclass(entry, LayerMethod) and own:
-        cell = torch.ones(1, 1, 1, 1, dtype=torch.float32, device="cpu")
-        entry.maps(cell, cell, **own)
 
 
 def _text(value: Any) -> str:

@@ -15,7 +15,7 @@ DEFAULT_METHOD = "ssgrad-cam++"
 # For help, which must not import torch; a test compares it with the registry.
 NAMES = (
     "grad-cam, grad-cam++, d-rise, odam, ssgrad-cam, ssgrad-cam++, layer-cam, hires-cam, "
-    "eigen-cam, ssgrad-cam+-"
+    "eigen-cam, ssgrad-cam+-, refined-cam"
 )
 
 # What the command itself sets.

@@ -16,6 +16,7 @@ METHOD_COLORS = {
     "hires-cam": "#1F3A93",
     "eigen-cam": "#6B6B00",
     "ssgrad-cam+-": "#B0306A",
+    "refined-cam": "#A50F15",
 }
 """By method: those of Okabe and Ito (2008) that are dark enough on white, then others."""
 

@@ -20,8 +20,8 @@ from captum_ssgc.benchmark import BenchmarkSettings
 from captum_ssgc.benchmark.heat_maps import MapMaker
 
 PAPER_ORDER = ["grad-cam", "grad-cam++", "d-rise", "odam", "ssgrad-cam", "ssgrad-cam++"]
-ALL = [*PAPER_ORDER, "layer-cam", "hires-cam", "eigen-cam", "ssgrad-cam+-"]
-QUICK = {"d-rise": {"n_masks": 20, "grid": (4, 4)}}
+ALL = [*PAPER_ORDER, "layer-cam", "hires-cam", "eigen-cam", "ssgrad-cam+-", "refined-cam"]
+QUICK = {"d-rise": {"n_masks": 20, "grid": (4, 4)}, "refined-cam": {"forwards": 10}}
 
 
 def test_the_order_is_the_papers():
@@ -34,7 +34,11 @@ def test_the_order_is_the_papers():
 
 
 def test_which_are_made_of_gradients_and_which_use_the_mask():
-    assert [name for name in METHODS if not METHODS[name].gradient_based] == ["d-rise"]
+    without = [name for name in METHODS if not METHODS[name].gradient_based]
+    assert without == ["d-rise", "refined-cam"]
+    assert [METHODS[name].recorded({}) for name in without] == [None, ssgc.SSGradCAMPlusPlus]
+    assert METHODS["refined-cam"].recorded({"prior": None}) is None
+    assert METHODS["odam"].recorded({}) is ssgc.ODAM
     masked = [name for name in METHODS if "mask" in METHODS[name].option_names()]
     assert masked == ["ssgrad-cam++", "ssgrad-cam+-"]
 
@@ -219,7 +223,9 @@ def test_drise_alone_needs_neither_layer_nor_gradient():
         return box, (pixels[..., :8].mean((1, 2, 3)) > 0.3).float().reshape(-1, 1, 1)
 
     torch.manual_seed(0)
-    [found] = ssgc.explain(network, torch.ones(1, 3, 16, 16), "d-rise", method_options=QUICK)
+    [found] = ssgc.explain(
+        network, torch.ones(1, 3, 16, 16), "d-rise", method_options={"d-rise": QUICK["d-rise"]}
+    )
     assert found.method == "d-rise"
     assert found.heat_map.max() > 0
     with pytest.raises(ValueError, match=r"no recommended layer: .* method='d-rise'"):

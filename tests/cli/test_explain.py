@@ -88,8 +88,8 @@ def test_several_methods_give_a_comparison_too(
 def test_all_methods_begin_with_the_default(
     explain: Callable[..., Any], photo: Path, tmp_path: Path
 ) -> None:
-    arguments = ("--method", "all", "--masks", "4", "--top-k", "1", "-o", tmp_path)
-    assert explain(photo, *arguments).code == 0
+    arguments = ("--method", "all", "--masks", "4", "--option", "forwards=4", "--top-k", "1")
+    assert explain(photo, *arguments, "-o", tmp_path).code == 0
     (entry,) = record(tmp_path / "cat")["detections"]
     methods = [drawn["method"] for drawn in entry["maps"]]
     assert methods[0] == "ssgrad-cam++"

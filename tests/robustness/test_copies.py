@@ -127,6 +127,7 @@ def samples(subject: Subject, folder: Any) -> dict[str, Any]:
         "Reliance": relied,
         "RelianceThresholds": metrics.RelianceThresholds(),
         "DRISE": ssgc.DRISE(wrapper),
+        "RefinedCAM": ssgc.RefinedCAM(wrapper),
         "InstanceScoreWrapper": wrapper,
         "Detections": subject.detections,
         "CandidateDetector": subject.detector,

@@ -35,7 +35,10 @@ def test_calls(setting, own):
 
 
 def of_every_method(subject: Subject) -> list[Tensor]:
-    options = {"d-rise": {"n_masks": 3, "generator": torch.Generator().manual_seed(0)}}
+    options = {
+        "d-rise": {"n_masks": 3, "generator": torch.Generator().manual_seed(0)},
+        "refined-cam": {"forwards": 10},
+    }
     found = ssgc.explain(
         subject.detector,
         subject.image,

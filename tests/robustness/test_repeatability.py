@@ -20,14 +20,17 @@ def test_a_call_is_repeated_to_the_last_bit(name, own):
 
 
 def of_top(subject: Subject, count: int, method: str) -> list[ssgc.Explanation]:
-    options = {"d-rise": {"n_masks": 6, "generator": torch.Generator().manual_seed(0)}}
+    options = {
+        "d-rise": {"n_masks": 6, "generator": torch.Generator().manual_seed(0)},
+        "refined-cam": {"forwards": 20},
+    }
     return ssgc.explain(
         subject.detector,
         subject.image,
         method,
         score_threshold=0.1,
         top_k=count,
-        method_options=options if method == "d-rise" else {},
+        method_options={name: own for name, own in options.items() if name == method},
     )
 
 
@@ -75,7 +78,7 @@ def waits_of(subject: Subject, count: int) -> dict[str, int]:
         "explain": lambda: ssgc.explain(
             subject.detector,
             subject.image,
-            [name for name in METHODS if name != "d-rise"],
+            [name for name in METHODS if METHODS[name].gradient_based],
             score_threshold=0.0,
             top_k=count,
         ),
