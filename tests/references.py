@@ -335,15 +335,15 @@ def best_set(worth, size):
 def refined_choice(sets, values, kept, total):
     """Which proposal Refined CAM goes on with, and the gains so far over the first one's.
 
-    A gain counts once, a loss four times; a set has to hold what was kept; of those that are
-    within 0.001 of the best the first.
+    A gain counts once, a loss four times, all of them times the width of the share, here 0.5; a set
+    has to hold what was kept; of those that are within 0.0001 of the best the first.
     """
     merits = {}
     for place, (one, value) in enumerate(zip(sets, values)):
         if np.any(kept & ~one):
             continue
-        gains = [total[q] + float(value[q]) - float(values[0][q]) for q in range(4)]
+        gains = [total[q] + 0.5 * (float(value[q]) - float(values[0][q])) for q in range(4)]
         merits[place] = (sum(gain if gain >= 0.0 else 4.0 * gain for gain in gains), gains)
     top = max(merit for merit, _ in merits.values())
-    best = next(place for place, (merit, _) in merits.items() if merit >= top - 0.001)
+    best = next(place for place, (merit, _) in merits.items() if merit >= top - 0.0001)
     return best, np.array(merits[best][1])

@@ -9,17 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captum_ssgc._gaussian import gaussian_blur
+from captum_ssgc._patch_grid import PatchGrid
 from captum_ssgc.attr._additive_model import AdditiveModel, drawn
-from captum_ssgc.attr._patch_grid import PatchGrid
 
 FALL = 0.5  # sides of the box over which nearness to it falls by e
 WIDTHS = (0.15, 0.4)  # of the Gaussians that make a map smooth, in sides of the box
-SLOPE = 0.1  # of the nearness inside the box, from the middle to a side
 FAINT = 1e-3  # weight of what only orders cells that the rest leaves tied
 NOISE = 0.2  # what an additive model of a score is off by
 SURE = 1e-2  # the same of the whole image, whose value is known
 LOSS = 3.0  # how much more a loss counts than a gain
-TIE = 1e-3  # merits that differ less are the same: last digits must not choose
+TIE = 1e-4  # merits that differ less are the same: last digits must not choose
 SUMMIT = 0.9  # cells above this share of the prior's maximum come first
 TRIES = 3  # draws for each proposal, as some are proposed already
 
@@ -42,15 +41,18 @@ class GrowingOrder:
         prior = prior / prior.max().clamp(min=torch.finfo(prior.dtype).tiny)
         near = nearness(box, self._size, prior)
         side = max(((box[2] - box[0]) * (box[3] - box[1])) ** 0.5, 1.0)
-        smooth = [_smooth(prior, width * side) + FAINT * near for width in WIDTHS]
-        mixed = prior + near
         scattered = torch.rand(
             self._size, generator=generator, device=generator.device, dtype=torch.float32
         )
-        self._reference = ranks(prior + FAINT**2 * scattered.to(prior))
-        continued = prior + FAINT * smooth[-1]
-        self._fixed = [ranks(one) for one in (continued, mixed, *smooth, near + FAINT * prior)]
-        self._last, self._mixed = self._fixed[:2]
+        scattered = FAINT**2 * scattered.to(prior)
+        self._reference = ranks(prior + scattered)
+        smooth = [_smooth(prior, width * side) + FAINT * near for width in WIDTHS]
+        fixed = (prior + FAINT * near, prior + near, *smooth, near + FAINT * prior)
+        self._fixed = [ranks(one + scattered) for one in fixed]
+        self._last = self._fixed[0]
+        self._mixed = ranks(
+            prior + near + FAINT * (smooth[-1] + FAINT * _middle(box, self._size, prior))
+        )
         mean = self._patches.sums(torch.stack([_shares(prior), _shares(near)])).sum(0)
         mean = mean / mean.sum()
         self._model = AdditiveModel(mean, mean[:, None] * self._patches.kinship() * mean)
@@ -98,9 +100,13 @@ class GrowingOrder:
         self._model.observe(2.0 * rows - 1.0, values.sum(1) / 2, NOISE)
         self._values = torch.cat([self._values, values])
 
-    def choose(self) -> None:
-        """Go on with the best of all that were proposed for this share."""
-        total = self._gain + self._values - self._values[:1]
+    def choose(self, width: float) -> None:
+        """Go on with the best of all that were proposed for this share.
+
+        Args:
+            width: of the part of the curves that the share stands for.
+        """
+        total = self._gain + width * (self._values - self._values[:1])
         merit = (total + LOSS * total.clamp(max=0.0)).sum(1)
         eligible = [
             place for place, one in enumerate(self._sets) if bool((one | ~self._kept).all())
@@ -130,8 +136,12 @@ class GrowingOrder:
         return ranks(order) >= 1.0 - share
 
     def _by_model(self, adds: Tensor) -> Tensor:
-        """The mixed order, moved as far as patches move in the order of what they add."""
-        before, after = (ranks(one / self._patches.areas) for one in (self._model.mean, adds))
+        """The mixed order, with each patch moved to its place by what it adds for its size."""
+        areas = self._patches.areas
+        before = self._patches.sums(self._mixed[None])[0] / areas
+        falling = (adds / areas).argsort(descending=True, stable=True)
+        taken = areas[falling].cumsum(0) - areas[falling] / 2
+        after = torch.empty_like(before).index_copy_(0, falling, 1.0 - taken / areas.sum())
         return ranks(self._mixed + self._patches.spread(after - before).to(self._mixed))
 
 
@@ -143,20 +153,26 @@ def ranks(values: Tensor) -> Tensor:
 
 
 def nearness(box: Sequence[float], size: tuple[int, int], like: Tensor) -> Tensor:
-    """About 1 inside the box, falling with the distance to it in units of its sides, ``(h, w)``.
+    """1 inside the box, and falling with the distance to it in units of its sides, ``(h, w)``."""
+    away = torch.hypot(*_distances(box, size, like, 0.5))
+    return torch.exp(-away / FALL)
 
-    Inside, it falls a little from the middle outwards.
-    """
-    away, within = [], []
+
+def _middle(box: Sequence[float], size: tuple[int, int], like: Tensor) -> Tensor:
+    """1 in the middle of the box, and falling with the distance to it."""
+    return torch.exp(-torch.hypot(*_distances(box, size, like, 0.0)))
+
+
+def _distances(
+    box: Sequence[float], size: tuple[int, int], like: Tensor, free: float
+) -> tuple[Tensor, Tensor]:
+    """To the middle of the box in units of its sides, less ``free``."""
+    away = []
     for low, high, count in ((box[1], box[3], size[0]), (box[0], box[2], size[1])):
         places = torch.arange(count, device=like.device, dtype=like.dtype) + 0.5
-        outside = (low - places).clamp(min=0.0) + (places - high).clamp(min=0.0)
-        away.append(outside / max(high - low, 1.0))
-        within.append(
-            (2.0 * places - low - high).abs().clamp(max=high - low) / max(high - low, 1.0)
-        )
-    falling = torch.exp(-torch.hypot(away[0][:, None], away[1][None]) / FALL)
-    return falling * (1.0 - SLOPE * torch.hypot(within[0][:, None], within[1][None]))
+        distance = (places - (low + high) / 2).abs() / max(high - low, 1.0)
+        away.append((distance - free).clamp(min=0.0))
+    return away[0][:, None], away[1]
 
 
 def _smooth(prior: Tensor, sigma: float) -> Tensor:

@@ -68,7 +68,7 @@ def refined(
         for one, both in zip(growing, per_detection, strict=True):
             one.learn(torch.cat([both[::2], -both[1::2]], 1))
             if is_last:
-                one.choose()
+                one.choose(width_of(share))
     dealt = [_dealt_out(prior, one.order(), step) for prior, one in zip(priors, growing)]
     return torch.stack(dealt)[:, None]
 
@@ -76,6 +76,14 @@ def refined(
 def _copied(generator: torch.Generator) -> torch.Generator:
     """One in the same state, so that a detection's draws do not depend on the others."""
     return torch.Generator(device=generator.device).set_state(generator.get_state())
+
+
+def width_of(share: float) -> float:
+    """The part of a curve that a share stands for: to the middle of its neighbours, and to 1."""
+    shares = [0.0, *dict.fromkeys(one for one, _ in ROUNDS), 1.0]
+    place = shares.index(share)
+    after = 1.0 if place == len(shares) - 2 else (share + shares[place + 1]) / 2
+    return after - (shares[place - 1] + share) / 2
 
 
 def rounds_of(forwards: int) -> list[tuple[float, int]]:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
         parameter_randomisation as parameter_randomisation,
     )
     from captum_ssgc.metrics.randomisation import randomised_copy as randomised_copy
+    from captum_ssgc.metrics.smallest_sets import MinimalSets as MinimalSets
+    from captum_ssgc.metrics.smallest_sets import minimal_sets as minimal_sets
 
 _HOMES = {
     "PRESETS": "presets",
@@ -44,6 +46,7 @@ _HOMES = {
     "Curves": "curves",
     "DeletionInsertion": "curves",
     "MapScores": "map_scores",
+    "MinimalSets": "smallest_sets",
     "Preset": "presets",
     "Randomisation": "randomisation",
     "Reliance": "object_reliance",
@@ -57,6 +60,7 @@ _HOMES = {
     "insertion": "perturbation",
     "insertion_images": "changed_images",
     "left_of_map": "randomisation",
+    "minimal_sets": "smallest_sets",
     "object_discrimination_index": "discrimination",
     "parameter_randomisation": "randomisation",
     "pointing_game": "pointing",
