@@ -117,13 +117,14 @@ class GrowingOrder:
             self._gain, self._last = total[best], self._orders[best]
             self._level += 1
             new = self._sets[best] & ~self._kept
-            self._found = torch.where(new, self._last - self._level, self._found)
+            inside = self._fixed[0] if self._level == 1 else self._last
+            self._found = torch.where(new, inside - 2.0 * self._level, self._found)
             self._kept = self._kept | new
         self._orders, self._sets, self._values = [], [], self._values[:0]
 
     def order(self) -> Tensor:
         """``(h, w)``: the higher, the earlier."""
-        rest = self._last - (self._level + 1)
+        rest = self._last - 2.0 * (self._level + 1)
         return torch.where(self._kept, self._found, rest)
 
     def _add(self, order: Tensor, share: float, count: int) -> None:

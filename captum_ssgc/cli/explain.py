@@ -37,6 +37,7 @@ examples:
   captum-ssgc explain *.jpg --model maskrcnn_resnet50_fpn --score-threshold 0.7
   captum-ssgc explain part.png --checkpoint fine_tuned.pt --labels names.txt
   captum-ssgc explain street.jpg --model onnx:yolox_nano.onnx --labels coco.txt
+  captum-ssgc explain street.jpg --method refined-cam --top-k 3 --minimal
   captum-ssgc explain photos 'more/*.png' --method ssgrad-cam++,odam --option smoothing=1
   captum-ssgc explain photos --html --save-maps --reliance
   captum-ssgc explain street.jpg --layer backbone.fpn.layer_blocks.0 --output left
@@ -68,6 +69,12 @@ def add_parser(subparsers: Any) -> None:
         "--html", action="store_true", help=f"also write DIR/{PAGE}, one page for all images"
     )
     files.add_argument(
+        "--minimal",
+        action="store_true",
+        help="also draw the smallest part of the image that keeps each detection and the smallest "
+        "whose loss loses it, by the first method's map and at most 200 forwards for each",
+    )
+    files.add_argument(
         "--save-maps",
         action="store_true",
         help="also write each image's raw maps, with boxes and names, as NAME_maps.npz",
@@ -89,6 +96,7 @@ def _handle_images(args: argparse.Namespace, folders: ResultFolders) -> Iterator
 
 
 def _write_pictures(pages: list[PackedPage], of: ExplainedImage) -> Callable[[], None]:
+    from captum_ssgc.cli.minimal import minimal_of
     from captum_ssgc.cli.results import (
         ImageResult,
         energy_in_boxes,
@@ -109,8 +117,9 @@ def _write_pictures(pages: list[PackedPage], of: ExplainedImage) -> Callable[[],
         options=of.options,
         reliance=relies,
     )
+    minimal = minimal_of(of.detector, of.image, of.explanations) if of.args.minimal else None
     with of.folders.results_of(of.path.stem, str(of.path)) as folder:
-        write_result(result, folder, raw_maps=of.args.save_maps)
+        write_result(result, folder, raw_maps=of.args.save_maps, minimal=minimal)
     if of.args.html:
         from captum_ssgc.report import explained_page, pack
 

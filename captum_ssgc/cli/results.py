@@ -13,11 +13,12 @@ import captum_ssgc
 from captum_ssgc._printable import printable
 from captum_ssgc.cli.folders import ResultFolder, file_name
 from captum_ssgc.cli.messages import say, table
+from captum_ssgc.cli.minimal import minimal_records
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.cli.reliance_texts import record_of
 from captum_ssgc.explanations import Explanation, Explanations
-from captum_ssgc.metrics import Reliance
-from captum_ssgc.visualization import BOX_COLORS, comparison_grid, overlay, overview
+from captum_ssgc.metrics import MinimalSets, Reliance
+from captum_ssgc.visualization import BOX_COLORS, comparison_grid, minimal_grid, overlay, overview
 
 Shares = Mapping[str, Sequence["float | None"]]
 """For each region the share of every explanation's energy that lies in it."""
@@ -83,8 +84,21 @@ def _shows_something(one: Explanation) -> bool:
     return bool((one.heat_map > 0).any())
 
 
-def write_result(result: ImageResult, folder: ResultFolder, *, raw_maps: bool = False) -> None:
-    """Write the pictures and the record of one image, and its raw maps where they are wanted."""
+def write_result(
+    result: ImageResult,
+    folder: ResultFolder,
+    *,
+    raw_maps: bool = False,
+    minimal: MinimalSets | None = None,
+) -> None:
+    """Write the pictures and the record of one image.
+
+    Args:
+        result: what was found.
+        folder: where to.
+        raw_maps: write the maps as they are, too.
+        minimal: the smallest sets of patches for each detection, where they are wanted.
+    """
     groups = result.by_detection
     first = [result.explanations[places[0]] for places in groups]
     folder.add_picture("overview", overview(result.image, first, title=result.title))
@@ -97,7 +111,14 @@ def write_result(result: ImageResult, folder: ResultFolder, *, raw_maps: bool = 
     pictures = _write_overlays(result, folder)
     if raw_maps:
         folder.add_maps(result.explanations)
-    folder.add_record(_record(result, pictures))
+    record = _record(result, pictures)
+    if minimal is not None:
+        folder.add_picture(
+            "minimal", minimal_grid(result.image, first, minimal, title=result.title)
+        )
+        for entry, sets in zip(record["detections"], minimal_records(minimal), strict=True):
+            entry["minimal"] = sets
+    folder.add_record(record)
 
 
 def print_result(result: ImageResult, folder: ResultFolder) -> None:

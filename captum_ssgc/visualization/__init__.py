@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from captum_ssgc.visualization._marks import BOX_COLORS as BOX_COLORS
     from captum_ssgc.visualization._marks import shortened as shortened
     from captum_ssgc.visualization._method_colors import METHOD_COLORS as METHOD_COLORS
+    from captum_ssgc.visualization._minimal import minimal_grid as minimal_grid
     from captum_ssgc.visualization._overlay import overlay as overlay
     from captum_ssgc.visualization._overview import overview as overview
     from captum_ssgc.visualization._picture import Picture as Picture
@@ -27,6 +28,7 @@ _HOMES = {
     "comparison_grid": "_comparison",
     "curves": "_curves",
     "legible": "_letters",
+    "minimal_grid": "_minimal",
     "overlay": "_overlay",
     "overview": "_overview",
     "plain_style": "_picture",

@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import nn
 import captum_ssgc as ssgc
 from captum_ssgc import explanation
 from captum_ssgc._warnings import warn_user
+from captum_ssgc.cli import minimal
 
 LABELS = "__background__\nant\nbee\n"
 
@@ -344,3 +346,18 @@ def test_real_photo_with_yolox(run: Callable[..., Any], shared_data: Path, tmp_p
     found = record(tmp_path / "000000423617")["detections"]
     assert [entry["label"] for entry in found] == ["car", "bus"]
     assert all(entry["maps"][0]["energy_in_box"] > 0.8 for entry in found)
+
+
+def test_minimal_draws_and_records_the_smallest_sets(
+    explain: Callable[..., Any], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = partial(minimal.minimal_sets, forwards=4)
+    monkeypatch.setattr(minimal, "minimal_sets", few)
+    arguments = ("--method", "odam,ssgrad-cam++", "--top-k", "1", "--minimal", "-o", tmp_path)
+    assert explain(photo, *arguments).code == 0
+    assert (tmp_path / "cat" / "cat_minimal.png").is_file()
+    for entry in record(tmp_path / "cat")["detections"]:
+        found = entry["minimal"]
+        assert 0 < found["is_enough"]["area"] <= 1
+        assert found["is_enough"]["score"] >= 0.5 * entry["score"] - 1e-4
+        assert set(found["is_lost_without"]) == {"area", "score"}
