@@ -26,7 +26,7 @@ BLOCK = re.compile(
     re.MULTILINE,
 )
 REASONS = ("the network", "another package", "several GPUs", "a data set", "half an hour", "hours")
-SLOW = ("audit", "benchmark", "command_line", "exchange", "metrics")
+SLOW = ("audit", "benchmark", "command_line", "exchange", "metrics", "refinement")
 ELSEWHERE = ("quickstart", "recipes")
 
 

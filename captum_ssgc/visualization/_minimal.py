@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from captum_ssgc._explained import Explained
 from captum_ssgc.composites import Composite
-from captum_ssgc.visualization._arrays import Explained, named_image, one_by_one
+from captum_ssgc.visualization._arrays import named_image, one_by_one
 from captum_ssgc.visualization._layout import best_blocks, room_in
 from captum_ssgc.visualization._marks import (
     BOX_COLORS,

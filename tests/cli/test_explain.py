@@ -348,6 +348,7 @@ def test_real_photo_with_yolox(run: Callable[..., Any], shared_data: Path, tmp_p
     assert all(entry["maps"][0]["energy_in_box"] > 0.8 for entry in found)
 
 
+@pytest.mark.slow
 def test_minimal_draws_and_records_the_smallest_sets(
     explain: Callable[..., Any], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
