@@ -162,7 +162,7 @@ def explain(
         if issubclass(entry, PerturbationMethod):
             further = {"perturbations_per_eval": IMAGES_PER_FORWARD, **options.get(entry.name, {})}
             if entry in maps:
-                further["prior_maps"] = maps[entry]
+                further["prior_maps"] = torch.stack([one.in_image_pixels() for one in maps[entry]])
             wrapper = InstanceScoreWrapper(detector, chosen)
             maps[entry] = list(entry(wrapper).attribute_instances(images, **further)[:, 0])
     details = (chosen.labels.tolist(), chosen.scores.tolist(), chosen.levels.tolist())
