@@ -174,4 +174,5 @@ def _check_fit(what: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]
         if keys
     ]
     if problems:
-        raise CommandError(f"{what}: {'; '.join(problems)}.")
+        advice = "if it is another network's, name that with --model"
+        raise CommandError(f"{what}: {'; '.join(problems)}; {advice}.")

@@ -59,11 +59,25 @@ class Letterbox:
     def __post_init__(self) -> None:
         sides = (self.size,) if isinstance(self.size, int) else self.size or ()
         if min((*sides, self.multiple or 1)) < 1:
-            raise ValueError(f"size, multiple: expected positive numbers, got {self}.")
+            raise ValueError(f"size, multiple: expected positive numbers, got {self!r}.")
         if self.size is None and (self.multiple is None or self.stretch):
             raise ValueError("size: expected (H, W), or None together with multiple, not stretch.")
         if self.stretch and self.multiple is not None:
             raise ValueError("stretch fills the whole size: leave multiple out.")
+
+    def __str__(self) -> str:
+        """For readers: ``320 x 320, centred, RGB 0 to 1``, heights first."""
+        if self.size is None:
+            size = f"padded to multiples of {self.multiple}"
+        else:
+            size = " x ".join(
+                map(str, (self.size,) * 2 if isinstance(self.size, int) else self.size)
+            )
+        place = "stretched" if self.stretch else "centred" if self.centred else "top left"
+        words = [size, place, f"{'BGR' if self.bgr else 'RGB'} 0 to {self.value_range:g}"]
+        if (self.mean, self.std) != (0.0, 1.0):
+            words.append(f"mean {self.mean}, std {self.std}")
+        return ", ".join(words)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ImageGeometry]:
         """Images ``(N, C, H, W)`` to the canvas ``(N, C, h, w)`` and how they lie there."""

@@ -91,3 +91,19 @@ def test_a_batch_is_resized_as_torch_resizes_it():
     canvas, _ = Letterbox((64, 32))(images)
     expected = F.interpolate(images, size=(23, 32), mode="bilinear", align_corners=False)
     assert torch.equal(canvas[:, :, :23], expected)
+
+
+@pytest.mark.parametrize(
+    ("letterbox", "text"),
+    [
+        (Letterbox(416, bgr=True, value_range=255), "416 x 416, top left, BGR 0 to 255"),
+        (Letterbox((320, 640), centred=True), "320 x 640, centred, RGB 0 to 1"),
+        (Letterbox(64, stretch=True), "64 x 64, stretched, RGB 0 to 1"),
+        (
+            Letterbox(None, multiple=32, mean=0.5, std=0.25),
+            "padded to multiples of 32, top left, RGB 0 to 1, mean 0.5, std 0.25",
+        ),
+    ],
+)
+def test_it_says_itself_in_words(letterbox, text):
+    assert str(letterbox) == text
