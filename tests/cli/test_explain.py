@@ -260,7 +260,8 @@ def test_an_all_zero_map_is_a_warning_line_not_a_failure(
     def emptied(*args: Any, **options: Any) -> Any:
         warn_user("all-zero map")
         warnings.warn("somebody else's", UserWarning, stacklevel=1)
-        return [replace(one, heat_map=0 * one.heat_map) for one in real(*args, **options)]
+        found = real(*args, **options)
+        return found.with_entries(replace(one, heat_map=0 * one.heat_map) for one in found)
 
     monkeypatch.setattr(explanation, "explain", emptied)
     outcome = explain(photo, "-o", tmp_path)
