@@ -179,23 +179,20 @@ def with_halo(maps: Tensor, mask: Tensor | None, halo: float) -> Tensor:
     """
     if not halo:
         return maps
-    height, width = maps.shape[-2:]
-    inside = None if mask is None else (mask != 0).any(1).sum((-2, -1)).tolist()
-    finished = []
-    precision = torch.promote_types(maps.dtype, torch.float32)
-    for number, one in enumerate(maps.to(precision)):
-        cells = height * width if inside is None else inside[number % len(inside)]
-        sigma = max(cells, 1) ** 0.5
-        rows, columns = (_spreading(size, sigma, one) for size in (height, width))
-        finished.append(one + halo * (rows @ one @ columns.mT))
-    return torch.stack(finished).to(maps)
+    values = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    cells = values.new_full((1,), values[0, 0].numel())
+    if mask is not None:  # of every instance, without waiting for the device
+        cells = (mask != 0).any(1).flatten(1).sum(1).clamp(min=1).to(values)
+    rows, columns = (_spreading(size, cells, values) for size in values.shape[-2:])
+    return (values + halo * (rows @ values @ columns.mT)).to(maps)
 
 
-def _spreading(size: int, sigma: float, like: Tensor) -> Tensor:
-    """``(size, size)``: column ``j`` is a Gaussian around ``j`` whose sum is 1."""
+def _spreading(size: int, variances: Tensor, like: Tensor) -> Tensor:
+    """``(N, 1, size, size)``: column ``j`` is a Gaussian around ``j`` whose sum is 1."""
     places = torch.arange(size, device=like.device, dtype=like.dtype)
-    kernel = torch.exp(-0.5 * ((places[:, None] - places) / sigma) ** 2)
-    return kernel / kernel.sum(0)
+    squares = (places[:, None] - places) ** 2
+    kernels = torch.exp(-0.5 * squares / variances[:, None, None, None])
+    return kernels / kernels.sum(-2, keepdim=True)
 
 
 @weighted_by(grad_cam_weights)
