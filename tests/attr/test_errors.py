@@ -266,6 +266,7 @@ def test_an_empty_map_of_a_saturated_score_names_the_cause(make_detector, image,
         empty = getattr(cam, call)(image, target if call == "attribute" else [target])
     assert log[0].filename == __file__
     assert empty.max() == 0
+    wrapper.detector.decode = None  # the logits, too
     logit = ssgc.InstanceScoreWrapper(wrapper.detector, found, output="logit")
     assert ssgc.SSGradCAMPlusPlus(logit, wrapper.model.fine).attribute(image, target).max() > 0
 
