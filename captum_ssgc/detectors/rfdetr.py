@@ -151,7 +151,7 @@ class RFDETRDetector(LookupDetector):
     def _check_canvas(self, model: Any) -> None:
         """See what ``predict()`` gives the network, without running it."""
         generator = torch.Generator().manual_seed(0)
-        image = torch.rand(len(self._mean), *_TRIED, generator=generator)
+        image = torch.rand(len(self._mean), *_TRIED, generator=generator, device="cpu")
         seen: list[Tensor] = []
 
         def keep(module: nn.Module, args: tuple[Any, ...]) -> None:

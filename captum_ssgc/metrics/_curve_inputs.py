@@ -115,7 +115,9 @@ class CurveInputs:
 
 def _resized(detections: Detections, size: tuple[int, int]) -> Detections:
     (height, width), before = size, detections.image_size
-    factors = torch.tensor([width / before[1], height / before[0]] * 2, dtype=torch.float64)
+    factors = torch.tensor(
+        [width / before[1], height / before[0]] * 2, dtype=torch.float64, device="cpu"
+    )
 
     def moved(places: Tensor) -> Tensor:
         by = factors[: places.shape[-1]].to(places.device)

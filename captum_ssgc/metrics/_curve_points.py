@@ -96,7 +96,7 @@ class CurvePoints:
         for curve, (start, stop) in zip(curves, ends, strict=True):
             counts = curve.counts.to(first.device)
             size = (first.shape[-2], first.shape[-1])
-            units = torch.tensor([units_in(size, patch) for patch in curve.patches])
+            units = torch.tensor([units_in(size, patch) for patch in curve.patches], device="cpu")
             untouched, all_turned = counts == 0, counts == units.to(counts)[:, None]
             table = {}
             for reading in curve.readings:

@@ -207,7 +207,9 @@ def randomised(
 
 @torch.no_grad()
 def _shuffle(parameter: Tensor, generator: torch.Generator) -> None:
-    order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+    order = torch.randperm(parameter.numel(), generator=generator, device="cpu").to(
+        parameter.device
+    )
     parameter.copy_(parameter.reshape(-1)[order].reshape(parameter.shape))
 
 
