@@ -65,7 +65,6 @@ autodoc_default_options["exclude-members"] = "attribute_future,interpolate,conve
 autodoc_type_aliases = {
     "Output": "captum_ssgc.detector.Output",
     "Mask": "captum_ssgc.attr.Mask",
-    "LayerChoice": "captum_ssgc.attr.LayerChoice",
 }
 toc_object_entries_show_parents = "hide"
 templates_path = ["_templates"]

@@ -69,6 +69,18 @@ def test_what_is_not_run_says_why():
     assert [one for one in reasons if one.removeprefix("needs ") not in REASONS] == []
 
 
+def test_no_line_of_a_program_is_cut():
+    """The column of the pages is as wide as this on a screen of 1366 pixels."""
+    lines = [
+        line
+        for found in PAGES.values()
+        for one in found
+        if one.language == "python"
+        for line in one.text.splitlines()
+    ]
+    assert [line for line in lines if len(line) > 108] == []
+
+
 def test_every_command_is_understood():
     from captum_ssgc.cli import _parser
 
