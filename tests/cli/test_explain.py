@@ -190,7 +190,14 @@ def test_a_folder_and_a_pattern(explain: Callable[..., Any], photo: Path, tmp_pa
 
 @pytest.mark.parametrize(
     "name",
-    ["x" * 250, "é" * 120, "cost_$5_{x}", os.fsdecode(b"caf\xe9\xff"), "\x1b[31mred\n", "nul"],
+    [
+        pytest.param("x" * 250, marks=pytest.mark.slow),
+        "é" * 120,
+        pytest.param("cost_$5_{x}", marks=pytest.mark.slow),
+        os.fsdecode(b"caf\xe9\xff"),
+        "\x1b[31mred\n",
+        pytest.param("nul", marks=pytest.mark.slow),
+    ],
     ids=["long", "bytes", "formula", "no text", "escapes", "device"],
 )
 def test_odd_names_of_files_and_classes(

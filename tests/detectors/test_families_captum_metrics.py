@@ -55,6 +55,7 @@ def test_infidelity_is_that_of_its_definition(method, picture):
     torch.testing.assert_close(found[0], expected, rtol=2e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_sensitivity_is_the_largest_relative_change(method, picture):
     _, cam, target = method
     noise = 0.02 * torch.randn(2, *picture.shape[1:], generator=torch.Generator().manual_seed(2))

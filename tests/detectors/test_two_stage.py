@@ -314,7 +314,7 @@ def test_recommended_layers_are_named(faster_rcnn):
 @pytest.mark.parametrize(
     "stages",
     [
-        {"layer2": "1", "layer3": "2", "layer4": "3"},
+        pytest.param({"layer2": "1", "layer3": "2", "layer4": "3"}, marks=pytest.mark.slow),
         {"layer4": "c4", "layer3": "c5"},
         {"layer1": "2", "layer2": "3", "layer3": "4"},
     ],
