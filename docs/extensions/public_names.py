@@ -10,6 +10,7 @@ from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util import inspect
 
 PACKAGES = (
     "captum_ssgc",
@@ -67,6 +68,8 @@ class MethodsTable(Directive):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    if alias := getattr(inspect, "TypeAliasForwardRef", None):  # within another type: its name
+        alias.__repr__ = lambda self: self.name.rpartition(".")[2]
     app.add_directive("methods-table", MethodsTable)
     app.connect("missing-reference", resolve, priority=400)  # before intersphinx
     return {"parallel_read_safe": True, "parallel_write_safe": True}
