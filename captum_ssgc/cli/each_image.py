@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_ssgc._channels import RGB
 from captum_ssgc._printable import printable
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
@@ -179,11 +178,7 @@ def _one(
         return FAILED
     try:
         with warnings_as_lines(str(path)):
-            image = (
-                load_image(path)
-                if detector.channels == RGB
-                else load_image(path, detector.channels)
-            )
+            image = load_image(path, detector.channels)
             found = explanations_of(image, detector, args, arguments)
             found.name = path.name
             options = arguments["method_options"]
