@@ -149,10 +149,10 @@ def test_nothing_that_goes_wrong_with_one_image_stops_the_others(
     bad = Path(shutil.copy(photo, tmp_path / "bad.png"))
     real = ssgc.load_image
 
-    def load(path: Path) -> Any:
+    def load(path: Path, *further: Any) -> Any:
         if path == bad:
             raise error
-        return real(path)
+        return real(path, *further)
 
     monkeypatch.setattr("captum_ssgc.images.load_image", load)
     outcome = explain(bad, photo, "-o", tmp_path / "out")
