@@ -1,4 +1,4 @@
-"""The sanity check on every vendor's models: the copy is one, and scores the same candidates."""
+"""The sanity check on vendors' models: the copy is one, and scores the same candidates."""
 
 from __future__ import annotations
 
@@ -15,6 +15,19 @@ pytestmark = [
 ]
 
 
+@pytest.mark.parametrize(
+    "family",
+    [
+        ("torchvision", "retinanet"),
+        ("transformers", "detr"),
+        ("transformers", "rt-detr"),
+        ("prompts", "owlvit"),
+        ("ultralytics", "yolo11n"),
+        ("ultralytics", "yolo26n-obb"),
+    ],
+    ids=lambda one: one[1],
+    indirect=True,
+)
 def test_maps_change_and_the_model_does_not(family, picture):
     detector = family.detector
     found = detector.detect(picture)[0][:1]
