@@ -12,6 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
+# Programs, not tests: looking for doctests would import them, and one registers a method.
+collect_ignore = ["benchmarks"]
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,7 @@ def _reordered(values: Tensor, by: Tensor) -> Tensor:
     return torch.empty_like(falling).scatter_(-1, order, falling).view_as(values)
 
 
+@register
 class Pieces(LayerMethod):
     """SSGrad-CAM++ with its pieces exchanged, see :func:`pieces`."""
 
@@ -320,7 +321,6 @@ def label(settings: BenchmarkSettings, key: str) -> str:
 
 def main() -> None:
     """Measure, or write the tables."""
-    register(Pieces)  # not on import: tests collect this file
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
     run = commands.add_parser("measure")
