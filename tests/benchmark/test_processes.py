@@ -54,7 +54,7 @@ def test_a_run_that_is_killed_at_random_moments(
 ):
     random_ = random.Random(3)
     run = tmp_path / "run"
-    moments = [random_.uniform(0.05, 0.8) for _ in range(4)]
+    moments = [random_.uniform(0.05, 0.8) for _ in range(2)]
     kill_until_finished(start, data, run, finished.forwards // 2, moments)
     assert_same_and_once(run, finished, numbers_of, stored)
 

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limits"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
 ]
-FEW, MANY = 60, 1200
+FEW, MANY = 30, 1200
 
 
 @pytest.mark.parametrize(
