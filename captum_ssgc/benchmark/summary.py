@@ -11,6 +11,7 @@ import numpy as np
 
 from captum_ssgc.benchmark.columns import Column, columns_of
 from captum_ssgc.benchmark.comparisons import SIGNIFICANT, UNTESTED, Comparisons
+from captum_ssgc.benchmark.described import Described
 from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.benchmark.tally import Place, Tally
@@ -68,7 +69,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Described):
     """The result of a benchmark run.
 
     Args:
@@ -107,16 +108,6 @@ class Summary:
     def settings(self) -> BenchmarkSettings:
         """What was measured."""
         return BenchmarkSettings.from_json(self.description["settings"])
-
-    @property
-    def ignored(self) -> dict[str, int]:
-        """Annotations of the data set that cannot be used, by reason."""
-        return dict(self.description["data"]["ignored_annotations"])
-
-    @property
-    def left_out(self) -> list[str]:
-        """Places in the data set that could not be used, and what is wrong there."""
-        return list(self.description["data"]["left_out"])
 
     def row(self, name: str) -> Row:
         """The row of a method or floor, by its key."""

@@ -11,6 +11,7 @@ from captum_ssgc.benchmark.auditing.records import AuditRecord
 from captum_ssgc.benchmark.auditing.settings import AuditSettings
 from captum_ssgc.benchmark.auditing.shares import Key, Share, ShareTally
 from captum_ssgc.benchmark.auditing.worth import Look, in_turn, looks_at
+from captum_ssgc.benchmark.described import Described
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ClassAudit:
 
 
 @dataclass(frozen=True)
-class AuditSummary:
+class AuditSummary(Described):
     """The result of an audit.
 
     Args:
@@ -90,16 +91,6 @@ class AuditSummary:
     def settings(self) -> AuditSettings:
         """What was looked at."""
         return AuditSettings.from_json(self.description["settings"])
-
-    @property
-    def ignored(self) -> dict[str, int]:
-        """Annotations of the data set that cannot be used, by reason."""
-        return dict(self.description["data"]["ignored_annotations"])
-
-    @property
-    def left_out(self) -> list[str]:
-        """Places in the data set that could not be used, and what is wrong there."""
-        return list(self.description["data"]["left_out"])
 
     def of(self, name: str) -> ClassAudit:
         """What was found out about a class.
