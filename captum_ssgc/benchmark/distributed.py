@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from itertools import count
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 # The first process to finish waits for the last one, however long that takes.
 _PATIENCE = timedelta(days=30)
@@ -79,33 +80,37 @@ class World:
         """
         return range(self.rank, count, self.size)
 
-    def gather(self, message: Any, device: torch.device) -> list[Any]:
+    def gather(self, message: str) -> list[str]:
         """What all processes say, by rank; the only time that they talk to one another.
 
+        They leave their messages where they found one another, without a process group: that of
+        gloo in torch 2.4 may wait for ever when it is destroyed, for a thread of its own that
+        waits for Python.
+
         Args:
-            message: of this process; anything that pickles.
-            device: that it computes on.
+            message: of this process.
         """
         if self.size == 1:
             return [message]
-        with _process_group(device):
-            messages = [None] * self.size
-            dist.all_gather_object(messages, message)
+        store, turns = _meeting(self.rank, self.size)
+        turn = next(turns)
+        keys = [f"captum_ssgc/{turn}/{rank}" for rank in range(self.size)]
+        store.set(keys[self.rank], message.encode("utf-8", "surrogatepass"))
+        messages = [store.get(key).decode("utf-8", "surrogatepass") for key in keys]
+        store.set(f"{keys[self.rank]}/read", "yes")
+        if self.leads:  # the store may end with this process
+            for key in keys:
+                store.get(f"{key}/read")
         return messages
 
 
-@contextlib.contextmanager
-def _process_group(device: torch.device) -> Iterator[None]:
-    if dist.is_initialized():
-        yield
-        return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+@cache
+def _meeting(rank: int, size: int) -> tuple[Any, Iterator[int]]:
+    """What all processes read and write, at the address of ``torchrun``; numbers of their talks."""
+    from torch.distributed.rendezvous import rendezvous
+
+    store, *_ = next(rendezvous("env://", rank, size, timeout=_PATIENCE))
+    return store, count()
 
 
 @contextlib.contextmanager

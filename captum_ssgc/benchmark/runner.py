@@ -84,7 +84,7 @@ def run_over(
                 problem = _go_through(
                     work, source, todo, writer, len(mine), world if show_progress else None
                 )
-        problems = [text for text in world.gather(problem, work.device) if text]
+        problems = [text for text in world.gather(problem) if text]
         if problems:
             raise BenchmarkError("; ".join(dict.fromkeys(problems)))
         if not world.leads:

@@ -209,7 +209,7 @@ def test_a_damaged_record_is_made_again(run, audited, finished, tmp_path, damage
 
 
 def test_two_processes_give_the_same(run, audited, finished, monkeypatch, tmp_path):
-    monkeypatch.setattr(runner.World, "gather", lambda self, message, device: [message] * self.size)
+    monkeypatch.setattr(runner.World, "gather", lambda self, message: [message] * self.size)
     for rank in (1, 0):
         for name, value in (("RANK", rank), ("WORLD_SIZE", 2), ("LOCAL_RANK", rank)):
             monkeypatch.setenv(name, str(value))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from captum_ssgc.benchmark.distributed import World
@@ -47,3 +50,16 @@ def test_what_is_no_number_is_named(world, place, text):
 def test_numbers_that_cannot_be_are_refused(world, values):
     with pytest.raises(ValueError, match=r"RANK from 0 to WORLD_SIZE - 1 .* got RANK="):
         world(*values.split())
+
+
+def test_each_hears_what_all_say_as_often_as_they_talk(monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(probe.getsockname()[1]))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    worlds = [World(rank, 3) for rank in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        for said in (["", "\u00e9 \udcff", "x" * 5000], ["1", "2", ""]):
+            heard = [pool.submit(world.gather, text) for world, text in zip(worlds, said)]
+            assert [one.result(60) for one in heard] == [said] * 3
+    assert World().gather("alone") == ["alone"]

@@ -232,7 +232,7 @@ def test_only_the_first_process_draws_a_bar(run, tiny, monkeypatch, capsys):
     few = tiny.settings(methods="odam", metrics="pointing-game")
     assert run(few, show_progress=True).complete
     assert "100%" in capsys.readouterr().err
-    monkeypatch.setattr(runner.World, "gather", lambda self, message, device: [message] * self.size)
+    monkeypatch.setattr(runner.World, "gather", lambda self, message: [message] * self.size)
     for name, value in (("RANK", 1), ("WORLD_SIZE", 2), ("LOCAL_RANK", 1)):
         monkeypatch.setenv(name, str(value))
     assert run(few, show_progress=True) is None
@@ -240,7 +240,7 @@ def test_only_the_first_process_draws_a_bar(run, tiny, monkeypatch, capsys):
 
 
 def test_results_on_other_machines_are_asked_for(run, monkeypatch, tiny):
-    monkeypatch.setattr(runner.World, "gather", lambda self, message, device: [message] * self.size)
+    monkeypatch.setattr(runner.World, "gather", lambda self, message: [message] * self.size)
     for name, value in (("RANK", 0), ("WORLD_SIZE", 2), ("LOCAL_RANK", 0)):
         monkeypatch.setenv(name, str(value))
     with pytest.raises(BenchmarkError, match="2 of 5 images are missing"):
@@ -248,7 +248,7 @@ def test_results_on_other_machines_are_asked_for(run, monkeypatch, tiny):
 
 
 def test_a_problem_of_another_process_is_told(run, monkeypatch, tiny):
-    def gather(self, message, device):
+    def gather(self, message):
         return [message, "the disk of the other one is full"]
 
     monkeypatch.setattr(runner.World, "gather", gather)
