@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from captum_ssgc.benchmark.checks import whole_number
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
 from captum_ssgc.benchmark.opening import Data, open_source
+from captum_ssgc.benchmark.page_store import MOST_IMAGES
 from captum_ssgc.benchmark.reporting import write_report
 from captum_ssgc.benchmark.run_checks import check_measured
 from captum_ssgc.benchmark.run_folder import RunFolder
@@ -24,6 +26,7 @@ def run_benchmark(
     *,
     images: str | os.PathLike[str] | None = None,
     limit: int | None = None,
+    examples: int = MOST_IMAGES,
     model_name: str = "",
     retry_failed: bool = False,
     show_progress: bool = False,
@@ -44,14 +47,16 @@ def run_benchmark(
         settings: what is measured, and how; ``None`` for the paper's table.
         images: folder of the images of a JSON file; ``None``: looked for beside it.
         limit: the most images, from the first; ``None`` for all.
+        examples: the most images in ``examples.html``, where the examples of the report are shown
+            with the maps of all methods.
         model_name: for the report; empty for the class of the model.
         retry_failed: try images again that could not be evaluated.
         show_progress: draw a progress bar on stderr, in the first process.
 
     Returns:
-        The table and all that belongs to it; also in ``report.html``, ``table.md``,
-        ``table.csv`` and ``comparisons.csv`` in the folder. ``None`` in all processes but the
-        first.
+        The table and all that belongs to it; also in ``report.html``, ``examples.html``,
+        ``table.md``, ``table.csv`` and ``comparisons.csv`` in the folder. ``None`` in all processes
+        but the first.
 
     Raises:
         BenchmarkError: if the folder holds a run with other settings (with the differences), a
@@ -76,6 +81,7 @@ def run_benchmark(
         ['D-RISE', 'Noise', 'The box itself', 'Centre prior']
     """
     settings = settings or BenchmarkSettings()
+    whole_number("examples", examples, 0, 10**6)
     detector = wrap_detector(model)
     detector.check_ready()
     source = open_source(data, images, limit, detector.channels)
@@ -85,7 +91,7 @@ def run_benchmark(
         evaluation,
         source,
         output_dir,
-        lambda folder: write_report(folder, evaluation, source),
+        lambda folder: write_report(folder, evaluation, source, examples),
         model_name=model_name,
         retry_failed=retry_failed,
         show_progress=show_progress,

@@ -7,13 +7,12 @@ from itertools import groupby
 
 from captum_ssgc.benchmark.columns import Column
 from captum_ssgc.benchmark.comparisons import Comparison
-from captum_ssgc.benchmark.examples import Example
+from captum_ssgc.benchmark.examples import Example, figures
 from captum_ssgc.benchmark.mean_curves import mean_curve_pictures
 from captum_ssgc.benchmark.summary import Summary
 from captum_ssgc.benchmark.tables import notes
 from captum_ssgc.report import render
 
-_EXAMPLE_COLUMNS = ("ins_s1", "del_s1", "ep_b", "evidence")
 _FLOORS = {
     "noise": "independent random pixels",
     "box": "the detection's box, filled",
@@ -21,8 +20,14 @@ _FLOORS = {
 }
 
 
-def page(summary: Summary, examples: Sequence[Example]) -> str:
-    """The whole page."""
+def page(summary: Summary, examples: Sequence[Example], viewer: str = "") -> str:
+    """The whole page.
+
+    Args:
+        summary: of the run.
+        examples: of its methods.
+        viewer: file with the images of the examples, beside the page; empty where there is none.
+    """
     settings, description = summary.settings, summary.description
     titles, columns = settings.titles, summary.columns
     groups = [(name, list(members)) for name, members in groupby(columns, lambda one: one.group)]
@@ -45,9 +50,10 @@ def page(summary: Summary, examples: Sequence[Example]) -> str:
         floors=[f"{titles[name]} ({_FLOORS[name]})" for name in settings.floors],
         pictures=mean_curve_pictures(summary),
         examples=[
-            (titles[key], [(one, _numbers(summary, one)) for one in members])
+            (titles[key], [(one, figures(summary, one.values)) for one in members])
             for key, members in groupby(examples, lambda one: one.row)
         ],
+        viewer=viewer,
         merit=summary.merit,
         evaluated=_evaluated(summary),
         labels=summary.labels,
@@ -104,14 +110,6 @@ def _notices(summary: Summary) -> list[str]:
 
 def _most(summary: Summary, key: str) -> int:
     return max(row.cells[key].count for row in summary.rows if key in row.cells)
-
-
-def _numbers(summary: Summary, example: Example) -> str:
-    return " · ".join(
-        f"{column.title} {column.text(example.values[column.key])}"
-        for column in summary.columns
-        if column.key in _EXAMPLE_COLUMNS and column.key in example.values
-    )
 
 
 def _evaluated(summary: Summary) -> list[tuple[str, object]]:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from captum_ssgc.benchmark import AuditSummary
     from captum_ssgc.detector import Detector
 
-_EXAMPLES = 24
 _CLASSES = 15
 
 _DESCRIPTION = """\
@@ -59,6 +58,7 @@ def add_parser(subparsers: Any) -> None:
         compute=_compute,
         report=_report,
         finish=_print,
+        examples="images on the page, those most worth a look",
     )
     add_data_command(subparsers, command)
 
@@ -75,18 +75,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     add_fields(group, AuditSettings, {}, without=["method"])
-    parser.add_argument_group("page").add_argument(
-        "--examples",
-        metavar="N",
-        type=int,
-        default=_EXAMPLES,
-        help="images on the page, those most worth a look (default: %(default)s)",
-    )
 
 
 def _settings_of(args: argparse.Namespace) -> AuditSettings:
-    if args.examples < 0:
-        raise CommandError(f"--examples: expected a number of at least 0, got {args.examples}")
     values = {field.name: getattr(args, field.name) for field in fields(AuditSettings)}
     try:
         return AuditSettings(**values)
@@ -103,7 +94,7 @@ def _compute(
 ) -> AuditSummary | None:
     from captum_ssgc.benchmark import audit
 
-    return audit(detector, data, args.output_dir, settings, examples=args.examples, **further)
+    return audit(detector, data, args.output_dir, settings, **further)
 
 
 def _report(args: argparse.Namespace) -> AuditSummary:

@@ -23,8 +23,9 @@ results of every image are stored as soon as it is done: a run that was stopped 
 where it was when the same command is given again. Started by torchrun, several processes share
 the images, on one machine or on many; the numbers do not depend on how many there are.
 
-RUN/report.html has the table with intervals and tests, curves and examples; RUN/table.md and
-RUN/table.csv have the table, RUN/comparisons.csv any two of its rows compared.
+RUN/report.html has the table with intervals and tests, curves and examples; RUN/examples.html shows
+the images of the examples with the maps of all methods; RUN/table.md and RUN/table.csv have the
+table, RUN/comparisons.csv any two of its rows compared.
 """
 _EPILOG = """\
 examples:
@@ -53,6 +54,7 @@ def add_parser(subparsers: Any) -> None:
         compute=_measure,
         report=_report,
         finish=_print,
+        examples="images in examples.html, from those of the report's examples",
     )
     add_data_command(subparsers, command)
 
@@ -72,7 +74,7 @@ def _measure(
 def _report(args: argparse.Namespace) -> Summary:
     from captum_ssgc.benchmark import report
 
-    return report(args.output_dir)
+    return report(args.output_dir, args.examples)
 
 
 def _print(summary: Summary, folder: Path) -> None:
@@ -91,4 +93,5 @@ def _print(summary: Summary, folder: Path) -> None:
     say(table(head, rows, right=head[1:]))
     say("\n" + "\n".join(line.replace("; **bold**: the best method of the column", "")
                          for line in legend(summary)))  # fmt: skip
-    say(f"\n-> {folder / 'report.html'}, table.md and table.csv")
+    viewer = "examples.html, " if (folder / "examples.html").exists() else ""
+    say(f"\n-> {folder / 'report.html'}, {viewer}table.md and table.csv")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # What counts as reported; the settings choose among it.
 _LOWEST_REPORTED = 0.05
+_MOST_EXAMPLES = 24
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class DataCommand:
         help: in the list of commands.
         description: for its ``--help``.
         epilog: for the same.
-        add_settings: adds the command's own options, first those of what is computed, then those of
-            what is written.
-        settings_of: reads the former; raises ``CommandError`` for a value that cannot be.
+        add_settings: adds the options of what is computed.
+        settings_of: reads them; raises ``CommandError`` for a value that cannot be.
         compute: does what is not done yet; ``None`` in all processes but the first.
         report: writes what is stored so far.
-        finish: prints the result, and gives the exit code.
+        finish: prints the result.
+        examples: which images ``--examples`` bounds the number of.
     """
 
     name: str
@@ -56,6 +57,7 @@ class DataCommand:
     compute: Callable[[Detector, Any, Any, argparse.Namespace, Mapping[str, Any]], Any]
     report: Callable[[argparse.Namespace], Any]
     finish: Callable[[Any, Path], None]
+    examples: str
 
 
 def add_data_command(subparsers: Any, command: DataCommand) -> None:
@@ -72,6 +74,13 @@ def add_data_command(subparsers: Any, command: DataCommand) -> None:
     _add_data_options(parser.add_argument_group("data"))
     add_model_options(parser)
     command.add_settings(parser)
+    parser.add_argument_group("page").add_argument(
+        "--examples",
+        metavar="N",
+        type=int,
+        default=_MOST_EXAMPLES,
+        help=f"{command.examples} (default: %(default)s)",
+    )
     _add_run_options(parser.add_argument_group("run"), command.name)
     parser.set_defaults(run=lambda args: _run(args, command))
 
@@ -82,6 +91,8 @@ def _run(args: argparse.Namespace, command: DataCommand) -> int:
 
     world = World.from_environment()
     try:
+        if args.examples < 0:
+            raise CommandError(f"--examples: expected a number of at least 0, got {args.examples}")
         if args.report_only:
             result = _stored(command, args)
             return _code(result) or _finished(command, result, args)
@@ -96,6 +107,7 @@ def _run(args: argparse.Namespace, command: DataCommand) -> int:
         _advise(command.name, world, detector.model)
         further = {
             "limit": args.limit,
+            "examples": args.examples,
             "model_name": choice.title,
             "retry_failed": args.retry_failed,
             "show_progress": True,

@@ -2,69 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from browsing import chosen, needs_chromium, opened_page, started, wait_for
 
 from captum_ssgc.report import ViewerEntry, ViewerPage, save_html
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield started
-        started.close()
+    with started() as browser:
+        yield browser
 
 
 @pytest.fixture
 def opened(browser: Any, pages: list[ViewerPage], tmp_path: Path) -> Iterator[Any]:
-    """The page of ``pages`` at 1000 x 800; whatever it complains of fails the test."""
-    yield from open_page(browser, write(pages, tmp_path), {"width": 1000, "height": 800})
+    """The page of ``pages`` at 1000 x 800."""
+    size = {"width": 1000, "height": 800}
+    with opened_page(browser, write(pages, tmp_path), size) as page:
+        yield page
 
 
 def write(pages: list[ViewerPage], folder: Path) -> Path:
     save_html(folder / "page.html", pages, title="cats")
     return folder / "page.html"
-
-
-def open_page(browser: Any, path: Path, size: dict[str, int], **options: Any) -> Iterator[Any]:
-    context = browser.new_context(viewport=size, device_scale_factor=1, **options)
-    page, complaints = context.new_page(), []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.extend(_fetched(request.url)))
-    page.goto(path.as_uri())
-    yield page
-    context.close()
-    assert complaints == []
-
-
-def _fetched(address: str) -> list[str]:
-    return [] if address.startswith(("file:", "data:")) else [address]
-
-
-def chosen(page: Any) -> str:
-    """The chosen row, and that it is marked once."""
-    rows = page.locator('#list [aria-selected="true"]')
-    if not rows.count():
-        return ""
-    assert rows.count() == 1
-    assert page.locator("#list").get_attribute("aria-activedescendant") == rows.get_attribute("id")
-    return rows.locator(".name").evaluate("node => node.firstChild.textContent")
-
-
-def wait_for(page: Any, drawn: str) -> None:
-    page.wait_for_selector(f'#heat[data-drawn="{drawn}"]', state="attached")
 
 
 def opacity_at(page: Any, x: float, y: float) -> int:
@@ -244,7 +211,7 @@ def test_an_image_is_decoded_when_it_is_shown(
     path = write(pages, tmp_path)
     head, tail = path.read_text(encoding="utf-8").split('id="content-1">{')
     path.write_text(f'{head}id="content-1">broken{{{tail}', encoding="utf-8")
-    for page in open_page(browser, path, {"width": 1000, "height": 800}):
+    with opened_page(browser, path, {"width": 1000, "height": 800}) as page:
         page.keyboard.press("ArrowDown")
         wait_for(page, "entry-0-0 odam score")
 
@@ -253,7 +220,7 @@ def test_an_image_is_decoded_when_it_is_shown(
 def test_fits_a_phone(browser: Any, pages: list[ViewerPage], tmp_path: Path, scheme: str) -> None:
     size, phone = {"width": 390, "height": 844}, {"has_touch": True, "is_mobile": True}
     path = write(pages, tmp_path)
-    for page in open_page(browser, path, size, color_scheme=scheme, **phone):
+    with opened_page(browser, path, size, color_scheme=scheme, **phone) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         page.touchscreen.tap(*point(page, 70, 70))
         assert chosen(page) == "2 dog"
@@ -281,7 +248,7 @@ def test_five_hundred_detections_load_in_two_seconds(browser: Any, tmp_path: Pat
         maps = {(method, "score"): torch.rand(24, 32, generator=generator) for method in "ab"}
         entries.append(ViewerEntry(box, "cat", maps, float(torch.rand(1, generator=generator))))
     path = write([ViewerPage("crowd.jpg", torch.rand(3, 240, 320), entries)], tmp_path)
-    for page in open_page(browser, path, {"width": 1366, "height": 768}):
+    with opened_page(browser, path, {"width": 1366, "height": 768}) as page:
         loaded = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
         assert page.locator("#list li").count() == 500
         assert 0 < loaded < 2000

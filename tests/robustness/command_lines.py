@@ -135,7 +135,7 @@ def prepare(folder: Path) -> None:
     for results in ("explanations", "evaluation", "run", "benchmark", "audit"):
         (inside / results).mkdir()
         for name in (
-            *("table.csv", "table.md", "report.html", "heat_maps.html"),
+            *("table.csv", "table.md", "report.html", "heat_maps.html", "examples.html"),
             *("audit.html", "audit.json", "classes.csv", "findings.csv"),
         ):
             (inside / results / name).symlink_to(outside / "precious.txt")

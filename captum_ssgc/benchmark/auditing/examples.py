@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,12 +10,12 @@ from torch import Tensor
 from captum_ssgc.benchmark.auditing.image_audit import ImageAudit
 from captum_ssgc.benchmark.auditing.records import AuditRecord, Finding
 from captum_ssgc.benchmark.auditing.summary import AuditSummary
+from captum_ssgc.benchmark.page_store import store_page, stored_page
 from captum_ssgc.benchmark.record_files import Index
-from captum_ssgc.benchmark.run_folder import write_whole
 from captum_ssgc.benchmark.sources import Case, Source
 from captum_ssgc.detections import Detections
 from captum_ssgc.metrics.object_reliance import in_words
-from captum_ssgc.report import PackedPage, ViewerEntry, ViewerPage, pack
+from captum_ssgc.report import PackedPage, ViewerEntry, ViewerPage
 
 QUESTIONS = {
     "for": "for its class",
@@ -47,21 +46,13 @@ def make_examples(
     for number in images:
         path = example_path(folder, number)
         if not path.exists():
-            page = pack(_page(index.record(number), source.load(number), audit))
-            content = {"known": page.known, "content": page.content}
-            write_whole(path, json.dumps(content).encode())
+            store_page(path, _page(index.record(number), source.load(number), audit))
 
 
 def read_examples(images: Sequence[int], folder: Path) -> dict[int, PackedPage]:
     """Those of the images that are in ``folder``, by index."""
-    pages = {}
-    for number in images:
-        try:
-            content = json.loads(example_path(folder, number).read_text(encoding="utf-8"))
-            pages[number] = PackedPage(content["known"], content["content"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # a page that is not there, or damaged, is left out
-    return pages
+    pages = {number: stored_page(example_path(folder, number)) for number in images}
+    return {number: page for number, page in pages.items() if page is not None}
 
 
 def example_path(folder: Path, number: int) -> Path:

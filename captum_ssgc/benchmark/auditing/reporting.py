@@ -17,15 +17,15 @@ from captum_ssgc.benchmark.auditing.records import AuditRecord
 from captum_ssgc.benchmark.auditing.settings import AuditSettings
 from captum_ssgc.benchmark.auditing.summary import AuditSummary, summarise
 from captum_ssgc.benchmark.errors import BenchmarkError
+from captum_ssgc.benchmark.page_store import MOST_IMAGES
 from captum_ssgc.benchmark.record_files import Index, read_index
 from captum_ssgc.benchmark.run_folder import RunFolder, write_whole
 from captum_ssgc.benchmark.sources import Source
 
-EXAMPLES = 24
 HTML, CLASSES, FINDINGS, JSON = "audit.html", "classes.csv", "findings.csv", "audit.json"
 
 
-def report_audit(output_dir: str | os.PathLike[str], examples: int = EXAMPLES) -> AuditSummary:
+def report_audit(output_dir: str | os.PathLike[str], examples: int = MOST_IMAGES) -> AuditSummary:
     """Write the files of what is stored so far, also while a run is going on.
 
     Nothing is computed again; images on the page are those that a finished run has packed.

@@ -6,11 +6,12 @@ import os
 from typing import Any
 
 from captum_ssgc.benchmark.auditing.image_audit import ImageAudit
-from captum_ssgc.benchmark.auditing.reporting import EXAMPLES, check_audited, write_report
+from captum_ssgc.benchmark.auditing.reporting import check_audited, write_report
 from captum_ssgc.benchmark.auditing.settings import AuditSettings
 from captum_ssgc.benchmark.auditing.summary import AuditSummary
 from captum_ssgc.benchmark.checks import whole_number
 from captum_ssgc.benchmark.opening import Data, open_source
+from captum_ssgc.benchmark.page_store import MOST_IMAGES
 from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.runner import run_over
 from captum_ssgc.detectors import wrap_detector
@@ -24,7 +25,7 @@ def audit(
     *,
     images: str | os.PathLike[str] | None = None,
     limit: int | None = None,
-    examples: int = EXAMPLES,
+    examples: int = MOST_IMAGES,
     model_name: str = "",
     retry_failed: bool = False,
     show_progress: bool = False,

@@ -417,14 +417,18 @@
     ramp.fillStyle = `rgb(${red}, ${green}, ${blue})`;
     ramp.fillRect(at, 0, 1, 1);
   });
-  // A link of the page to one of its boxes: #box-3-1.
+  // A link to a box, #box-3-1, or to one of its maps, #box-3-1-0.
   function follow() {
-    const [, page, number] = /^#box-(\d+)-(\d+)$/.exec(location.hash) || [];
+    const [, page, number, map] = /^#box-(\d+)-(\d+)(?:-(\d+))?$/.exec(location.hash) || [];
     const entry = entries.find((one) => one.page === Number(page) && one.number === Number(number));
     if (!entry) return;
     for (const id of ["kind", "label", "verdict"]) byId(id).value = "";
     byId("score").value = 0;
     show(entry.page);
+    const asked = map === undefined ? undefined : mapsOf(entry)[Number(map)];
+    for (const id of asked ? ["method", "output"] : []) {
+      byId(id).value = String(switches[id].indexOf(asked[id]));
+    }
     choose(entry);
     document.querySelector("header").scrollIntoView();
     viewer.focus({ preventScroll: true });
