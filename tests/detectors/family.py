@@ -31,7 +31,8 @@ class Family:
         from_bytes: image in bytes ``(3, H, W)`` to the vendor's canvas in [0, 1] and its report,
             all through its own preprocessing, where that rounds to bytes.
         doubled: an image size that the canvas doubles exactly, see :func:`sixteenths`.
-        boxes_off: how far, in pixels, the vendor's boxes lie from where its canvas says.
+        scaled_back: boxes ``(K, 4)`` in image pixels to where the vendor puts them before clipping,
+            where it has its own way back from the canvas.
     """
 
     detector: Detector | Any
@@ -42,7 +43,16 @@ class Family:
     shapes: tuple[str, ...] = ()
     from_bytes: Callable[[Tensor], tuple[Tensor, Report]] | None = None
     doubled: tuple[int, int] = (48, 64)
-    boxes_off: float = 0.0
+    scaled_back: Callable[[Tensor], Tensor] | None = None
+
+    def reported(self, boxes: Tensor) -> Tensor:
+        """What the vendor reports of boxes ``(K, 4)`` in image pixels."""
+        if self.scaled_back is not None:
+            boxes = self.scaled_back(boxes)
+        if not self.clips:
+            return boxes
+        height, width = SIZE
+        return boxes.clamp(torch.zeros(4), torch.tensor([width, height, width, height]))
 
 
 def scene(seed: int, size: tuple[int, int] = SIZE) -> Tensor:

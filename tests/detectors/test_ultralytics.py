@@ -30,9 +30,7 @@ SIZES = [(75, 101), (101, 75), (96, 128), (45, 64), (300, 41), (3, 200), (97, 97
     ("side", "fill"), [((128, 128), False), ((64, 96), False), ((96, 96), True)]
 )
 def test_the_canvas_is_the_vendors_letterbox(yolo8, size, side, fill):
-    from detectors.ultralytics_families import boxes_off
     from ultralytics.data.augment import LetterBox
-    from ultralytics.utils.ops import scale_boxes
 
     pixels = (scene(2, size)[0] * 255).round().to(torch.uint8)
     letterbox = LetterBox(side, auto=not fill, scale_fill=fill, stride=32)
@@ -41,14 +39,45 @@ def test_the_canvas_is_the_vendors_letterbox(yolo8, size, side, fill):
     torch.testing.assert_close(ours[0], theirs / 255, atol=2 / 255, rtol=0.0)
     assert geometry.canvas_size == tuple(theirs.shape[-2:])
     assert all(entry % 32 == 0 for entry in geometry.canvas_size)
-    if not fill:
-        boxes = torch.tensor([[10.0, 12.0, 60.0, 40.0]])
-        expected = scale_boxes(geometry.canvas_size, boxes.clone(), size)
-        clipped = geometry.boxes_to_image(boxes)
-        limits = torch.tensor([size[1], size[0]] * 2)
-        clipped = torch.minimum(clipped.clamp(min=0.0), limits)
-        off = boxes_off(geometry)
-        torch.testing.assert_close(clipped, expected, atol=1e-5 + off, rtol=1.3e-6)
+
+
+def one_scale_back(geometry, boxes):
+    """Ultralytics 8.3's way from the canvas to the image.
+
+    The image was resized to whole pixels, by a scale for each axis then, and lies in the middle of
+    what these leave; this takes the one scale from before the rounding, and what that leaves.
+    """
+    pairs = list(zip(geometry.canvas_size, geometry.image_size))
+    scale = min(canvas / image for canvas, image in pairs)
+    top, left = (round((canvas - image * scale) / 2 - 0.1) for canvas, image in pairs)
+    return (boxes - torch.tensor([left, top] * 2)) / scale
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("side", [(128, 128), (64, 96)], ids=str)
+def test_boxes_come_back_by_the_scales_of_the_canvas(yolo8, size, side):
+    """In Ultralytics 8.3 by one scale, at most a pixel of the canvas beside it."""
+    from detectors.ultralytics_families import scaled_back
+    from ultralytics.utils.ops import scale_boxes
+
+    def both_ways(geometry, boxes):
+        theirs = scale_boxes(geometry.canvas_size, boxes.clone(), geometry.image_size)
+        return theirs, geometry.boxes_to_image(boxes)
+
+    flat = _ultralytics.PredictCanvas((128, 128), 32).geometry((3, 200))
+    inside = torch.tensor([[0.0, 0.0, 1.0, 1.0]]) + flat.offset[0]
+    one_scale = not torch.allclose(*both_ways(flat, inside))
+
+    geometry = _ultralytics.PredictCanvas(side, 32).geometry(size)
+    boxes = torch.rand(50, 4, generator=torch.Generator().manual_seed(4)) * max(side)
+    theirs, exact = both_ways(geometry, boxes)
+    expected = one_scale_back(geometry, boxes) if one_scale else exact
+    limits = torch.tensor([size[1], size[0]] * 2)
+    torch.testing.assert_close(theirs, torch.minimum(expected.clamp(min=0.0), limits))
+
+    image = torch.tensor([[0.0, 0.0, size[1], size[0]]])
+    off = (scaled_back(image, geometry) - image).abs() * min(geometry.scale)
+    assert off.max() <= (1.0 if one_scale else 0.0) + 1e-4
 
 
 def test_the_canvas_size_is_the_arguments_the_users_or_the_trainings(yolo8):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,17 +36,16 @@ def described(kind: Any, name: str) -> Any:
         pytest.skip(f"ultralytics {ultralytics.__version__} has no {name}")
 
 
-def boxes_off(geometry: ssgc.ImageGeometry) -> float:
-    """How far off ``scale_boxes`` puts the image's own corners; 8.3 has one scale for both axes."""
-    height, width = geometry.image_size
-    corners = torch.tensor([[0.0, 0.0, width, height]])
-    top, left = geometry.offset
-    across, down = width * geometry.scale[1], height * geometry.scale[0]
-    on_canvas = torch.tensor([[left, top, left + across, top + down]])
-    found = ops.scale_boxes(geometry.canvas_size, on_canvas, geometry.image_size)
-    off = float((found - corners).abs().max())
-    assert off <= 1.0 / min(geometry.scale)  # a pixel of the canvas
-    return off
+def scaled_back(boxes: Tensor, geometry: ssgc.ImageGeometry) -> Tensor:
+    """Where ``scale_boxes`` puts boxes ``(K, 4)`` in the image that the canvas has there.
+
+    It is where they are, but in Ultralytics 8.3, whose one scale for both axes is not that of the
+    rounded size. Boxes of centre and size are those that it does not clip.
+    """
+    points = geometry.boxes_to_canvas(boxes).reshape(-1, 2)
+    points = torch.cat([points, torch.zeros_like(points)], 1)
+    points = ops.scale_boxes(geometry.canvas_size, points, geometry.image_size, xywh=True)
+    return points[:, :2].reshape(-1, 4)
 
 
 def choose_head(model: Any, one_to_one: bool) -> None:
@@ -117,7 +117,10 @@ def yolo(name: str) -> Family:
         levels=head.nl,
         clips=not isinstance(head, OBB),
         shapes=shapes_of(head),
-        boxes_off=boxes_off(detector.geometry(SIZE)),
+        # Oriented boxes are all the vendor's.
+        scaled_back=None
+        if isinstance(head, OBB)
+        else partial(scaled_back, geometry=detector.geometry(SIZE)),
         from_bytes=lambda pixels: predicted(vendor, pixels, **settings),
         doubled=(45, 64),
     )
