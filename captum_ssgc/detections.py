@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_ssgc.exchange.coco_results import CategoryIds, from_coco, to_coco
+from captum_ssgc.exchange.fiftyone import from_fiftyone, to_fiftyone
 from captum_ssgc.exchange.supervision import from_supervision, to_supervision
 from captum_ssgc.exchange.table import DetectionTable, array, names_of
 from captum_ssgc.exchange.torchmetrics import from_torchmetrics, to_torchmetrics
@@ -199,6 +200,42 @@ class Detections:
                 ``class_count``.
         """
         return cls._of_table(from_supervision(found), image_size, class_count)
+
+    def to_fiftyone(self, label_names: Sequence[str] | None = None) -> Any:
+        """As ``fiftyone.Detections``, for a field of a sample; masks within their boxes.
+
+        Args:
+            label_names: indexed by label, such as the detector's; numbers stand for what has none.
+
+        Raises:
+            ImportError: if FiftyOne is not installed.
+        """
+        names = names_of(self.labels, label_names or ())
+        return to_fiftyone(self._table().with_column("class_name", names), self.image_size)
+
+    @classmethod
+    def from_fiftyone(
+        cls,
+        found: Any,
+        image_size: tuple[int, int],
+        label_names: Sequence[str] | None = None,
+        class_count: int | None = None,
+    ) -> Detections:
+        """Those of a FiftyOne sample; see :meth:`from_supervision` for what they are good for.
+
+        Args:
+            found: ``fiftyone.Detections`` with confidences, such as ``sample["predictions"]``.
+            image_size: ``(H, W)`` in pixels.
+            label_names: which label each name is, such as the detector's; ``None`` where the
+                sample's names are numbers.
+            class_count: as in :meth:`from_supervision`; ``None``: one for each name, if any.
+
+        Raises:
+            TypeError: if it is something else.
+            ValueError: if there are no confidences or boxes, or a label is not among the names.
+        """
+        classes = len(label_names) if label_names and class_count is None else class_count
+        return cls._of_table(from_fiftyone(found, image_size, label_names), image_size, classes)
 
     def to_torchmetrics(self) -> dict[str, Tensor]:
         """As the dictionary of torchmetrics and of torchvision's own detectors.

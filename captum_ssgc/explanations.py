@@ -17,7 +17,7 @@ from torch import Tensor
 from captum_ssgc.attr import InstanceMap
 from captum_ssgc.composites import Composite
 from captum_ssgc.exchange.explained import columns_of, rows_of, table_of
-from captum_ssgc.exchange.fiftyone import to_fiftyone
+from captum_ssgc.exchange.fiftyone import fields_of
 from captum_ssgc.exchange.map_file import read_maps, write_maps
 from captum_ssgc.exchange.supervision import to_supervision
 from captum_ssgc.exchange.table import DetectionTable, array
@@ -263,7 +263,7 @@ class Explanations(list[One]):
             ImportError: if FiftyOne is not installed.
             ValueError: if there is no map of that method.
         """
-        return to_fiftyone(self._table(method), self._size, field)
+        return fields_of(self._table(method), self._size, field)
 
     @property
     def _size(self) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,10 @@ class DetectionTable:
             return self.masks
         return self.masks >= 0.5
 
+    def with_column(self, name: str, values: np.ndarray) -> DetectionTable:
+        """The same with a further column, or another one in its place."""
+        return replace(self, columns={**self.columns, name: values})
+
     def class_indices(self, classes: int | None) -> tuple[Tensor, int]:
         """The labels, and how many there may be: ``classes``, or one more than the highest.
 
@@ -68,6 +72,27 @@ def names_of(labels: Tensor, names: Sequence[str]) -> np.ndarray:
     """The name of each label; its number where there is none."""
     known = dict(enumerate(names))
     return np.array([known.get(label, str(label)) for label in labels.tolist()], dtype=str)
+
+
+def labels_named(entries: Sequence[str], names: Sequence[str] | None) -> Tensor:
+    """The other way: the label of each name ``(K,)``; of a number the number.
+
+    Raises:
+        ValueError: for one that is neither, or stands there twice.
+    """
+    known = list(names or ())
+    found = []
+    for entry in entries:
+        if known.count(entry) > 1:
+            raise ValueError(f"label_names: expected {entry!r} once, got several of that name.")
+        if entry not in known and not (entry.isascii() and entry.isdigit()):
+            shown = ", ".join(known[:8]) + (" and more" if len(known) > 8 else "")
+            raise ValueError(
+                f"label_names: expected the model's names with {entry!r} among them, got "
+                f"{shown or 'none'}."
+            )
+        found.append(known.index(entry) if entry in known else int(entry))
+    return torch.tensor(found, dtype=torch.int64, device="cpu")
 
 
 def array(value: Tensor) -> np.ndarray:
