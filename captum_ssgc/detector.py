@@ -241,6 +241,13 @@ class Detector(ABC):
         """The outputs that :meth:`local_gradients` is made for; the run then needs no graph."""
         return ()
 
+    def run_for_gradients(self, images: Tensor, detections: Sequence[Detections] | None) -> Any:
+        """:meth:`run` without gradients, where :meth:`local_gradients` will be asked for them.
+
+        An adapter overrides this where it has to keep something of the run for that.
+        """
+        return self.run(images, detections)
+
     def local_gradients(
         self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
     ) -> LocalGradients | None:
@@ -250,7 +257,7 @@ class Detector(ABC):
         that the gradient is had for much less. It has to be the gradient that autograd gives.
 
         Args:
-            raw: of a ``run`` of one image.
+            raw: of :meth:`run_for_gradients` of one image.
             features: what the layers of :meth:`level_layers` gave, ``(1, C, h, w)`` by level; at
                 least those of the detections' levels.
             detections: ``K`` of them.

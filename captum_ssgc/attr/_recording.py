@@ -212,7 +212,7 @@ class Recording:
     def _run_again(self) -> None:
         """With a graph, where a short cut was expected that the model does not allow."""
         with capturing(self._detector.model, self.layers.modules) as capture:
-            self.raw = _run(self._detector, self.images, self._detections)
+            self.raw = _run(self._detector.run, self.images, self._detections)
         self._grids = self._recorded(capture)
 
     def _local_gradients(
@@ -318,10 +318,10 @@ def recording(
     is_local = not of_input and reshape_transform is None and layers.are_levels()
     with_graph = not (is_local and wanted <= set(detector.local_outputs()))
     with capturing(detector.model, layers.modules, of_input, with_graph) as capture:
-        raw = _run(detector, images, detections)
+        raw = _run(detector.run if with_graph else detector.run_for_gradients, images, detections)
     with torch.inference_mode(False), torch.enable_grad():
         yield Recording(layers, capture, images, raw, reshape_transform, detections)
 
 
-def _run(detector: Detector, images: Tensor, detections: Detections | None) -> Any:
-    return detector.run(plain(images), None if detections is None else [detections])
+def _run(run: Callable[..., Any], images: Tensor, detections: Detections | None) -> Any:
+    return run(plain(images), None if detections is None else [detections])

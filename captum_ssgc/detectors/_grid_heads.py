@@ -14,12 +14,15 @@ from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc._windows import WindowGradient
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import LocalGradients, Output
-from captum_ssgc.detectors._local_heads import Step, cell_outputs, gradients_at_cells
+from captum_ssgc.detectors._local_heads import (
+    CROPS_AT_ONCE,
+    SAME,
+    Step,
+    cell_outputs,
+    gradients_at_cells,
+)
 from captum_ssgc.detectors._lookup import LookupDetector
 from captum_ssgc.detectors._precision import at_least_single
-
-CROPS_AT_ONCE = 32
-SAME = 1e-4  # of the value; what differs by more is not what the model computed
 
 
 class GridHeadDetector(LookupDetector):
@@ -88,7 +91,7 @@ class GridHeadDetector(LookupDetector):
         if per_cell * height * width != size:
             return None
         cells = [divmod(place // per_cell, width) for place in places]
-        outputs, leaves, windows = cell_outputs(features, cells, chain)
+        [outputs], leaves, windows = cell_outputs(features, cells, chain)
         each = outputs.unflatten(1, (per_cell, -1))
         anchors = torch.tensor([place % per_cell for place in places], device=outputs.device)
         index = torch.arange(len(places), device=outputs.device)
@@ -101,4 +104,4 @@ class GridHeadDetector(LookupDetector):
             values = sigmoid_score(logits[index, labels])
         if not torch.allclose(values.detach(), expected, rtol=SAME, atol=SAME * 0.01):
             return None
-        return gradients_at_cells(values, leaves, windows)
+        return gradients_at_cells([values.sum()], leaves, windows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
 from captum_ssgc._windows import Window, WindowGradient
 
+CROPS_AT_ONCE = 32
+SAME = 1e-4  # of the value; what differs by more is not what the model computed
 _CELL_BY_CELL = (
     nn.BatchNorm2d,
     FrozenBatchNorm2d,
@@ -34,10 +37,17 @@ _IN_SEQUENCE = (nn.Sequential, Conv2dNormActivation)
 
 @dataclass(frozen=True)
 class Step:
-    """One operation of a chain, and how many cells it reads on each side."""
+    """One operation of a head.
 
-    apply: Callable[[Tensor], Tensor]
+    Args:
+        apply: to the results that it takes, at least one.
+        radius: how many cells it reads on each side.
+        inputs: how far back these results are; -1 is that of the step before, or the features.
+    """
+
+    apply: Callable[..., Tensor]
     radius: int = 0
+    inputs: tuple[int, ...] = (-1,)
 
 
 def chain_of(module: nn.Module) -> list[Step] | None:
@@ -86,31 +96,52 @@ def _radius(convolution: nn.Conv2d) -> int | None:
 
 
 def cell_outputs(
-    features: Tensor, cells: Sequence[tuple[int, int]], chain: Sequence[Step]
-) -> tuple[Tensor, Tensor, list[Window]]:
-    """What a chain gives at single cells.
+    features: Tensor,
+    cells: Sequence[tuple[int, int]],
+    steps: Sequence[Step],
+    ends: Sequence[int] = (-1,),
+) -> tuple[list[Tensor], Tensor, list[Window]]:
+    """What a head gives at single cells.
 
     Args:
         features: ``(1, C, h, w)``, without graph.
         cells: ``K`` pairs of row and column.
-        chain: from the features to the output.
+        steps: from the features to the outputs.
+        ends: which results are outputs; 0 are the features, -1 is what the last step gives.
 
     Returns:
-        The outputs ``(K, F)`` with graph, the leaves ``(K, C, *window)`` that they were computed
-        from, and the window of each.
+        For each output ``(K, F)`` with graph, the leaves ``(K, C, *window)`` that they were
+        computed from, and the window of each.
     """
     grid = (features.shape[-2], features.shape[-1])
-    radius = sum(step.radius for step in chain)
-    outermost = windows = _windows(cells, radius, grid)
-    leaves = torch.cat([window.of(features) for window in windows]).requires_grad_()
-    values = leaves.clone()  # the first step may work in place
-    for step in chain:
-        values = step.apply(values)
-        if step.radius:
-            radius -= step.radius
-            inner = _windows(cells, radius, grid)
-            values, windows = _narrowed(values, windows, inner), inner
-    return values[:, :, 0, 0], leaves, outermost
+    reach = _reach(steps)
+
+    @cache
+    def around(radius: int) -> list[Window]:
+        return _windows(cells, radius, grid)
+
+    outermost = around(reach[0])
+    leaves = torch.cat([window.of(features) for window in outermost]).requires_grad_()
+    results = [(leaves.clone(), outermost)]  # the first step may work in place
+
+    def within(back: int, radius: int) -> Tensor:
+        return _narrowed(*results[back], around(radius))
+
+    for step, radius in zip(steps, reach[1:], strict=True):
+        wide, own = around(radius + step.radius), around(radius)
+        given = step.apply(*(within(back, radius + step.radius) for back in step.inputs))
+        results.append((_narrowed(given, wide, own), own))
+    return [within(end, 0)[:, :, 0, 0] for end in ends], leaves, outermost
+
+
+def _reach(steps: Sequence[Step]) -> list[int]:
+    """How far around its cell each result is read: the features, and what each step gives."""
+    reach = [0] * (len(steps) + 1)
+    for place in reversed(range(len(steps))):
+        for back in steps[place].inputs:
+            source = place + 1 + back
+            reach[source] = max(reach[source], reach[place + 1] + steps[place].radius)
+    return reach
 
 
 def _windows(cells: Sequence[tuple[int, int]], radius: int, grid: tuple[int, int]) -> list[Window]:
@@ -127,6 +158,8 @@ def _windows(cells: Sequence[tuple[int, int]], radius: int, grid: tuple[int, int
 
 
 def _narrowed(values: Tensor, windows: Sequence[Window], inner: Sequence[Window]) -> Tensor:
+    if windows is inner:
+        return values
     parts = [
         Window(
             small.top - large.top,
@@ -142,8 +175,11 @@ def _narrowed(values: Tensor, windows: Sequence[Window], inner: Sequence[Window]
 
 
 def gradients_at_cells(
-    values: Tensor, leaves: Tensor, windows: Sequence[Window]
+    outputs: Sequence[Tensor],
+    leaves: Tensor,
+    windows: Sequence[Window],
+    slopes: Sequence[Tensor | None] = (None,),
 ) -> list[WindowGradient]:
-    """The gradient of each value ``(K,)`` at its own leaf."""
-    (gradients,) = torch.autograd.grad(values.sum(), leaves)
+    """The gradient of each row at its own leaf: of one sum, or of outputs with these slopes."""
+    (gradients,) = torch.autograd.grad(list(outputs), leaves, list(slopes))
     return [WindowGradient(window, gradients[row : row + 1]) for row, window in enumerate(windows)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -47,11 +47,13 @@ class CandidateOutput:
         candidates: of the batch.
         geometry: of its images.
         tokens: ``(N, R)`` from which token each row was made; ``None`` where none are chosen.
+        ends: maps of local heads that the candidates were made of, as leaves of their graph.
     """
 
     candidates: Candidates
     geometry: ImageGeometry
     tokens: Tensor | None = None
+    ends: Mapping[nn.Module, Tensor] = field(default_factory=dict)
 
 
 class CandidateDetector(RowDetector):

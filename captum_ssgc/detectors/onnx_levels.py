@@ -24,10 +24,12 @@ class Levels:
         sizes: rows of each level, in order; empty where rows have no levels.
         layers: one module for each level: the last map that all predictions of the level are
             computed from.
+        rows: for each level the nodes of the graph that hold all of its rows, where they are known.
     """
 
     sizes: Sequence[int]
     layers: Sequence[nn.Module]
+    rows: Sequence[Sequence[fx.Node]] = ()
 
 
 class _Shapes(fx.Interpreter):
@@ -71,13 +73,13 @@ def levels_of_rows(network: nn.Module, canvas: Tensor, rows: int) -> Levels:
         parts = [node.all_input_nodes for node in joins[sizes]]
         ends = [list(level) for level in zip(*parts, strict=True)]
         layers = grids.sources(graph, ends)
-        return Levels(sizes, layers) if of_rows else Levels((), layers[::-1])
+        return Levels(sizes, layers, ends) if of_rows else Levels((), layers[::-1])
     by_grid: dict[tuple[int, ...], list[fx.Node]] = {}
     for end in output.all_input_nodes:
         by_grid.setdefault(end.meta["shape"][2:4], []).append(end)
     heads = len(by_grid) > 1 and all(len(grid) == 2 for grid in by_grid)
-    layers = grids.sources(graph, list(by_grid.values()) if heads else [output.all_input_nodes])
-    return Levels((), layers)
+    ends = list(by_grid.values()) if heads else [output.all_input_nodes]
+    return Levels((), grids.sources(graph, ends), ends if heads else ())
 
 
 class _Grids:

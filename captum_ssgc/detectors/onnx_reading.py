@@ -7,14 +7,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.detectors.black_box import BlackBoxDetector
-from captum_ssgc.detectors.candidates import CandidateDetector, CandidateOutput, Candidates
+from captum_ssgc.detectors.candidates import CandidateDetector
 from captum_ssgc.detectors.letterbox import Letterbox
+from captum_ssgc.detectors.onnx_adapter import OnnxDetector
 from captum_ssgc.detectors.onnx_boxes import BOXES, SCORES
 from captum_ssgc.detectors.onnx_cut import selection_of
 from captum_ssgc.detectors.onnx_file import OnnxFile, Runtime, first_line
@@ -130,13 +129,15 @@ def onnx_detector(
     chosen: Sequence[Any] = levels.layers if level_layers is None else level_layers
     one_each = with_levels or len(chosen) < 2 or level_layers is not None
     module_names = {module: name for name, module in network.module.named_modules()}
+    level_layers = list(chosen) if one_each else []
     detector = OnnxDetector(
         network.module,
         found,
+        rows=levels.rows,
         queries=network.queries,
         preprocess=preprocess or reading.letterbox(found),
         multi_label=multi_label,
-        level_layers=chosen if one_each else (),
+        level_layers=level_layers,
         target_layers=() if one_each else [module_names[layer] for layer in dict.fromkeys(chosen)],
         **{"iou_threshold": default, **suppression},
         **options,
@@ -145,35 +146,6 @@ def onnx_detector(
     if channels is not None:
         detector.channels = channels
     return _described(detector, f"{found.name}: {found.title}: {network.said}")
-
-
-class OnnxDetector(CandidateDetector):
-    """The candidates of a converted file.
-
-    A network that chooses queries runs on one image after the other, as its file may take one
-    image only; the tokens of every image are pinned for themselves.
-    """
-
-    def run(
-        self, images: Tensor, detections: Sequence[Detections] | None = None
-    ) -> CandidateOutput:
-        if self.queries is None or len(images) == 1:
-            return super().run(images, detections)
-        outputs = [
-            super(OnnxDetector, self).run(
-                images[i : i + 1], None if detections is None else [detections[i]]
-            )
-            for i in range(len(images))
-        ]
-        found = [one.candidates for one in outputs]
-        logits = [one.class_logits for one in found if one.class_logits is not None]
-        candidates = Candidates(
-            torch.cat([one.boxes for one in found]),
-            torch.cat([one.class_scores for one in found]),
-            torch.cat(logits) if logits else None,
-        )
-        tokens = torch.cat([one.tokens for one in outputs if one.tokens is not None])
-        return CandidateOutput(candidates, outputs[0].geometry, tokens)
 
 
 def _only_run(

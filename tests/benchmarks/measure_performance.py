@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from torch.utils.flop_counter import flop_registry
 
 import captum_ssgc as ssgc
 from captum_ssgc import demo
+from captum_ssgc.detectors import onnx_detector
 
 METHOD = "ssgrad-cam++"
 FIVE = ["grad-cam", "grad-cam++", "odam", "ssgrad-cam", METHOD]
@@ -60,6 +62,20 @@ def of_ultralytics(name: str, side: tuple[int, int], count: int) -> Case:
     image = torch.rand(1, 3, *side)
     detector = ssgc.wrap_detector(model, score_threshold=0.0, max_detections=count)
     return detector, image, lambda: non_max_suppression(model(image)[0], 0.0, 0.7, max_det=count)
+
+
+def of_onnx(name: str, side: tuple[int, int], count: int) -> Case:
+    """What Ultralytics exports, converted again; its own forward is that of the converted graph."""
+    from ultralytics import YOLO
+
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        model = YOLO(f"{name}.yaml")
+        model.model.pt_path = str(Path(folder) / "it.pt")
+        path = model.export(format="onnx", imgsz=side, simplify=False, verbose=False)
+        detector = onnx_detector(path, score_threshold=0.0, max_detections=count)
+    image = torch.rand(1, 3, *side)
+    return detector, image, lambda: detector.detect(image)
 
 
 def of_transformers(name: str, side: tuple[int, int], count: int) -> Case:
@@ -122,6 +138,7 @@ ROWS: dict[str, tuple[Callable[[str, tuple[int, int], int], Case], str, tuple[in
     "RT-DETR R18": (of_transformers, "rtdetr", (640, 640)),
     "YOLO11n": (of_ultralytics, "yolo11n", (640, 640)),
     "YOLO11s": (of_ultralytics, "yolo11s", (640, 640)),
+    "YOLO11n as an ONNX file": (of_onnx, "yolo11n", (640, 640)),
 }
 GROWING = ("Faster R-CNN R50-FPN", "RetinaNet R50-FPN", "YOLO11n")
 COUNTS = (1, 10, 100, 300)

@@ -14,6 +14,7 @@ from detectors.family import known_images
 from torch import Tensor, nn
 
 import captum_ssgc as ssgc
+from captum_ssgc.detector import OUTPUTS
 from captum_ssgc.detectors import BlackBoxDetector, CandidateDetector, Letterbox, onnx_detector
 
 pytest.importorskip("onnx")
@@ -82,6 +83,7 @@ def test_an_export_of_ultralytics_is_its_model(name, settings, tmp_path):
     for one, other in pairs:
         away = (one.heat_map - other.heat_map).abs().max()
         assert float(away) <= 1e-2 * float(other.heat_map.max())
+    assert detector.local_outputs() == OUTPUTS
 
 
 @pytest.mark.slow
