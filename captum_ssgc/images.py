@@ -125,7 +125,7 @@ def _from_pillow(picture: Image.Image, what: str, channels: int) -> Tensor:
             f"{what}: expected 8 or 16 bits per channel, got Pillow's mode {picture.mode!r}, "
             "whose range is not known; scale it to [0, 1] and pass a tensor (3, H, W)."
         )
-    deep = any("16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
+    deep = any("16" in str(tile[3]) for tile in getattr(picture, "tile", None) or ())
     try:
         turned = ImageOps.exif_transpose(picture)
         grey = turned.mode.startswith("I;16")

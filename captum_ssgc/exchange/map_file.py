@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,9 @@ def write_maps(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) 
 
     The file is there in full or as before.
     """
+    arrays: dict[str, Any] = dict(columns)  # and not allow_pickle, which NumPy 1.26 would store
     with written_whole(path) as unfinished, unfinished.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **columns)
+        np.savez_compressed(file, **arrays)
 
 
 def read_maps(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -38,7 +40,10 @@ def read_maps(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     expected = {**ROWS, **OF_IMAGE}
     try:
-        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with Path(path).open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            if not isinstance(file, Mapping):
+                raise ValueError("it holds a single array.")
             expected |= {name: kind for name, kind in IF_KNOWN.items() if name in file}
             columns = {name: file[name] for name in expected}
     except FileNotFoundError:

@@ -63,6 +63,8 @@ def ultralytics_model(channels: int) -> ssgc.Detector:
 
 def transformers_model(channels: int) -> ssgc.Detector:
     transformers = pytest.importorskip("transformers")
+    from detectors.transformers_families import processor_of
+
     config = transformers.YolosConfig(
         hidden_size=32,
         num_hidden_layers=2,
@@ -74,7 +76,8 @@ def transformers_model(channels: int) -> ssgc.Detector:
         num_detection_tokens=6,
         num_labels=4,
     )
-    processor = transformers.YolosImageProcessor(
+    processor = processor_of(
+        "Yolos",
         size={"height": 64, "width": 96},
         image_mean=[0.45] * channels,
         image_std=[0.22] * channels,

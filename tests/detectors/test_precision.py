@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import captum_ssgc as ssgc
 from captum_ssgc.detectors import CandidateDetector
@@ -20,15 +21,20 @@ def dtype(request):
     return request.param
 
 
+def need_samples(dtype: torch.dtype) -> None:
+    """Skips the test where this version samples no grid of ``dtype`` on CPU."""
+    ones = torch.ones(1, 1, 2, 2, dtype=dtype)
+    try:
+        F.grid_sample(ones, ones, align_corners=False)
+    except RuntimeError:
+        pytest.skip(f"torch {torch.__version__} cannot sample {dtype} on CPU")
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_detections_of_a_model_in_half_precision(build_family, picture, name, dtype):
     single = build_family("transformers", name).detector
     model = copy.deepcopy(single.model).to(dtype)
-    ones = torch.ones(1, 1, 2, 2, dtype=dtype)
-    try:
-        torch.nn.functional.grid_sample(ones, ones, align_corners=False)
-    except RuntimeError:
-        pytest.skip(f"torch {torch.__version__} cannot sample {dtype} on CPU")
+    need_samples(dtype)
     detector = ssgc.wrap_detector(model, processor=single.processor, score_threshold=0.0)
     found = detector.detect(picture)[0]
     assert len(found) >= 5
@@ -105,6 +111,7 @@ def test_own_scores_in_half_precision(dtype):
 def test_padding_in_float16_changes_no_detection_and_spoils_no_map(build_family, picture):
     """Places of padding are not finite in float16; nothing but gradients reads them."""
     single = build_family("transformers", "deformable-detr").detector
+    need_samples(torch.float16)
     model = copy.deepcopy(single.model).half()
     detector = ssgc.wrap_detector(model, processor=single.processor, score_threshold=0.0)
     pixels, mask, _ = detector.preprocess(picture)

@@ -43,7 +43,8 @@ def state_of(model: nn.Module, rng: bool = True) -> dict[str, Any]:
         "autocast": torch.is_autocast_enabled("cpu"),
         "autocast dtype": torch.get_autocast_dtype("cpu"),
         "default dtype": torch.get_default_dtype(),
-        "default device": torch.get_default_device(),
+        # In torch 2.4.0 get_default_device fails after it was set to None.
+        "default device": torch.empty(0).device,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "anomalies": torch.is_anomaly_enabled(),
         "threads": torch.get_num_threads(),
