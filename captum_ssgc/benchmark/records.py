@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 from captum_ssgc.benchmark.typed_json import read_as
 
-SCHEMA = 2
-"""Changed with the fields of any record."""
 _COMPACT = (",", ":")
 
 
@@ -48,6 +46,8 @@ class CurveSum:
 class StoredImage:
     """Which image a record is of; whatever a run makes of an image is a subclass.
 
+    ``schema`` changes with the fields of a class of records.
+
     Args:
         index: of the image in the data set.
         key: what tells the image from the others of its data set.
@@ -61,6 +61,8 @@ class StoredImage:
     name: str
     file: str = ""
     failed: str = ""
+    # Not annotated, as it is no field.
+    schema = 2
 
     def __post_init__(self) -> None:
         if self.index < 0:
@@ -134,7 +136,7 @@ def as_line(record: StoredImage, run: str) -> bytes:
     """
     written = {name: value for name, value in asdict(record).items() if value != ""}
     content = json.dumps(written, separators=_COMPACT, allow_nan=False)
-    head = {"schema": SCHEMA, "run": run, "checksum": _digest(run + content)}
+    head = {"schema": record.schema, "run": run, "checksum": _digest(run + content)}
     return f"{json.dumps(head, separators=_COMPACT)[:-1]},{content[1:]}".encode()
 
 
@@ -153,7 +155,7 @@ def from_line(line: bytes, run: str, kind: type[R]) -> R:
         content = json.loads(line)
     except (ValueError, RecursionError):
         raise DamagedRecordError("cut off, or overwritten") from None
-    if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+    if not isinstance(content, dict) or content.pop("schema", None) != kind.schema:
         raise DamagedRecordError("written by another version")
     if content.pop("run", None) != run:
         raise DamagedRecordError("written by another run")

@@ -14,29 +14,30 @@ from captum_ssgc.metrics._heat_maps import as_maps, positive_shape
 from captum_ssgc.metrics._regions import check_groups, check_masks, pixels_in_boxes
 from captum_ssgc.metrics.curve_settings import CurveSettings
 
+Masks = Tensor | Sequence[Tensor | None]
+
 
 class MapEnergy:
     """Where the energy of the maps lies.
 
     Args:
         heat_maps: ``(K, H, W)``, or ``None``.
-        masks: ``(K, H, W)``, or ``None``.
+        masks: ``(K, H, W)``, or ``(H, W)`` for each, ``None`` for those without one; or ``None``.
         inside: ``(K, H, W)`` bool, the boxes.
         others: ``(K, H, W)`` bool, other objects outside of them.
     """
 
     def __init__(
-        self, heat_maps: Tensor | None, masks: Tensor | None, inside: Tensor, others: Tensor
+        self, heat_maps: Tensor | None, masks: Masks | None, inside: Tensor, others: Tensor
     ) -> None:
         count, size = len(inside), (inside.shape[1], inside.shape[2])
         self._areas = [region.double().mean((1, 2)).tolist() for region in (inside, others)]
         self._shares: list[list[float]] | None = None
-        self._in_mask: list[float] | None = None
+        self._in_mask: dict[int, float] = {}
         self._valid = [True] * count
-        if masks is not None:
-            masks = check_masks(masks, count, size, "masks").to(inside.device)
-            if heat_maps is None:
-                raise ValueError("masks: expected heat_maps beside them.")
+        known = {} if masks is None else _masks_by_row(masks, count, size)
+        if masks is not None and heat_maps is None:
+            raise ValueError("masks: expected heat_maps beside them.")
         if heat_maps is None:
             return
         maps = as_maps(heat_maps).to(inside.device)
@@ -46,9 +47,13 @@ class MapEnergy:
         shape, valid = positive_shape(maps)
         self._valid = valid.tolist()
         total = shape.double().sum((1, 2)).clamp(min=1e-30)
-        regions = [inside, others] if masks is None else [inside, others, masks]
-        shares = [((shape.double() * one).sum((1, 2)) / total).tolist() for one in regions]
-        self._shares, self._in_mask = shares[:2], shares[2] if masks is not None else None
+        self._shares = [
+            ((shape.double() * one).sum((1, 2)) / total).tolist() for one in (inside, others)
+        ]
+        if known:
+            rows, pixels = list(known), torch.stack(list(known.values())).to(inside.device)
+            in_masks = (shape[rows].double() * pixels).sum((1, 2)) / total[rows]
+            self._in_mask = dict(zip(rows, in_masks.tolist(), strict=True))
 
     def problem(self, row: int) -> str:
         """Why nothing can be said; empty where something can."""
@@ -72,8 +77,22 @@ class MapEnergy:
         in_box, on_others = (None, None) if self._shares is None else (
             self._shares[0][row], self._shares[1][row],
         )  # fmt: skip
-        in_mask = None if self._in_mask is None else self._in_mask[row]
+        in_mask = self._in_mask.get(row)
         return in_box, on_others, self._areas[0][row], self._areas[1][row], in_mask
+
+
+def _masks_by_row(masks: Masks, count: int, size: tuple[int, int]) -> dict[int, Tensor]:
+    if isinstance(masks, Tensor):
+        return dict(enumerate(check_masks(masks, count, size, "masks")))
+    if len(masks) != count:
+        raise ValueError(
+            f"masks: expected one, or None, for each of {count} detections, got {len(masks)}."
+        )
+    return {
+        row: check_masks(one[None] if isinstance(one, Tensor) else one, 1, size, f"masks[{row}]")[0]
+        for row, one in enumerate(masks)
+        if one is not None
+    }
 
 
 def scores_of_parts(

@@ -14,7 +14,7 @@ from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._regions import box_pixels
-from captum_ssgc.metrics._reliance_figures import MapEnergy, other_pixels, scores_of_parts
+from captum_ssgc.metrics._reliance_figures import MapEnergy, Masks, other_pixels, scores_of_parts
 
 Verdict = Literal["object", "surroundings", "neighbour", "object with surroundings", "cannot say"]
 FILLS = ("mean", "blur", "noise")
@@ -87,9 +87,11 @@ class Reliance:
         )
         if self.energy_in_box is None or self.energy_on_others is None:
             return text
+        in_mask = "" if self.energy_in_mask is None else f" {self.energy_in_mask:.0%} in the mask,"
         return (
             f"{text}; of the map {self.energy_in_box:.0%} in the box ({self.area_in_box:.0%} of "
-            f"the image), {self.energy_on_others:.0%} on others ({self.area_on_others:.0%})"
+            f"the image),{in_mask} {self.energy_on_others:.0%} on others "
+            f"({self.area_on_others:.0%})"
         )
 
 
@@ -106,7 +108,7 @@ def reliance(
     heat_maps: Tensor | None = None,
     *,
     others: Sequence[Tensor] | None = None,
-    masks: Tensor | None = None,
+    masks: Masks | None = None,
     fills: Sequence[str] = FILLS,
     thresholds: RelianceThresholds | None = None,
     images_per_forward: int = 8,
@@ -124,7 +126,8 @@ def reliance(
         heat_maps: ``(K, H, W)``, one per detection, to tell a neighbour; ``None``: no such verdict.
         others: for each detection the boxes ``(G_k, 4)`` of other annotated objects; ``None``: the
             boxes of the other detections.
-        masks: ``(K, H, W)``, the objects' pixels, for ``energy_in_mask``.
+        masks: ``(K, H, W)``, the objects' pixels, for ``energy_in_mask``; or a list of one
+            ``(H, W)`` for each detection, with ``None`` where it is not known.
         fills: what removed pixels become, names of :class:`captum_ssgc.metrics.CurveSettings`:
             ``"zero"``, ``"mean"``, ``"blur"``, ``"noise"``.
         thresholds: from where on a figure counts; ``None`` for the defaults.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from collections import Counter
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -434,6 +435,80 @@ def test_the_page_shows_the_maps_that_answer(leaning):
             assert own == expected
     text = (folder / "run" / "audit.html").read_text()
     assert "most of all owl (2 of 2)" in text
+
+
+def halves(path, **changes):
+    """Give the annotations of a file masks: the left half of each box, unless said otherwise."""
+    content = json.loads(path.read_text())
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    for one in content["annotations"]:
+        height, width = sizes[one["image_id"]]
+        left, _, across, _ = one["bbox"]
+        counts = [left * height, across // 2 * height, (width - left - across // 2) * height]
+        one["segmentation"] = changes.get(
+            str(one["id"]), {"size": [height, width], "counts": counts}
+        )
+    file = path.with_name("masks.json")
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_the_energy_in_annotated_masks(leaning, run, tmp_path):
+    folder, _ = leaning
+    model = Leaning().eval()
+    detector = CandidateDetector(model, level_layers=[model.features], label_names=NAMES)
+    path = halves(folder / "instances.json")
+    summary = run(AuditSettings(method="odam", fills="zero"), data=path, detector=detector)
+    first, *_ = explained = ssgc.explain(detector, folder / "0.png", "odam")
+    energy = first.heat_map.clamp(min=0)
+    cat, owl = (float(energy[:, x : x + 16].sum() / energy.sum()) for x in (0, 40))
+    assert cat == pytest.approx(0.5, abs=0.05)
+    assert torch.equal(explained[0].heat_map, explained[1].heat_map)
+    lines = {
+        (line["image"], line["detected_as"]): line
+        for line in lines_of(tmp_path / "run" / "findings.csv")
+    }
+    assert float(lines["0.png", "cat"]["energy_in_mask"]) == pytest.approx(cat)
+    assert float(lines["0.png", "owl"]["energy_in_mask"]) == pytest.approx(owl)
+    assert lines["1.png", "cat"]["kind"] == "background"
+    assert lines["1.png", "cat"]["energy_in_mask"] == ""
+    assert f"{cat:.0%} in the mask, " in lines["0.png", "cat"]["rests_on"]
+    assert summary.of("cat").in_mask.total == 1
+    assert summary.of("cat").in_mask.share == pytest.approx(cat)
+    assert (summary.of("cat").in_box.total, summary.of("owl").in_mask.total) == (2, 2)
+    found = json.loads((tmp_path / "run" / "audit.json").read_text())["annotations"][0]
+    assert found["energy_in_mask"] == pytest.approx(cat)
+    text = (tmp_path / "run" / "audit.html").read_text()
+    assert '<th scope="col">in the mask</th>' in text
+    shares = {
+        (line["class"], line["group"]): line for line in lines_of(tmp_path / "run" / "classes.csv")
+    }
+    assert float(shares["cat", "in_mask"]["share"]) == pytest.approx(cat, abs=1e-5)
+
+
+def test_without_masks_there_is_no_such_column(leaning):
+    folder, summary = leaning
+    assert summary.all.in_mask is None
+    assert {line["energy_in_mask"] for line in lines_of(folder / "run" / "findings.csv")} == {""}
+    text = (folder / "run" / "audit.html").read_text()
+    assert '<th scope="col" class="starts">in the box</th>' in text
+    assert "in the mask" not in text
+
+
+def test_masks_that_cannot_be_read_cost_their_figure_alone(leaning, run, monkeypatch, tmp_path):
+    """Polygons need a package, which nobody asked for."""
+    folder, _ = leaning
+    model = Leaning().eval()
+    detector = CandidateDetector(model, level_layers=[model.features], label_names=NAMES)
+    path = halves(folder / "instances.json", **{"1": [[0, 0, 16, 0, 16, 32, 0, 32]]})
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    summary = run(AuditSettings(method="odam", fills="zero"), data=path, detector=detector)
+    [(name, why)] = summary.problems
+    assert (name, "need pycocotools" in why) == ("0.png", True)
+    assert summary.of("cat").in_mask is None
+    assert summary.of("owl").in_mask.total == 2
+    text = (tmp_path / "run" / "audit.html").read_text()
+    assert "<h3>Masks that could not be read</h3>" in text
 
 
 def test_the_most_detections_are_tried_best_first(leaning, run):

@@ -12,7 +12,6 @@ import pytest
 from captum_ssgc.benchmark import BenchmarkError
 from captum_ssgc.benchmark.record_files import open_writer, read_index
 from captum_ssgc.benchmark.records import (
-    SCHEMA,
     CurveSum,
     DamagedRecordError,
     DetectionRecord,
@@ -119,7 +118,9 @@ def signed(fields):
     """A line with a checksum that fits, whatever it says."""
     text = RUN + json.dumps(fields, separators=(",", ":"))
     checksum = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return json.dumps({"schema": SCHEMA, "run": RUN, "checksum": checksum} | fields).encode()
+    return json.dumps(
+        {"schema": ImageRecord.schema, "run": RUN, "checksum": checksum} | fields
+    ).encode()
 
 
 @pytest.mark.parametrize(

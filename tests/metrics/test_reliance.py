@@ -167,6 +167,21 @@ def test_the_mask_of_the_object_is_one_more_figure():
     assert (one.energy_in_box, one.energy_in_mask) == (1.0, 0.5)
 
 
+def test_masks_of_some_of_the_objects():
+    detector, mask = looking_at((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), torch.zeros(8, 24)
+    mask[:, :4] = 1
+    heat_maps = maps((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    first, second = say(detector, heat_maps=heat_maps, masks=[mask, None])
+    assert (first.energy_in_mask, second.energy_in_mask) == (0.5, None)
+    assert "of the map 100% in the box (33% of the image), 50% in the mask, 0% on" in str(first)
+    assert "mask" not in str(second)
+    assert say(detector, heat_maps=heat_maps, masks=[None, None])[0].energy_in_mask is None
+    with pytest.raises(ValueError, match="masks: expected one, or None, for each of 2"):
+        say(detector, heat_maps=heat_maps, masks=[mask])
+    with pytest.raises(ValueError, match=r"masks\[1\]: expected shape \(1, 8, 24\)"):
+        say(detector, heat_maps=heat_maps, masks=[None, mask[:2]])
+
+
 def test_no_detections():
     detector = looking_at((1.0, 0.0, 0.0))
     assert reliance(detector, IMAGE, found_by(detector)[[]]) == []

@@ -121,7 +121,9 @@ _FINDING = (
     *("mistaken_for", "edge", "edge_off_by", "mechanism", "candidate_score", "candidate_iou"),
     *("under_threshold_by", "by_label", "by_score", "words"),
 )
-_SUPPORT = ("verdict", "alone", "without", "energy_in_box", "energy_on_others")
+_SUPPORT = (
+    *("verdict", "alone", "without", "energy_in_box", "energy_in_mask", "energy_on_others"),
+)
 
 
 def _shares(one: ClassAudit) -> Iterator[list[Any]]:
@@ -130,7 +132,7 @@ def _shares(one: ClassAudit) -> Iterator[list[Any]]:
         for item in items:
             if item in shares:
                 yield [one.name, group, item, *_share(shares[item])]
-    for group in ("beyond_object", "on_context", "left_without"):
+    for group in ("beyond_object", "on_context", "left_without", "in_box", "in_mask"):
         share = getattr(one, group)
         if share is not None:
             yield [one.name, group, "", *_share(share)]

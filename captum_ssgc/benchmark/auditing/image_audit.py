@@ -68,6 +68,7 @@ class ImageAudit:
         start = time.perf_counter()
         known = self._known(case)
         found = self.diagnoses(case)
+        findings, problems = self._findings(case, found, known)
         return replace(
             image,
             height=int(case.image.shape[-2]),
@@ -76,7 +77,8 @@ class ImageAudit:
             crowd=int(case.crowd.sum()),
             unknown_class=len(case.boxes) - len(known) - int(self._unknown_crowd(case)),
             labels=self.labels(case).rule,
-            findings=self._findings(case, found, known),
+            findings=findings,
+            problems=problems,
             total_seconds=rounded(time.perf_counter() - start),
         )
 
@@ -131,15 +133,17 @@ class ImageAudit:
 
     def _findings(
         self, case: Case, found: Sequence[Diagnosis], rows: Sequence[int]
-    ) -> tuple[Finding, ...]:
+    ) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
         names = Names(self.detector, self.labels(case), self._categories)
-        supports = self._reliance(case, found, rows)
-        return tuple(
+        problems: list[str] = []
+        supports = self._reliance(case, found, rows, problems)
+        findings = tuple(
             as_finding(one, rows, names, supports.get(place)) for place, one in enumerate(found)
         )
+        return findings, tuple(dict.fromkeys(problems))
 
     def _reliance(
-        self, case: Case, found: Sequence[Diagnosis], rows: Sequence[int]
+        self, case: Case, found: Sequence[Diagnosis], rows: Sequence[int], problems: list[str]
     ) -> dict[int, Reliance]:
         """What the best detections rest on, by the place of their diagnosis."""
         scored = [
@@ -152,12 +156,15 @@ class ImageAudit:
         if not chosen:
             return {}
         detections = Detections.cat(chosen).to(self.device)
+        heat_maps = self.maps(case, detections, "score")
+        objects = [_object_of(found[place], rows) for place in places]
         said = reliance(
             self.detector,
             case.image.to(self.device),
             detections,
-            self.maps(case, detections, "score"),
-            others=[_other_boxes(case, found[place], rows) for place in places],
+            heat_maps,
+            others=[_other_boxes(case, row) for row in objects],
+            masks=None if heat_maps is None else [_mask(case, row, problems) for row in objects],
             fills=self.settings.fills,
             thresholds=self.settings.reliance_thresholds,
             images_per_forward=self.settings.batch_size,
@@ -165,10 +172,25 @@ class ImageAudit:
         return dict(zip(places, said, strict=True))
 
 
-def _other_boxes(case: Case, one: Diagnosis, rows: Sequence[int]) -> Tensor:
-    """The annotated boxes but that of the object which a detection is, or would be."""
+def _object_of(one: Diagnosis, rows: Sequence[int]) -> int | None:
+    """Row of the annotation which a detection is, or would be without its error."""
     own = one.mistaken_for if one.object_index is None else one.object_index
+    return None if own is None else rows[own]
+
+
+def _other_boxes(case: Case, row: int | None) -> Tensor:
+    """The annotated boxes but that one."""
     keep = torch.ones(len(case.boxes), dtype=torch.bool, device="cpu")
-    if own is not None:
-        keep[rows[own]] = False
+    if row is not None:
+        keep[row] = False
     return case.boxes[keep]
+
+
+def _mask(case: Case, row: int | None, problems: list[str]) -> Tensor | None:
+    """The pixels of an annotation, where they are known."""
+    try:
+        pixels = None if row is None else case.mask(row)
+    except (ImportError, ValueError) as error:  # only one figure of many needs them
+        problems.append(str(error))
+        return None
+    return pixels if pixels is not None and bool(pixels.any()) else None

@@ -85,6 +85,9 @@ def page(
         labels=summary.labels,
         failures=[f"{name}: {why}" for name, why in summary.failures],
         left_out=summary.left_out,
+        problems=[f"{name}: {why}" for name, why in summary.problems],
+        with_maps=any(one.in_box for one in summary.classes),
+        with_masks=any(one.in_mask for one in summary.classes),
         ignored=summary.ignored,
         details=[
             (f"{part}.{name}", value)

@@ -22,6 +22,8 @@ class Support:
         without: the same with the box removed.
         energy_in_box: share of the map's energy in the box; ``None`` without a map.
         energy_on_others: share of it on other objects.
+        energy_in_mask: share of it in the mask of the annotated object that the detection is, or
+            would be without its error; ``None`` where there is no such mask.
     """
 
     verdict: str
@@ -31,6 +33,7 @@ class Support:
     without: float
     energy_in_box: float | None
     energy_on_others: float | None
+    energy_in_mask: float | None = None
 
     @property
     def on_context(self) -> bool:
@@ -114,6 +117,7 @@ class AuditRecord(StoredImage):
         unknown_class: how many others are of a class that the detector does not know.
         labels: how categories and labels were brought together.
         findings: objects, in their order, then the detections that belong to none, best first.
+        problems: what could not be used of the annotations.
         total_seconds: spent on the image.
     """
 
@@ -124,7 +128,9 @@ class AuditRecord(StoredImage):
     unknown_class: int = 0
     labels: str = ""
     findings: tuple[Finding, ...] = ()
+    problems: tuple[str, ...] = ()
     total_seconds: float = 0.0
+    schema = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()

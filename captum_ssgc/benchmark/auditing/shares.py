@@ -53,8 +53,9 @@ class ShareTally:
     Groups are ``"objects"`` (by kind), ``"mechanisms"`` (of the objects that were not found),
     ``"false alarms"`` (by kind, of the detections of a class), ``"verdicts"`` (of the detections
     that were tried), ``"context"`` (those that rest on what is around, of those of which something
-    can be said), ``"beyond"`` (these, and those that need what is around as well) and ``"left"``
-    (the mean share of the score that is left without the box).
+    can be said), ``"beyond"`` (these, and those that need what is around as well), ``"left"``
+    (the mean share of the score that is left without the box), ``"in box"`` and ``"in mask"`` (the
+    mean share of the map's energy there).
     """
 
     def __init__(self) -> None:
@@ -119,8 +120,14 @@ def _counted(one: Finding) -> Iterator[tuple[str, str, Iterable[str], dict[str, 
             yield one.detected_as, "context", ("context",), {"context": on_context}
             beyond = float(verdict != "object")
             yield one.detected_as, "beyond", ("beyond",), {"beyond": beyond}
-        if one.support.left_without is not None:
-            yield one.detected_as, "left", ("left",), {"left": one.support.left_without}
+        means = {
+            "left": one.support.left_without,
+            "in box": one.support.energy_in_box,
+            "in mask": one.support.energy_in_mask,
+        }
+        for group, value in means.items():
+            if value is not None:
+                yield one.detected_as, group, (group,), {group: value}
 
 
 def _order(key: Key) -> tuple[str, str, str]:

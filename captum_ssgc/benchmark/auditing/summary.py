@@ -29,6 +29,8 @@ class ClassAudit:
         left_without: mean share of the score that is left without the box.
         beyond_object: those for which the object alone is not enough: ``on_context``, and those
             that rest on the object with its surroundings, of the same.
+        in_box: mean share of the maps' energy in the box of the detection.
+        in_mask: mean share of it in the annotated mask, of those whose object has one.
     """
 
     name: str
@@ -39,6 +41,8 @@ class ClassAudit:
     on_context: Share | None
     left_without: Share | None
     beyond_object: Share | None = None
+    in_box: Share | None = None
+    in_mask: Share | None = None
 
     @property
     def object_count(self) -> int:
@@ -69,6 +73,7 @@ class AuditSummary(Described):
         counts: of ``images``, those that ``failed``, ``annotations``, ``crowd`` and
             ``unknown_class``.
         failures: name of the image and reason, for every image that could not be audited.
+        problems: name of the image and what could not be used of its annotations.
         labels: how categories and labels were brought together.
         damaged: number of stored lines that were no record of this run.
         seconds: spent on all images by all processes together.
@@ -81,6 +86,7 @@ class AuditSummary(Described):
     worth_a_look: tuple[Look, ...]
     counts: Counter[str]
     failures: tuple[tuple[str, str], ...]
+    problems: tuple[tuple[str, str], ...]
     labels: tuple[str, ...]
     damaged: int
     seconds: float
@@ -117,6 +123,7 @@ def summarise(
     settings = AuditSettings.from_json(description["settings"])
     tally, counts, looks = ShareTally(), Counter[str](), list[Look]()
     failures: list[tuple[str, str]] = []
+    problems: list[tuple[str, str]] = []
     labels: set[str] = set()
     seconds = 0.0
     for record in records:
@@ -128,6 +135,7 @@ def summarise(
         for key in ("annotations", "crowd", "unknown_class"):
             counts[key] += getattr(record, key)
         labels.add(record.labels)
+        problems += [(record.name, problem) for problem in record.problems]
         seconds += record.total_seconds
         tally.add(record)
         looks += looks_at(record)
@@ -140,6 +148,7 @@ def summarise(
         worth_a_look=tuple(in_turn(looks)),
         counts=counts,
         failures=tuple(failures),
+        problems=tuple(problems),
         labels=tuple(sorted(labels)),
         damaged=damaged,
         seconds=seconds,
@@ -165,6 +174,8 @@ def _class(name: str | None, shares: Mapping[Key, Share]) -> ClassAudit:
         on_context=shares.get((name, "context", "context")),
         left_without=shares.get((name, "left", "left")),
         beyond_object=shares.get((name, "beyond", "beyond")),
+        in_box=shares.get((name, "in box", "in box")),
+        in_mask=shares.get((name, "in mask", "in mask")),
     )
 
 

@@ -90,6 +90,7 @@ def _support(one: Reliance) -> Support:
         without=rounded(median(one.without.values())),
         energy_in_box=_number(one.energy_in_box),
         energy_on_others=_number(one.energy_on_others),
+        energy_in_mask=_number(one.energy_in_mask),
     )
 
 
