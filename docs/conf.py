@@ -121,10 +121,20 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["zoom.js"]
 html_show_sourcelink = False
-REPOSITORY = "https://github.com/captum-ssgc/captum-ssgc"
+PROJECT = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+REPOSITORY = re.findall(r'^Source = "(.+)"', PROJECT, re.M)[0]
 html_theme_options = {
     "source_repository": f"{REPOSITORY}/",
     "source_branch": "main",
     "source_directory": "docs/",
     "footer_icons": [{"name": "Repository", "url": REPOSITORY, "html": "repository", "class": ""}],
 }
+
+
+def address(app: Any, page: str, source: list[str]) -> None:
+    """Links know no substitutions, least of all in a table of contents."""
+    source[0] = source[0].replace("|repository|", REPOSITORY)
+
+
+def setup(app: Any) -> None:
+    app.connect("source-read", address)

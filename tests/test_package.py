@@ -93,3 +93,30 @@ def test_the_import_contract_protects_every_private_module():
         for path in ROOT.glob("*/_[a-z]*.py")
     }
     assert protected == private
+
+
+def test_the_repository_has_one_address():
+    """It is ``Source`` in ``pyproject.toml``; what cannot read it there says the same."""
+    root = ROOT.parent
+    (address,) = re.findall(r'^Source = "(.+)"$', (root / "pyproject.toml").read_text(), re.M)
+    said = r"""https?://[^\s"'`<>()]+(?=/(?:blob|raw)/main/([^\s"'`<>()#]+)|/issues"|\.git\b)"""
+    said += r"|(?<=^repository-code: )()\S+"
+    others, count = [], 0
+    for page in [
+        *root.glob("*.md"),
+        *root.glob("*.toml"),
+        *root.glob("*.cff"),
+        *root.glob("docs/*"),
+    ]:
+        if page.suffix not in (".md", ".toml", ".cff", ".rst", ".py"):
+            continue
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            for found in re.finditer(said, line):
+                ours = not found[1] or (root / found[1]).exists()
+                count += ours
+                if ours and found[0] != address:
+                    others.append(f"{page.relative_to(root)}:{number} says {found[0]}")
+    assert not others, "\n".join([*others, f"put {address} in their place"])
+    assert count > 20
+    pages = [page.read_text(encoding="utf-8") for page in root.glob("docs/*.rst")]
+    assert not any(address in page for page in pages)
