@@ -102,13 +102,9 @@ def test_the_repository_has_one_address():
     said = r"""https?://[^\s"'`<>()]+(?=/(?:blob|raw)/main/([^\s"'`<>()#]+)|/issues"|\.git\b)"""
     said += r"|(?<=^repository-code: )()\S+"
     others, count = [], 0
-    for page in [
-        *root.glob("*.md"),
-        *root.glob("*.toml"),
-        *root.glob("*.cff"),
-        *root.glob("docs/*"),
-    ]:
-        if page.suffix not in (".md", ".toml", ".cff", ".rst", ".py"):
+    kinds = (".md", ".toml", ".cff", ".rst", ".py")
+    for page in [*root.glob("*"), *root.glob("docs/*")]:
+        if page.suffix not in kinds:
             continue
         for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
             for found in re.finditer(said, line):
