@@ -29,6 +29,7 @@ from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.map_layout import check_map_layout
 
 GRADIENTS_AT_ONCE = 8
+ENTRIES_AT_ONCE = 2**21  # of them; more would be much of the memory that a run takes
 
 
 class Recording:
@@ -234,8 +235,9 @@ class Recording:
     def _through_network(
         self, values: Tensor, levels: Sequence[int | None], output: Output
     ) -> Iterator[tuple[int, int, WindowGradient]]:
-        for start in range(0, len(values), GRADIENTS_AT_ONCE):
-            rows = range(start, min(start + GRADIENTS_AT_ONCE, len(values)))
+        step = self._rows_at_once(levels)
+        for start in range(0, len(values), step):
+            rows = range(start, min(start + step, len(values)))
             where = [(row, place) for row in rows for place in self.layers.places(levels[row])]
             dense = []
             for row in rows:
@@ -243,6 +245,14 @@ class Recording:
                 dense += self._dense_gradients(values[row], grids, output, {"retain_graph": True})
             for (row, place), gradient in zip(where, _cropped(dense), strict=True):
                 yield row, place, gradient
+
+    def _rows_at_once(self, levels: Sequence[int | None]) -> int:
+        """How many gradients are held on whole grids, before their windows are found at once."""
+        sizes = [
+            sum(self._grids[place].tensor.numel() for place in self.layers.places(level))
+            for level in set(levels)
+        ]
+        return max(min(GRADIENTS_AT_ONCE, ENTRIES_AT_ONCE // max(sizes, default=1)), 1)
 
     def _gradients(
         self,

@@ -203,13 +203,16 @@ def measured(name: str, side: tuple[int, int], count: int, repeats: int) -> dict
 
 
 def peak_megabytes(name: str, mode: str, count: int) -> float:
-    """Of a process of its own: its peak memory above what it held before the run.
+    """Of processes of their own: their peak memory above what they held before the run, the median.
 
     A run on a small image comes first, so that libraries are loaded.
     """
     command = [sys.executable, __file__, "--peak", name, mode, str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-    return float(done.stdout.split()[-1])
+    peaks = []
+    for _ in range(3):
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+        peaks.append(float(done.stdout.split()[-1]))
+    return statistics.median(peaks)
 
 
 def print_peak(name: str, mode: str, count: int) -> None:
