@@ -90,7 +90,7 @@ def write_result(
     *,
     raw_maps: bool = False,
     minimal: MinimalSets | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Write the pictures and the record of one image.
 
     Args:
@@ -98,6 +98,9 @@ def write_result(
         folder: where to.
         raw_maps: write the maps as they are, too.
         minimal: the smallest sets of patches for each detection, where they are wanted.
+
+    Returns:
+        The record.
     """
     groups = result.by_detection
     first = [result.explanations[places[0]] for places in groups]
@@ -119,6 +122,7 @@ def write_result(
         for entry, sets in zip(record["detections"], minimal_records(minimal), strict=True):
             entry["minimal"] = sets
     folder.add_record(record)
+    return record
 
 
 def print_result(result: ImageResult, folder: ResultFolder) -> None:
