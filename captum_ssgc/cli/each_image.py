@@ -25,11 +25,12 @@ from captum_ssgc.cli.messages import (
     progress,
     warnings_as_lines,
 )
-from captum_ssgc.cli.models import check_layers, check_outputs, load_detector
+from captum_ssgc.cli.models import check_composite, check_layers, check_outputs, load_detector
 from captum_ssgc.cli.options import (
     add_explanation_options,
     add_general_options,
     add_model_options,
+    add_picture_options,
     explain_arguments,
     for_one_image,
     model_choice,
@@ -84,6 +85,7 @@ def add_images_parser(
     )
     add_model_options(parser)
     add_explanation_options(parser)
+    add_picture_options(parser)
     add_general_options(parser)
     parser.set_defaults(run=lambda args: _run(args, handle))
     return parser
@@ -149,6 +151,7 @@ def _run(args: argparse.Namespace, handle: HandleImages) -> int:
     detector = load_detector(model_choice(args))
     check_layers(detector, arguments["layer"])
     check_outputs(detector, outputs_of(arguments))
+    check_composite(detector, args.composite)
     if args.model == "demo":
         known = "the demo model knows drawn scenes only (captum-ssgc demo)"
         complain(f"{known}: for photos name another", kind="note")

@@ -58,8 +58,9 @@ def _evaluate(of: ExplainedImage) -> Callable[[], None]:
 
     preset = of.args.preset
     quality = measure_maps(of.detector, of.image, of.explanations, preset, of.args.batch_size)
+    figure = quality_figure(of.path.name, quality, preset, of.args.composite)
     with of.folders.results_of(of.path.stem, str(of.path), "_evaluation") as folder:
-        curves = folder.add_picture("curves", quality_figure(of.path.name, quality, preset))
+        curves = folder.add_picture("curves", figure)
         folder.add_record({"image": str(of.path), "preset": preset, "maps": quality.records})
 
     def show() -> None:

@@ -136,6 +136,7 @@ def _write_pictures(of_all: _OfAll, of: ExplainedImage) -> Callable[[], None]:
         shares={"box": energy_in_boxes(of.explanations), **energy_in_masks(of.explanations)},
         options=of.options,
         reliance=relies,
+        composite=of.args.composite,
     )
     minimal = minimal_of(of.detector, of.image, of.explanations) if of.args.minimal else None
     with of.folders.results_of(of.path.stem, str(of.path)) as folder:
@@ -145,7 +146,7 @@ def _write_pictures(of_all: _OfAll, of: ExplainedImage) -> Callable[[], None]:
         from captum_ssgc.report import explained_page, pack
 
         page = explained_page(
-            result.name, of.image, of.explanations, result.output, reliance=relies
+            result.name, of.image, of.explanations, result.output, result.composite, relies
         )
         of_all.pages.append(pack(page))
     return partial(print_result, result, folder)

@@ -44,8 +44,8 @@ def _found(name: str) -> list[Path]:
 
 
 def _suffixes() -> set[str]:
-    """Those of the formats that Pillow reads."""
+    """Those of the formats that Pillow reads, and NumPy's."""
     from PIL import Image
 
     known = Image.registered_extensions()
-    return {suffix for suffix, kind in known.items() if kind in Image.OPEN}
+    return {suffix for suffix, kind in known.items() if kind in Image.OPEN} | {".npy"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from captum_ssgc.cli.hints import close_names
@@ -75,6 +75,20 @@ def check_outputs(detector: Detector, outputs: Iterable[Output]) -> None:
             other = output[1] if isinstance(output, tuple) else ""
             hint = close_names(str(other), detector.label_names or ())
             raise CommandError(f"--{one_line(error).rstrip('.')}{hint}") from error
+
+
+def check_composite(detector: Detector, channels: Sequence[int] | None) -> None:
+    """Check that images of the model have these channels.
+
+    Raises:
+        CommandError: if they lack one.
+    """
+    known = detector.channels
+    if channels and max(channels) >= known:
+        raise CommandError(
+            f"--composite: expected channels from 0 to {known - 1}, as the model takes {known}, "
+            f"got {','.join(map(str, channels))}"
+        )
 
 
 def _device(name: str) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,18 @@ def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 
     )
 
 
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """What pictures show of an image."""
+    parser.add_argument_group("pictures").add_argument(
+        "--composite",
+        metavar="N[,N,N]",
+        type=_channels,
+        help="which channels are shown of an image, counted from 0: one, as grey, or three, as "
+        "red, green and blue; the pictures say so (default: RGB as it is, the first three of more "
+        "channels, the first of fewer)",
+    )
+
+
 def add_method_options(
     group: argparse._ArgumentGroup, flag: str, default: object, more: str
 ) -> None:
@@ -327,6 +340,15 @@ def _share(text: str) -> float:
     if not 0.0 <= number <= 1.0:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
     return number
+
+
+def _channels(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) not in (1, 3) or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"expected one channel or three with commas between them, counted from 0, got {text!r}"
+        )
+    return tuple(int(part) for part in parts)
 
 
 def _count(text: str) -> int:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from captum_ssgc.cli.map_quality import MapQuality
+from captum_ssgc.composites import Composite, composite_of
 from captum_ssgc.metrics import (
     Curves,
     CurveSettings,
@@ -22,7 +23,9 @@ _SHOWN_AT = (0.1, 0.3, 0.6)
 _LONGEST_NAME, _LONGEST_LABEL = 50, 30
 
 
-def quality_figure(name: str, quality: MapQuality, preset: str) -> Figure:
+def quality_figure(
+    name: str, quality: MapQuality, preset: str, composite: Composite | None = None
+) -> Figure:
     """Both curves with the preset's score: means over the detections, one line for each method.
 
     The images above them are those of the first detection and the first method.
@@ -31,22 +34,27 @@ def quality_figure(name: str, quality: MapQuality, preset: str) -> Figure:
         name: of the image.
         quality: what was measured of its maps.
         preset: the name of the settings that were measured.
+        composite: what is shown of an image that is not RGB.
     """
     count, first = len(quality.rows), quality.rows[0][0]
     mean = f"mean of {count} detections" if count > 1 else "1 detection"
     images = f"images: {shortened(first['label'], _LONGEST_LABEL)}, {first['method']}"
+    _, shown = composite_of(quality.image[0].cpu().numpy(), composite)
+    images += f", {shown}" if shown else ""
     title = f"{shortened(name, _LONGEST_NAME)} · {mean} · {images}"
     with plain_style():
         figure = Picture(1600, 750, dpi=139)
         figure.set_layout_engine("constrained")
         figure.suptitle(legible(title), x=0.01, ha="left", fontweight="bold", parse_math=False)
         left, right = figure.subplots(1, 2)
-        _draw(left, quality, preset_named(preset), deletes=True)
-        _draw(right, quality, preset_named(preset), deletes=False)
+        _draw(left, quality, preset_named(preset), composite, deletes=True)
+        _draw(right, quality, preset_named(preset), composite, deletes=False)
     return figure
 
 
-def _draw(ax: Axes, quality: MapQuality, preset: Preset, *, deletes: bool) -> None:
+def _draw(
+    ax: Axes, quality: MapQuality, preset: Preset, composite: Composite | None, *, deletes: bool
+) -> None:
     settings = preset.deletion if deletes else preset.insertion
     measured = {
         name: (both.deletion if deletes else both.insertion)[settings.score]
@@ -62,11 +70,15 @@ def _draw(ax: Axes, quality: MapQuality, preset: Preset, *, deletes: bool) -> No
         return
     fractions = next(iter(measured.values())).fractions.cpu()
     steps = [round(settings.steps * share) for share in _SHOWN_AT]
+    images = [
+        composite_of(one.cpu().numpy(), composite)[0]
+        for one in _images(quality, settings, steps, deletes)
+    ]
     curves(
         fractions,
         means,
         ax=ax,
-        thumbnails=list(zip(fractions[steps].tolist(), _images(quality, settings, steps, deletes))),
+        thumbnails=list(zip(fractions[steps].tolist(), images)),
         title=title,
         x_label=f"share of the {settings.budget}'s pixels {'removed' if deletes else 'added'}",
         y_label="share of the initial score" if settings.normalize else "score",

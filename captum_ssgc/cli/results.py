@@ -16,6 +16,7 @@ from captum_ssgc.cli.messages import say, table
 from captum_ssgc.cli.minimal import minimal_records
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.cli.reliance_texts import record_of
+from captum_ssgc.composites import Composite
 from captum_ssgc.explanations import Explanation, Explanations
 from captum_ssgc.metrics import MinimalSets, Reliance
 from captum_ssgc.visualization import BOX_COLORS, comparison_grid, minimal_grid, overlay, overview
@@ -39,6 +40,7 @@ class ImageResult:
         chance: for some of these regions, the shares of maps that know nothing.
         options: of the methods, as the user chose them.
         reliance: what detections rest on, by their index, where that was asked for.
+        composite: what pictures show of an image, see :func:`captum_ssgc.visualization.overview`.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ImageResult:
     chance: Shares = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reliance: Mapping[int, Reliance] = field(default_factory=dict)
+    composite: Composite | None = None
 
     @property
     def by_detection(self) -> list[list[int]]:
@@ -104,21 +107,21 @@ def write_result(
     """
     groups = result.by_detection
     first = [result.explanations[places[0]] for places in groups]
-    folder.add_picture("overview", overview(result.image, first, title=result.title))
+    image, composite = result.image, result.composite
+    folder.add_picture("overview", overview(image, first, title=result.title, composite=composite))
     if len(groups[0]) > 1:
         rows = [[result.explanations[place] for place in places] for places in groups]
         captions = [[_caption(result, place) for place in places] for places in groups]
         title = f"{result.title} · share of energy in the {', '.join(result.shares)}"
-        figure = comparison_grid(result.image, rows, captions=captions, title=title)
+        figure = comparison_grid(image, rows, captions=captions, title=title, composite=composite)
         folder.add_picture("comparison", figure)
     pictures = _write_overlays(result, folder)
     if raw_maps:
         folder.add_maps(result.explanations)
     record = _record(result, pictures)
     if minimal is not None:
-        folder.add_picture(
-            "minimal", minimal_grid(result.image, first, minimal, title=result.title)
-        )
+        figure = minimal_grid(image, first, minimal, title=result.title, composite=composite)
+        folder.add_picture("minimal", figure)
         for entry, sets in zip(record["detections"], minimal_records(minimal), strict=True):
             entry["minimal"] = sets
     folder.add_record(record)
@@ -176,6 +179,7 @@ def _write_overlays(result: ImageResult, folder: ResultFolder) -> list[str]:
                 box_color=color,
                 corners=one.corners,
                 mask=one.mask,
+                composite=result.composite,
             )
             names.append(folder.add_picture(name, figure))
     return names

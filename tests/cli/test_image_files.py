@@ -16,6 +16,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "a.PNG",
         "notes.txt",
         "c.webp",
+        "thermal.NPY",
         "more/d.jpg",
         "more/deep/e.jpeg",
         "odd[1].jpg",
@@ -32,7 +33,16 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (["photos"], ["photos/a.PNG", "photos/b.jpg", "photos/c.webp", "photos/odd[1].jpg"]),
+        (
+            ["photos"],
+            [
+                "photos/a.PNG",
+                "photos/b.jpg",
+                "photos/c.webp",
+                "photos/odd[1].jpg",
+                "photos/thermal.NPY",
+            ],
+        ),
         (["photos/more/"], ["photos/more/d.jpg"]),
         (["photos/*.jpg"], ["photos/b.jpg", "photos/odd[1].jpg"]),
         (["photos/**/[de].jp*g"], ["photos/more/d.jpg", "photos/more/deep/e.jpeg"]),
@@ -50,7 +60,7 @@ def test_files_folders_and_patterns(photos: Path, names: list[str], expected: li
 def test_no_name_is_not_the_working_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(photos)
     assert image_files([""]) == [Path()]
-    assert len(image_files(["."])) == 4
+    assert len(image_files(["."])) == 5
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "photos/b.jpg/c"])
