@@ -59,7 +59,7 @@ data.write_text(
 # .. code-block:: console
 #
 #    captum-ssgc benchmark --data instances.json --images photos --model demo \
-#        --methods grad-cam,odam,ssgrad-cam++ --floors box --max-detections 1 -o run
+#        --method grad-cam,odam,ssgrad-cam++ --floors box --top-k 1 -o run
 
 detector = ssgc.wrap_detector(demo.detector(), label_names=demo.CLASS_NAMES)
 settings = BenchmarkSettings(
@@ -120,7 +120,7 @@ print(sorted(path.name for path in run.iterdir()))
 # .. code-block:: console
 #
 #    torchrun --nproc-per-node=8 -m captum_ssgc benchmark --data instances.json --images photos \
-#        --model fasterrcnn_resnet50_fpn_v2 --methods all -o run
+#        --model fasterrcnn_resnet50_fpn_v2 --method all -o run
 #
 # D-RISE takes most of the time, as it runs the detector once for each mask: leave it out, or take
 # fewer masks with ``--masks``, for a first look. :doc:`/benchmark` has examples for Slurm and for

@@ -51,8 +51,8 @@ def check_measured(summary: Summary, folder: RunFolder) -> None:
     if not counts["evaluated"]:
         raise BenchmarkError(
             f"nothing was measured: none of {counts['reported']} detections in {counts['images']} "
-            f"images has a score above {threshold:g}; choose a lower score_above (--score-above) "
-            f"and another folder than {folder.root}."
+            f"images has a score above {threshold:g}; choose a lower score_above "
+            f"(--score-threshold) and another folder than {folder.root}."
         )
     asked = [name for name in metrics if name in ON_ANNOTATIONS]
     if asked and not counts["matched"]:

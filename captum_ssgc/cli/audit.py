@@ -13,7 +13,7 @@ from captum_ssgc.cli.data_runs import DataCommand, add_data_command
 from captum_ssgc.cli.messages import CommandError, one_line, say, table
 from captum_ssgc.cli.method_options import NAMES
 from captum_ssgc.cli.options import add_option
-from captum_ssgc.cli.settings_fields import add_fields
+from captum_ssgc.cli.settings_fields import add_fields, said_of_options
 
 if TYPE_CHECKING:
     from captum_ssgc.benchmark import AuditSummary
@@ -74,7 +74,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help=f"of the maps, one of {NAMES} that is made of gradients (not d-rise), or none "
         "(default: %(default)s)",
     )
-    add_fields(group, AuditSettings, {}, without=["method"])
+    add_fields(group, AuditSettings, without=["method"])
 
 
 def _settings_of(args: argparse.Namespace) -> AuditSettings:
@@ -82,7 +82,7 @@ def _settings_of(args: argparse.Namespace) -> AuditSettings:
     try:
         return AuditSettings(**values)
     except (TypeError, ValueError) as error:
-        raise CommandError(one_line(error)) from error
+        raise CommandError(said_of_options(one_line(error))) from error
 
 
 def _compute(

@@ -32,9 +32,9 @@ examples:
   captum-ssgc benchmark --data synthetic:100 -o scenes
   captum-ssgc benchmark --data instances.json --images photos -o run
   captum-ssgc benchmark --data instances.json --images photos --model onnx:yolox_nano.onnx \\
-      --methods ssgrad-cam++,odam --metrics pointing-game,energy-pointing-game -o run
+      --method ssgrad-cam++,odam --metrics pointing-game,energy-pointing-game -o run
   captum-ssgc benchmark --data synthetic:100 -o variants \\
-      --methods 'ssgrad-cam++,ssgrad-cam++[output=logit,signed_activations=as_is]'
+      --method 'ssgrad-cam++,ssgrad-cam++[output=logit,signed_activations=as_is]'
   torchrun --nproc-per-node=8 -m captum_ssgc benchmark --data instances.json --images photos \\
       -o run
 

@@ -9,14 +9,14 @@ from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.cli.messages import CommandError, one_line
 from captum_ssgc.cli.method_options import choose_methods
 from captum_ssgc.cli.options import add_method_options
-from captum_ssgc.cli.settings_fields import add_fields
+from captum_ssgc.cli.settings_fields import add_fields, said_of_options
 
 
 def add_settings(group: argparse._ArgumentGroup) -> None:
     """One option for each setting; what is given is checked by the settings themselves."""
     more = "one method may stand there again with other options"
-    add_method_options(group, "--methods", BenchmarkSettings.methods, more)
-    add_fields(group, BenchmarkSettings, {"drise_masks": "--masks"}, without=["methods"])
+    add_method_options(group, BenchmarkSettings.methods, more, dest="methods")
+    add_fields(group, BenchmarkSettings, without=["methods"])
 
 
 def settings_of(args: argparse.Namespace) -> BenchmarkSettings:
@@ -30,4 +30,4 @@ def settings_of(args: argparse.Namespace) -> BenchmarkSettings:
     try:
         return BenchmarkSettings(**{**values, "methods": methods})
     except (TypeError, ValueError) as error:
-        raise CommandError(one_line(error)) from error
+        raise CommandError(said_of_options(one_line(error))) from error

@@ -1,6 +1,6 @@
 """How methods and their options are written on the command line.
 
-``--methods "odam,ssgrad-cam++[output=logit,smoothing=1]"`` and ``--option odam.smoothing=1``.
+``--method "odam,ssgrad-cam++[output=logit,smoothing=1]"`` and ``--option odam.smoothing=1``.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from captum_ssgc.cli.model_choice import DEFAULT_MODEL, ModelChoice
 _DRISE_MASKS = 1000
 _BATCH_SIZE = 8
 _OUTPUTS = "score, logit, left, top, right, bottom"
-# The same words are understood by every command; help shows one of them.
+# Every command shows the first of two words, and understands the other one as well.
 _ALIASES = {
+    "--iou-threshold": "--iou-above",
     "--masks": "--drise-masks",
     "--method": "--methods",
     "--top-k": "--max-detections",
@@ -32,10 +33,9 @@ _ALIASES = {
 def add_option(group: argparse._ArgumentGroup, flag: str, **keywords: Any) -> None:
     """``group.add_argument``, with the other word for the same thing where there is one."""
     action = group.add_argument(flag, **keywords)
-    hidden = {**keywords, "dest": action.dest, "help": argparse.SUPPRESS}
-    for pair in _ALIASES.items():
-        for alias in {*pair} - {flag} if flag in pair else ():
-            group.add_argument(alias, **{**hidden, "default": argparse.SUPPRESS})
+    if flag in _ALIASES:
+        hidden = {"dest": action.dest, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+        group.add_argument(_ALIASES[flag], **{**keywords, **hidden})
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +115,7 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
 def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 0.5) -> None:
     """What to explain, and how."""
     group = parser.add_argument_group("explanation")
-    add_method_options(group, "--method", DEFAULT_METHOD, "the first is the one in the overview")
+    add_method_options(group, DEFAULT_METHOD, "the first is the one in the overview")
     group.add_argument(
         "--layer",
         metavar="NAME[,NAME...]",
@@ -152,7 +152,8 @@ def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 
         default=10,
         help="explain at most the K best detections (default: %(default)s)",
     )
-    group.add_argument(
+    add_option(
+        group,
         "--masks",
         metavar="N",
         type=_count,
@@ -182,12 +183,13 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_method_options(
-    group: argparse._ArgumentGroup, flag: str, default: object, more: str
+    group: argparse._ArgumentGroup, default: object, more: str, dest: str = "method"
 ) -> None:
     """Which methods, with which options."""
     add_option(
         group,
-        flag,
+        "--method",
+        dest=dest,
         metavar="NAME[,NAME...]",
         default=default,
         help=f"one or more of {NAMES}, or all; {more}; options may stand in brackets, "

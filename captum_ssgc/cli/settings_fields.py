@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import Field, fields
 from typing import Any
 
 from captum_ssgc.cli.method_text import parse_value, written
 from captum_ssgc.cli.options import add_option, comma_separated
 
+# The words of the command line for what the settings call otherwise.
+_FLAGS = {
+    "drise_masks": "--masks",
+    "iou_above": "--iou-threshold",
+    "max_detections": "--top-k",
+    "score_above": "--score-threshold",
+}
+
 
 def add_fields(
-    group: argparse._ArgumentGroup,
-    settings: Any,
-    flags: Mapping[str, str],
-    without: Collection[str] = (),
+    group: argparse._ArgumentGroup, settings: Any, without: Collection[str] = ()
 ) -> None:
     """One option for each field; what is given is checked by the settings themselves.
 
     Args:
         group: of the options.
         settings: a dataclass whose fields have their help in ``metadata``.
-        flags: the command line's words for what the settings call otherwise.
         without: fields that are no such option.
     """
     for field in fields(settings):
@@ -31,13 +35,19 @@ def add_fields(
         default = "" if field.default is None else f" (default: {_written(field.default)})"
         add_option(
             group,
-            flags.get(field.name, f"--{field.name.replace('_', '-')}"),
+            _FLAGS.get(field.name, f"--{field.name.replace('_', '-')}"),
             dest=field.name,
             metavar="NAME[,NAME...]" if _has_names(field) else "VALUE",
             type=_names if _has_names(field) else _value,
             default=field.default,
             help=f"{field.metadata['help']}{default}",
         )
+
+
+def said_of_options(message: str) -> str:
+    """What the settings say of a field, with the option's word for it."""
+    name, colon, rest = message.partition(":")
+    return f"{_FLAGS[name]}:{rest}" if colon and name in _FLAGS else message
 
 
 def _has_names(field: Field[Any]) -> bool:

@@ -67,7 +67,8 @@ def test_nothing_but_failures_is_a_failure(command, capsys, monkeypatch):
     [
         (("--metrics", "x"), "metrics: expected all or some of"),
         (("--methods", "x"), "method: expected one of"),
-        (("--masks", "0"), "drise_masks: expected at least 1"),
+        (("--score-above", "2"), "--score-threshold: expected"),
+        (("--masks", "0"), "--masks: expected at least 1"),
         (("--layer", "nowhere"), "no layer 'nowhere'"),
         (("--data", "synthetic:x"), "synthetic:N"),
         (("--data", "missing.json"), "missing.json does not exist"),

@@ -42,6 +42,7 @@ def test_every_setting_is_an_option(field: Any) -> None:
         ("--score-above 0.25", "score_above", 0.25),
         ("--score-threshold 0.25", "score_above", 0.25),
         ("--iou-above 1", "iou_above", 1),
+        ("--iou-threshold 1", "iou_above", 1),
         ("--max-detections 3", "max_detections", 3),
         ("--top-k 3", "max_detections", 3),
         ("--max-detections none", "max_detections", None),

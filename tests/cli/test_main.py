@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import captum_ssgc
 from captum_ssgc import cli
 from captum_ssgc._printable import printable
 from captum_ssgc.attr import METHODS
+from captum_ssgc.cli import options
 from captum_ssgc.cli.messages import one_line, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +97,19 @@ def test_usage_errors_are_one_line(
     (line,) = outcome.lines
     assert message in line
     assert "--help" in line
+
+
+def test_all_commands_show_the_same_words_and_understand_the_others() -> None:
+    [choices] = [one.choices for one in cli._parser()._actions if isinstance(one.choices, dict)]
+    assert set(choices) == set(cli.COMMANDS)
+    for parser in choices.values():
+        actions = parser._option_string_actions
+        shown = {flag for flag, one in actions.items() if one.help != argparse.SUPPRESS}
+        assert not shown & {*options._ALIASES.values()}
+        for word in shown & {*options._ALIASES}:
+            other = actions[options._ALIASES[word]]
+            same = (actions[word].dest, actions[word].type, argparse.SUPPRESS)
+            assert (other.dest, other.type, other.default) == same
 
 
 @pytest.mark.parametrize("option", ["--method", "--labels", "--top-k", "-o"])
