@@ -33,6 +33,14 @@ def painted_over(scene, part, of):
     return image[None]
 
 
+def closer(axes, box):
+    """Show the box and what is around it."""
+    x1, y1, x2, y2 = box.tolist()
+    for ax in axes:
+        ax.set(xlim=(max(x1 - 20, 0), x2 + 20), ylim=(y2 + 20, max(y1 - 20, 0)))
+        ax.set_axis_off()
+
+
 # %%
 # A false positive
 # ----------------
@@ -95,10 +103,7 @@ axes[0].imshow(scene.image.permute(1, 2, 0))
 for ax, which, name in zip(axes[1:], (detections, as_wedge), ("plus", "wedge")):
     heat = heat_map(image, which, target, output="logit")
     overlay(scene.image, heat, detections.boxes[target], f"why {name}?", ax=ax)
-x1, y1, x2, y2 = detections.boxes[target].tolist()
-for ax in axes:  # a closer look
-    ax.set(xlim=(x1 - 20, x2 + 20), ylim=(y2 + 20, max(y1 - 20, 0)))
-    ax.set_axis_off()
+closer(axes, detections.boxes[target])
 
 # %%
 # The map for ``wedge`` lies on the wedge and leaves the green body out. The map for ``plus`` is
@@ -139,12 +144,12 @@ signed = cam.attribute(image, target=target, relu_attributions=False, interpolat
     0, 0
 ]
 
-_, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
+_, axes = plt.subplots(1, 3, figsize=(13, 5.4), layout="constrained")
 axes[0].imshow(scene.image.permute(1, 2, 0))
-axes[0].set_axis_off()
 for ax, heat, name in zip(axes[1:], (signed, -signed), ("pushes it down", "holds it up")):
     share = float(heat.max() / signed.abs().max())
     overlay(scene.image, heat, detections.boxes[target], f"{name}, peak {share:.0%}", ax=ax)
+closer(axes, scene.boxes[purple])
 
 # %%
 # Each map has its own scale; the titles say how high its peak is beside the higher of the two.
