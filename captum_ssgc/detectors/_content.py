@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from captum_ssgc.geometry import ImageGeometry
 
+# Padding that was resized is of one value to so many of the image's values.
+_ROUNDING = 1e-3
+
 
 def noise(image_size: tuple[int, int], model: nn.Module, channels: int = 3) -> Tensor:
     """An image ``(1, C, *image_size)`` in [0, 1] of which all pixels differ, where a model is."""
@@ -23,7 +26,7 @@ def check_content(
 
     Args:
         canvas: ``(1, C, h, w)``, what it makes of :func:`noise`: lines of padding are of one
-            value, those with a part of the image are not.
+            value, but for rounding, those with a part of the image are not.
         geometry: of this image.
         source: what made the canvas, for the message.
         within: how many pixels of the canvas count as nothing.
@@ -33,7 +36,8 @@ def check_content(
             What is filled to the last pixel, as by a mirrored image, says nothing.
     """
     for axis, name in ((0, "rows"), (1, "columns")):
-        varies = (canvas[0].amax(2 - axis) != canvas[0].amin(2 - axis)).any(0)
+        spread = canvas[0].amax(2 - axis) - canvas[0].amin(2 - axis)
+        varies = (spread > _ROUNDING * spread.max()).any(0)
         lines = varies.nonzero()[:, 0]
         if len(lines) in (0, len(varies)):
             continue

@@ -82,3 +82,6 @@ def test_a_preprocess_of_your_own_that_is_right(size):
     assert detector.geometry(size) == expected
     normalised = own(lambda canvas, geometry: (canvas - canvas.mean((2, 3), True), geometry))
     assert normalised.geometry(size) == expected
+    rounding = torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(0)) * 1e-6
+    rounded = own(lambda canvas, geometry: (canvas + rounding, geometry))
+    assert rounded.geometry(size) == expected

@@ -9,7 +9,6 @@ import torch
 from references import cosine, iou
 
 from captum_ssgc import wrap_detector
-from captum_ssgc._vendor_versions import processor_on_tensors
 from captum_ssgc.cli.evaluate import PRESETS as OFFERED
 from captum_ssgc.detectors import BlackBoxDetector
 from captum_ssgc.metrics import (
@@ -109,6 +108,8 @@ def test_two_stage_detectors(two_stage):
 
 def test_detr_with_its_no_object():
     transformers = pytest.importorskip("transformers")
+    from detectors.transformers_families import processor_of
+
     torch.manual_seed(0)
     config = transformers.YolosConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
@@ -118,10 +119,7 @@ def test_detr_with_its_no_object():
     for weight in model.parameters():
         if weight.dim() > 1 and len(weight):
             torch.nn.init.normal_(weight, std=1.5 * weight[0].numel() ** -0.5)
-    on_tensors = processor_on_tensors("YolosImageProcessor")
-    if on_tensors is None:
-        pytest.skip(f"transformers {transformers.__version__} has no YOLOS processor on tensors")
-    processor = on_tensors(size={"shortest_edge": 32, "longest_edge": 48})
+    processor = processor_of("Yolos", size={"shortest_edge": 32, "longest_edge": 48})
     detector = wrap_detector(model, processor=processor, score_threshold=0.0)
     image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(2))
     found = detector.detect(image)[0][:2]
