@@ -221,6 +221,16 @@ def test_two_processes_give_the_same(run, audited, finished, monkeypatch, tmp_pa
     assert len(list((tmp_path / "run" / "results").glob("*.jsonl"))) == 2
 
 
+def test_a_detector_of_grey_images(run, finished):
+    """The images are as many channels as it takes; these are grey, and give the same."""
+    detector = by_code(max_detections=1)
+    detector.channels = 1
+    seen = []
+    detector.model.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    assert numbers_of(run(detector=detector)) == numbers_of(finished.summary)
+    assert set(seen) == {1}
+
+
 def test_an_image_that_cannot_be_read_is_named(run, data, tmp_path):
     own = tmp_path / "own"
     own.mkdir()

@@ -89,7 +89,7 @@ def audit(
     whole_number("examples", examples, 0, 10**6)
     detector = wrap_detector(model)
     detector.check_ready()
-    source = open_source(data, images, limit)
+    source = open_source(data, images, limit, detector.channels)
     source.check_annotated()
     work = ImageAudit(detector, source.categories, settings)
     summary = run_over(
