@@ -46,7 +46,9 @@ class LayerCapture:
         self._calls[layer].append(value)
         return value.clone()  # what follows may change it in place
 
-    def tensors(self, name_of: Callable[[nn.Module], str], advice: str) -> list[Tensor]:
+    def tensors(
+        self, name_of: Callable[[nn.Module], str], advice: Callable[[], str]
+    ) -> list[Tensor]:
         """One tensor per layer.
 
         Raises:
@@ -54,24 +56,24 @@ class LayerCapture:
         """
         return [self._tensor(layer, name_of(layer), advice) for layer in self.layers]
 
-    def _tensor(self, layer: nn.Module, name: str, advice: str) -> Tensor:
+    def _tensor(self, layer: nn.Module, name: str, advice: Callable[[], str]) -> Tensor:
         calls = self._calls[layer]
         if len(calls) == 1 and isinstance(calls[0], Tensor):
             return calls[0]
         if not calls:
             raise ValueError(
                 f"layer {name!r} did not run in the forward pass, so it is not on the path to "
-                f"the score; {advice}"
+                f"the score; {advice()}"
             )
         if len(calls) > 1:
             raise ValueError(
                 f"layer {name!r} ran {len(calls)} times in one forward pass (a head shared by "
-                f"the levels of a pyramid, say), so it has no single activation map; {advice}"
+                f"the levels of a pyramid, say), so it has no single activation map; {advice()}"
             )
         raise ValueError(
             f"layer {name!r}: expected a tensor, got {type(calls[0]).__name__}; for a feature "
             "pyramid pass a list of its level layers, or name them when the model is wrapped "
-            f"(level_layers=...); {advice}"
+            f"(level_layers=...); {advice()}"
         )
 
 

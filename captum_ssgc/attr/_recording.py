@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -20,8 +20,9 @@ from captum_ssgc.attr._captum import plain
 from captum_ssgc.attr._capture import LayerCapture, capturing
 from captum_ssgc.attr._formula import MapRequest
 from captum_ssgc.attr._half_gradients import gradients_of
-from captum_ssgc.attr._layer_grid import LayerGrid, Reshape
+from captum_ssgc.attr._layer_grid import GridMasks, LayerGrid, Reshape
 from captum_ssgc.attr._layers import Layers
+from captum_ssgc.attr._masks import Mask
 from captum_ssgc.attr._request_maps import RequestMaps
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import OUTPUTS, Detector, LocalGradients, Output
@@ -63,7 +64,7 @@ class Recording:
 
     def _recorded(self, capture: LayerCapture) -> list[LayerGrid]:
         self._has_graph = capture.with_graph
-        tensors = capture.tensors(self.layers.names.__getitem__, self.layers.advice())
+        tensors = capture.tensors(self.layers.names.__getitem__, self.layers.advice)
         pairs = zip(self.layers.modules, tensors, strict=True)
         return [self._grid(module, tensor) for module, tensor in pairs]
 
@@ -120,18 +121,19 @@ class Recording:
             RequestMaps(request, self.layers, self._grids, levels, instances)
             for request in requests
         ]
+
+        @cache
+        def masks_of(place: int, mask: Mask) -> GridMasks:
+            return self._grids[place].masks(mask, len(levels), instances)
+
         for output in dict.fromkeys(request.output for request in requests):
             group = [one for one in made if one.request.output == output]
-            masks = [
-                [grid.masks(one.request.mask_used, len(levels), instances) for grid in self._grids]
-                for one in group
-            ]
             values, gradients = self._each_gradient(instances, levels, output)
             for one in group:
                 one.values = values
             for row, place, gradient in gradients:
-                for one, of_place in zip(group, masks, strict=True):
-                    start, own = clock(), of_place[place]
+                for one in group:
+                    start, own = clock(), masks_of(place, one.request.mask_used)
                     one.add(place, row, gradient, own.of(row), own.whole(row))
                     one.note_window(row, gradient.window, own.window(row))
                     one.seconds += clock() - start

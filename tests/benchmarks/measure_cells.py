@@ -49,7 +49,7 @@ def measure(detector: ssgc.Detector, cases: Iterable[Case], groups: Groups) -> d
         for name, layers in groups.items():
             with capturing(detector.model, layers) as capture:
                 values = detector.score(case.image, case.detections)[0]
-                tensors = capture.tensors(detector.layer_name, "")
+                tensors = capture.tensors(detector.layer_name, str)
                 found = []
                 for k, value in enumerate(values):
                     place = int(case.detections.levels[k]) if len(layers) > 1 else 0

@@ -117,7 +117,7 @@ def measure(detector: Detector, case: Case, layers: list[torch.nn.Module], rows:
     for output in OUTPUTS:
         with capturing(detector.model, layers) as capture:
             values = detector.score(case.image, case.detections, output)[0]
-            tensors = capture.tensors(detector.layer_name, "")
+            tensors = capture.tensors(detector.layer_name, str)
             for k, value in enumerate(values):
                 place = int(case.detections.levels[k]) if len(layers) > 1 else 0
                 activations = tensors[place].detach()
