@@ -71,7 +71,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         type=lambda text: None if text == "none" else text,
         default=AuditSettings.method,
-        help=f"of the maps, one of {NAMES} that is made of gradients (not d-rise), or none "
+        help=f"of the maps, one of {NAMES} that is made of gradients, or none "
         "(default: %(default)s)",
     )
     add_fields(group, AuditSettings, without=["method"])
