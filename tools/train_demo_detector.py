@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -22,19 +23,22 @@ FIRST_TRAINING_SEED = 1_000_000
 BATCH = 8
 WARM_UP = 150
 
-Sample = tuple[Tensor, dict[str, Tensor], tuple[Tensor, ...]]
+Target = dict[str, Tensor]
+Sample = tuple[Tensor, Target, tuple[Tensor, ...]]
 
 
 class _Samples(Dataset[Sample]):
-    def __init__(self, first: int, last: int, size: tuple[int, int]) -> None:
-        self.first, self.last, self.size = first, last, size
+    def __init__(
+        self, first: int, last: int, size: tuple[int, int], target: Callable[[Scene], Target]
+    ) -> None:
+        self.first, self.last, self.size, self.target = first, last, size, target
 
     def __len__(self) -> int:
         return self.last - self.first
 
     def __getitem__(self, index: int) -> Sample:
         scene: Scene = draw_scene(FIRST_TRAINING_SEED + self.first + index, self.size)
-        return scene.image, {"boxes": scene.boxes, "labels": scene.labels}, emblem_cells(scene)
+        return scene.image, self.target(scene), emblem_cells(scene)
 
 
 def _collate(samples: list[Sample]) -> tuple[list[Tensor], list[dict[str, Tensor]], list[Tensor]]:
@@ -81,9 +85,15 @@ class Trainer:
         model = build_detector().to(memory_format=torch.channels_last)
         return model, EmblemHint(model.backbone.out_channels)
 
+    @staticmethod
+    def target(scene: Scene) -> Target:
+        """What is to be found in a scene; more than ``boxes`` and ``labels`` in a subclass."""
+        return {"boxes": scene.boxes, "labels": scene.labels}
+
     def run(self) -> None:
         """Train to the last step, saving every 200."""
-        samples = _Samples(self.step * BATCH, self.steps * BATCH, self.scene_size)
+        first, last = self.step * BATCH, self.steps * BATCH
+        samples = _Samples(first, last, self.scene_size, self.target)
         loader = DataLoader(samples, BATCH, collate_fn=_collate, num_workers=1, prefetch_factor=4)
         begun = time.perf_counter()
         for images, targets, cells in loader:

@@ -1,10 +1,11 @@
 """Measures every recommended layer of trained detectors of several families.
 
-    python tests/benchmarks/measure_families.py docs/measured_families.rst \
-        [--scenes 100] [--yolo FILE] [--rtdetr FOLDER] [--yolox FILE --coco FOLDER]
+    python tests/benchmarks/measure_families.py docs/measured_families.rst [--scenes 100] \
+        [--model TITLE=ultralytics:FILE] [--model TITLE=transformers:FOLDER ...] \
+        [--yolox FILE --coco FOLDER]
 
-The detector in the package always; a YOLO and an RT-DETR that ``train_on_scenes.py`` has trained,
-and a YOLOX ONNX file with COCO photos, where given. Writes the table of the guide page on layers.
+The detector in the package always; those that ``train_on_scenes.py`` has trained, and a YOLOX ONNX
+file with COCO photos, where given. Writes the table of the guide page on layers.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from torch import Tensor
 import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc.benchmark import BenchmarkSettings, run_benchmark
+from captum_ssgc.cli.model_choice import ModelChoice
+from captum_ssgc.cli.models import load_detector
 from captum_ssgc.data import SceneDataset
 from captum_ssgc.detector import Detector
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 from measure_demo_detector import FIRST_HELD_OUT_SEED, average_precision
 
-METHODS = ("ssgrad-cam++", "odam")
+METHODS = ("ssgrad-cam++", "ssgrad-cam+-", "odam")
 METRICS = ("pointing-game", "energy-pointing-game", "evidence-energy")
 COLUMNS = ("p_b", "p_m", "ep_b", "ep_m", "evidence", "zero")
 AP_SCENES = 100
@@ -39,23 +42,10 @@ def detectors(options: argparse.Namespace) -> Iterable[tuple[str, Detector, Dete
     model = demo.detector()
     names = demo.CLASS_NAMES
     yield "Faster R-CNN (in the package)", ssgc.wrap_detector(model, label_names=names), None
-    if options.yolo:
-        from ultralytics import YOLO
-
-        yield (
-            "YOLO11n",
-            ssgc.wrap_detector(YOLO(options.yolo)),
-            ssgc.wrap_detector(YOLO(options.yolo), score_threshold=0.001),
-        )
-    if options.rtdetr:
-        from transformers import RTDetrForObjectDetection
-
-        network = RTDetrForObjectDetection.from_pretrained(options.rtdetr).eval()
-        yield (
-            "RT-DETR, reduced",
-            ssgc.wrap_detector(network),
-            ssgc.wrap_detector(network, score_threshold=0.001),
-        )
+    for title, _, name in (given.partition("=") for given in options.model):
+        trained = load_detector(ModelChoice(name, score_threshold=0.3))
+        unfiltered = load_detector(ModelChoice(name, score_threshold=0.001))
+        yield title, trained, unfiltered
     if options.yolox:
         from captum_ssgc.detectors import yolox
 
@@ -114,8 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path)
     parser.add_argument("--scenes", type=int, default=100)
-    parser.add_argument("--yolo", type=Path)
-    parser.add_argument("--rtdetr", type=Path)
+    parser.add_argument("--model", action="append", default=[], metavar="TITLE=KIND:PATH")
     parser.add_argument("--yolox", type=Path)
     parser.add_argument("--coco", type=Path)
     options = parser.parse_args()
