@@ -27,6 +27,7 @@ import captum_ssgc as ssgc
 from captum_ssgc.cli import main as run_command
 from captum_ssgc.cli.model_choice import DEFAULT_MODEL, ModelChoice
 from captum_ssgc.cli.models import load_detector
+from captum_ssgc.demo import CLASS_NAMES, detector, scene
 from captum_ssgc.visualization import BOX_COLORS, comparison_grid, overlay, plain_style
 
 # File, where it lies on the collage (x, y, width, height), and which part is kept where one has to
@@ -45,6 +46,7 @@ COLLAGE = {
 }
 # By eye, x1, y1, x2, y2.
 COFFEE = {"cup": (165.0, 17.0, 410.0, 306.0), "spoon": (325.0, 66.0, 425.0, 327.0)}
+CROWD = ((6, 8, 13), (18, 29, 34))  # scenes of five objects or more, beside and below one another
 METHODS = ("ssgrad-cam++", "ssgrad-cam", "odam", "grad-cam")
 QUALITY, WIDTH = 84, 1600
 
@@ -92,11 +94,21 @@ def demo(path: Path) -> None:
         as_jpeg(overview, path)
 
 
-def missed(detector: ssgc.Detector) -> Figure:
+def crowd() -> Figure:
+    """Many boxes at once: six scenes on one canvas, as no photo of these packages shows a crowd."""
+    lines = [torch.cat([scene(seed).image for seed in line], 2) for line in CROWD]
+    image = torch.cat(lines, 1)
+    model = detector()
+    model.transform.min_size, model.transform.max_size = (image.shape[1],), image.shape[2]
+    found = ssgc.explain(model, image, score_threshold=0.6, label_names=CLASS_NAMES)
+    return found.overview(title=None)
+
+
+def missed(trained: ssgc.Detector) -> Figure:
     """The spoon that is not detected: its best candidate, and what speaks for and against it."""
     image = ssgc.load_image(photo("coffee"))
     boxes = torch.tensor(list(COFFEE.values()))
-    cup, spoon = ssgc.diagnose(detector, image, boxes, list(COFFEE), method="ssgrad-cam++")[:2]
+    cup, spoon = ssgc.diagnose(trained, image, boxes, list(COFFEE), method="ssgrad-cam++")[:2]
     print(spoon)
     if spoon.candidate is None or spoon.detection is not None:
         raise ValueError("the spoon is to be missed, by a detector that has a candidate for it.")
@@ -150,14 +162,15 @@ def main() -> None:
     parser.add_argument("--chromium", help="the browser's program, where playwright brings none")
     args = parser.parse_args()
     demo(args.out / "demo.jpg")
-    detector = load_detector(ModelChoice(args.model, labels=args.labels))
+    save(crowd(), args.out / "crowd.jpg")
+    trained = load_detector(ModelChoice(args.model, labels=args.labels))
     image = np.asarray(collage())
-    found = ssgc.explain(detector, image)
+    found = ssgc.explain(trained, image)
     print([(one.label, round(one.score, 2)) for one in found])
     save(found.overview(title=None), args.out / "photos.jpg")
-    save(missed(detector), args.out / "missed.jpg")
+    save(missed(trained), args.out / "missed.jpg")
     viewer(found, args.out / "viewer.jpg", args.chromium)
-    by_method = ssgc.explain(detector, image, METHODS, top_k=4)
+    by_method = ssgc.explain(trained, image, METHODS, top_k=4)
     rows = [by_method[at : at + len(METHODS)] for at in range(0, len(by_method), len(METHODS))]
     save(comparison_grid(found.image, rows), args.out / "methods.jpg", quality=72)
 
