@@ -23,6 +23,8 @@ from captum_ssgc.attr._visible_scores import VisibleScores
 from captum_ssgc.detections import Detections
 from captum_ssgc.instance_score import InstanceScoreWrapper
 
+PRIOR = "ssgrad-cam+-"  # whose map has the most energy in the object, and no ties
+
 
 @register
 class RefinedCAM(PerturbationMethod):
@@ -100,7 +102,7 @@ class RefinedCAM(PerturbationMethod):
     @classmethod
     def recorded(cls, options: Mapping[str, Any]) -> type[LayerMethod] | None:
         """The method of the map that it starts from; ``None`` for none."""
-        return _prior_method(options.get("prior", "ssgrad-cam++"))
+        return _prior_method(options.get("prior", PRIOR))
 
     @classmethod
     def check_values(cls, options: Mapping[str, Any]) -> None:
@@ -119,7 +121,7 @@ class RefinedCAM(PerturbationMethod):
         perturbations_per_eval: int = 1,
         show_progress: bool = False,
         *,
-        prior: str | None = "ssgrad-cam++",
+        prior: str | None = PRIOR,
         forwards: int = 100,
         patches: int = 4,
         generator: torch.Generator | None = None,
@@ -172,7 +174,7 @@ class RefinedCAM(PerturbationMethod):
         perturbations_per_eval: int = 1,
         show_progress: bool = False,
         *,
-        prior: str | None = "ssgrad-cam++",
+        prior: str | None = PRIOR,
         forwards: int = 100,
         patches: int = 4,
         generator: torch.Generator | None = None,

@@ -199,7 +199,7 @@ def test_neither_the_batch_nor_the_other_detections_matter(wrapper, image):
 
 
 def test_values_and_peak_are_those_of_the_map(wrapper, image):
-    prior = ssgc.SSGradCAMPlusPlus(wrapper, wrapper.detector.level_layers()).attribute_instances(
+    prior = ssgc.SSGradCAMPlusMinus(wrapper, wrapper.detector.level_layers()).attribute_instances(
         image, interpolate_mode="bilinear", fuse_layers="max"
     )[:, 0]
     found = ssgc.RefinedCAM(wrapper).attribute_instances(image, forwards=40)[:, 0]

@@ -38,7 +38,7 @@ def test_the_order_is_the_papers():
 def test_which_are_made_of_gradients_and_which_use_the_mask():
     without = [name for name in METHODS if not METHODS[name].gradient_based]
     assert without == ["d-rise", "refined-cam"]
-    assert [METHODS[name].recorded({}) for name in without] == [None, ssgc.SSGradCAMPlusPlus]
+    assert [METHODS[name].recorded({}) for name in without] == [None, ssgc.SSGradCAMPlusMinus]
     assert METHODS["refined-cam"].recorded({"prior": None}) is None
     assert METHODS["odam"].recorded({}) is ssgc.ODAM
     masked = [name for name in METHODS if "mask" in METHODS[name].option_names()]
