@@ -3,9 +3,15 @@ Your YOLO
 =========
 
 What does the adapter make of an Ultralytics model: which layers, which grids, and where does a
-cell lie on the image? The weights here are random, since nothing is downloaded when these pages
-are built. So this page is about layers and geometry, which do not depend on weights; the maps
-themselves would mean nothing, and none is shown.
+cell lie on the image? Nothing is downloaded when these pages are built, so that the weights of the
+code below are random: layers and geometry do not depend on them. The maps are those of models that
+``tests/benchmarks/train_on_scenes.py`` has trained on the :doc:`/scenes`, drawn by
+``tools/trained_pictures.py``; only the emblem, the small sign on a body, decides a class there.
+
+.. figure:: /your_yolo.jpg
+   :alt: YOLOCAPTION
+
+   YOLOTEXT
 
 With weights it is two lines:
 
@@ -111,7 +117,8 @@ print(f"centre of the cell: row {rows[0]:.0f} of the image; resized: row {rows[1
 # What is tested, and what is not
 # -------------------------------
 # The detections are exactly those of the vendor's own non-maximum suppression; :doc:`/detectors`
-# lists the versions. Segmentation and pose heads work, oriented boxes are refused. Scores are
+# lists the versions. Segmentation, pose and oriented boxes work; a detection of the last has its
+# corners, and its region is the box around them. Scores are
 # sigmoids of the class, and a saturated one leaves little gradient: try ``output="logit"``. And
 # YOLO's activations (SiLU) are signed, which is what ``signed_activations="split"``, the default,
 # is for.

@@ -3,9 +3,14 @@ Your DETR
 =========
 
 A transformer's layers give tokens, not maps. Which of them can be drawn on the image, and how? As
-on the page before, the weights are random here, because nothing is downloaded when these pages are
-built: look at names, shapes and places, which do not depend on weights. No map is shown, as it
-would mean nothing.
+on the page before, the weights of the code are random, because nothing is downloaded when these
+pages are built: look at names, shapes and places, which do not depend on weights. The maps are
+those of small models trained on the :doc:`/scenes`, where the emblem alone decides a class.
+
+.. figure:: /your_detr.jpg
+   :alt: DETRCAPTION
+
+   DETRTEXT
 
 With weights it is:
 

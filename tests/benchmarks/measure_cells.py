@@ -1,6 +1,7 @@
 """Measures where the cells of a layer lie: the table of ``docs/method.rst``.
 
-    python tests/benchmarks/measure_cells.py [--yolo FILE] [--yolox FILE --coco FOLDER]
+    python tests/benchmarks/measure_cells.py [--yolo FILE] [--detr FOLDER]
+        [--yolox FILE --coco FOLDER]
 
 Draws ODAM's and SSGrad-CAM++'s maps with cells between ``(i + 0.5) * stride`` (share 0) and the
 middle of what their convolutions look at (share 1). On the scenes the planted emblem is known, on
@@ -22,6 +23,8 @@ import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc.attr import _maps
 from captum_ssgc.attr._capture import capturing
+from captum_ssgc.cli.model_choice import ModelChoice
+from captum_ssgc.cli.models import load_detector
 from captum_ssgc.data import draw_scene
 from captum_ssgc.metrics import energy_pointing_game, evidence_energy, pointing_game
 
@@ -99,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=120)
     parser.add_argument("--yolo", type=Path)
+    parser.add_argument("--detr", type=Path)
     parser.add_argument("--yolox", type=Path)
     parser.add_argument("--coco", type=Path)
     options = parser.parse_args()
@@ -116,6 +120,11 @@ def main() -> None:
         groups = {"own level": detector.level_layers(), **stages}
         cases = scenes(detector, options.scenes, (320, 416), 0, 0.3)
         report("YOLO11n", measure(detector, cases, groups))
+    if options.detr:
+        detector = load_detector(ModelChoice(f"transformers:{options.detr}", score_threshold=0.3))
+        groups = {name: [layer] for name, layer in detector.target_layers().items()}
+        cases = scenes(detector, options.scenes, (320, 416), 0, 0.3)
+        report(options.detr.name, measure(detector, cases, groups))
     if options.yolox and options.coco:
         from captum_ssgc.detectors import yolox
 
