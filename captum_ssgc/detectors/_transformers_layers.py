@@ -18,7 +18,7 @@ from captum_ssgc.map_layout import ChannelsFirst
 def recommended_layers(model: nn.Module) -> list[nn.Module]:
     """The last stage of the backbone and the output of the encoder, where there are such.
 
-    RT-DETR and its descendants have the best layer of their encoder first, as measured.
+    RT-DETR and its descendants have the finest map of their encoder first, the best as measured.
     """
     body: Any = getattr(getattr(model, "detr", model), "model", model)
     layers = [*_vit_layers(model), *_normed_maps(getattr(body, "vision_backbone", None))]
@@ -29,8 +29,7 @@ def recommended_layers(model: nn.Module) -> list[nn.Module]:
         layers += _projector(getattr(backbone, "projector", None))
     encoder: Any = getattr(body, "encoder", None)
     if hasattr(encoder, "pan_blocks"):
-        coarser = [*encoder.pan_blocks[:1], encoder.fpn_blocks[-1], *encoder.pan_blocks[1:]]
-        return coarser + layers
+        return [encoder.fpn_blocks[-1], *encoder.pan_blocks, *layers]
     return layers + _encoder_output(encoder)
 
 

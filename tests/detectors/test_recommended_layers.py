@@ -229,7 +229,7 @@ def test_detr_over_patches(vendor_settings, picture, patch):
 def test_the_best_measured_layer_of_rt_detr_comes_first(build_family, picture, name):
     detector = build_family("transformers", name).detector
     found = detector.detect(picture)[0]
-    assert detector.layer_name(detector.layer_for(found, 0)) == "model.encoder.pan_blocks.0"
+    assert detector.layer_name(detector.layer_for(found, 0)) == "model.encoder.fpn_blocks.1"
 
 
 def test_networks_without_a_last_module_have_none():
