@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from photo_pictures import save
@@ -32,12 +33,12 @@ METHODS = ("ssgrad-cam++", "ssgrad-cam+-", "odam", "grad-cam")
 LEAST_SCORE = 0.3
 
 
-def rows(title: str, detector: ssgc.Detector, scene: Scene, count: int) -> Iterator[list[object]]:
+def rows(title: str, detector: ssgc.Detector, scene: Scene, count: int) -> Iterator[list[Any]]:
     """The ``count`` largest objects as the detector finds them, one row for each."""
     sizes = (scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(1)
     for number in sizes.argsort(descending=True)[:count].tolist():
         box, name = scene.boxes[number : number + 1], demo.CLASS_NAMES[scene.labels[number]]
-        shown = []
+        shown: list[Any] = []
         for one in ssgc.explain(detector, scene.image, METHODS, boxes=box, labels=[name]):
             share = evidence_energy(
                 one.heat_map[None], scene.emblem_masks[number : number + 1]
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=2)
     args = parser.parse_args()
     scene = demo.scene(args.scene)
-    lines = []
+    lines: list[list[Any]] = []
     for title, _, name in (given.partition("=") for given in args.model):
         detector = load_detector(ModelChoice(name, score_threshold=LEAST_SCORE))
         lines += list(rows(title, detector, scene, args.objects))
