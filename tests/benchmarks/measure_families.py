@@ -76,8 +76,9 @@ def layer_choices(detector: Detector) -> dict[str, tuple[str, ...] | None]:
 def rows(title: str, detector: Detector, data: Any, images: Path | None) -> Iterable[list[str]]:
     for name, layer in layer_choices(detector).items():
         settings = BenchmarkSettings(
-            methods=METHODS, metrics=METRICS, floors=(), layer=layer, score_above=0.5, iou_above=0.5
-        )
+            methods=METHODS, metrics=METRICS if images is None else METRICS[:-1], floors=(),
+            layer=layer, score_above=0.5, iou_above=0.5,
+        )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             summary = run_benchmark(detector, data, folder, settings, images=images)
         for method in METHODS:
