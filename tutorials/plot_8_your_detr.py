@@ -8,9 +8,11 @@ pages are built: look at names, shapes and places, which do not depend on weight
 those of small models trained on the :doc:`/scenes`, where the emblem alone decides a class.
 
 .. figure:: /your_detr.jpg
-   :alt: DETRCAPTION
+   :alt: Three objects found by a small RT-DETR, with four maps of each.
 
-   DETRTEXT
+   Three objects found by a small RT-DETR, at the layer that the adapter recommends. SSGrad-CAM++
+   and SSGrad-CAM±, which know where the object is, are brightest at or beside the emblem; ODAM and
+   Grad-CAM show what the decoder reads anywhere.
 
 With weights it is:
 
