@@ -105,7 +105,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = _parser()
     args = parser.parse_args(arguments)
     for name, value in vars(args).items():
-        if value == []:  # what argparse makes of "--name=--"
+        # What argparse makes of "--name=--": before Python 3.13 an empty list, since then the text.
+        if value == [] or str(value) == "--":
             parser.error(f"argument --{name.replace('_', '-')}: expected one argument")
     return args
 

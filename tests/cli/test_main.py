@@ -114,12 +114,12 @@ def test_all_commands_show_the_same_words_and_understand_the_others() -> None:
 
 @pytest.mark.parametrize("option", ["--method", "--labels", "--top-k", "-o"])
 def test_two_dashes_are_no_value(run: Callable[..., Any], option: str) -> None:
-    """argparse makes an empty list of them."""
+    """argparse makes an empty list of them, and in Python 3.13 a text, which is no number."""
     joined = f"{option}=--" if option.startswith("--") else f"{option}--"
     outcome = run("explain", "a.png", joined)
     assert outcome.code == 2
     (line,) = outcome.lines
-    assert "expected one argument" in line
+    assert "expected one argument" in line or "got --" in line
 
 
 @pytest.mark.parametrize(
