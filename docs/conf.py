@@ -121,7 +121,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["zoom.js"]
 html_show_sourcelink = False
-PROJECT = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+PROJECT = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8")
 REPOSITORY = re.findall(r'^Source = "(.+)"', PROJECT, re.M)[0]
 html_theme_options = {
     "source_repository": f"{REPOSITORY}/",
