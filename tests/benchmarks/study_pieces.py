@@ -25,6 +25,8 @@ import captum_ssgc as ssgc
 from captum_ssgc import demo
 from captum_ssgc.attr import LayerMethod, _maps, register
 from captum_ssgc.benchmark import BenchmarkSettings, MethodRow, report, run_benchmark
+from captum_ssgc.cli.model_choice import ModelChoice
+from captum_ssgc.cli.models import load_detector
 from captum_ssgc.data import SceneDataset
 
 CHOOSE, CONFIRM = 900_000, 500_000  # first seeds; the tables of results have scenes of CONFIRM
@@ -212,9 +214,7 @@ def detector_of(options: argparse.Namespace) -> Any:
 
         return ssgc.wrap_detector(YOLO(options.yolo))
     if options.detector == "rtdetr":
-        from transformers import RTDetrForObjectDetection
-
-        return ssgc.wrap_detector(RTDetrForObjectDetection.from_pretrained(options.rtdetr).eval())
+        return load_detector(ModelChoice(f"transformers:{options.rtdetr}", score_threshold=0.3))
     from captum_ssgc.detectors import yolox
 
     return yolox(options.yolox, score_threshold=0.4, level_layers=["Mul_246", "Mul_272", "Mul_298"])
@@ -261,7 +261,7 @@ def measure(options: argparse.Namespace) -> None:
 
 WHERE = {
     "demo": "the detector in the package, scenes",
-    "yolo": "YOLO11n on its way (600 of 2,800 steps), scenes",
+    "yolo": "YOLO11n trained on scenes, scenes",
     "rtdetr": "RT-DETR trained on scenes, scenes",
     "yolox": "YOLOX-nano, photos of COCO",
 }
