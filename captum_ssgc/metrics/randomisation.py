@@ -24,6 +24,7 @@ _NONE = (
     "not a function or a service."
 )
 Explain = Callable[[InstanceScoreWrapper], Tensor]
+FAINT = 0.01  # of a map's maximum; what is below it only orders pixels, such as a halo
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +127,9 @@ def parameter_randomisation(
                 after = as_maps(explain(wrapper)).to(before.device)
             counts.append(count)
             names.append(name)
-            ranks.append(_worst_where_empty(before, rank_correlation(before, after)))
-            ssims.append(_worst_where_empty(before, structural_similarity(before, after)))
+            seen, left = _without_faint(before), _without_faint(after)
+            ranks.append(_worst_where_empty(before, rank_correlation(seen, left)))
+            ssims.append(left_of_map(before, after))
         _check_changed(detector, changed, image, detections)
     return Randomisation(
         tuple(counts),
@@ -141,6 +143,9 @@ def parameter_randomisation(
 def left_of_map(before: Tensor, after: Tensor) -> MapScores:
     """What is left of maps when parameters have become random, as SSIM; **lower is better**.
 
+    Values below a hundredth of a map's maximum count as zero: a halo or a ramp, which only orders
+    the pixels around a map, is alike whatever the detector knows.
+
     Args:
         before: ``(K, H, W)`` or ``(K, 1, H, W)``.
         after: of the same shape, of the same detections and another model.
@@ -152,7 +157,14 @@ def left_of_map(before: Tensor, after: Tensor) -> MapScores:
     Raises:
         TypeError, ValueError: for shapes that do not fit.
     """
-    return _worst_where_empty(as_maps(before), structural_similarity(before, after))
+    maps = as_maps(before)
+    similarity = structural_similarity(_without_faint(maps), _without_faint(as_maps(after)))
+    return _worst_where_empty(maps, similarity)
+
+
+def _without_faint(maps: Tensor) -> Tensor:
+    sizes = maps.abs()
+    return torch.where(sizes < FAINT * sizes.amax((-2, -1), keepdim=True), 0.0, maps)
 
 
 def _worst_where_empty(before: Tensor, similarity: MapScores) -> MapScores:

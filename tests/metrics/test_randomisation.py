@@ -153,6 +153,16 @@ def test_an_empty_map_has_nothing_that_could_change(grid, image):
     assert result.passed().tolist() == [False, True]
 
 
+def test_what_is_too_faint_to_be_seen_is_not_compared():
+    ramp = torch.linspace(0.0, 0.009, 256).reshape(1, 16, 16)
+    one, other = torch.zeros(2, 1, 16, 16)
+    one[0, :4, :4] = other[0, -4:, -4:] = 1.0
+    plain = left_of_map(one, other).values
+    assert float(plain) < 0.1
+    torch.testing.assert_close(left_of_map(one + ramp, other + ramp).values, plain)
+    assert left_of_map(one + 3 * ramp, other + 3 * ramp).values > 0.4
+
+
 def test_what_cannot_be_checked(grid, image):
     found = grid.detect(image)[0][:2]
     with pytest.raises(ValueError, match="explain: expected 2 maps, one per detection, got 1"):
@@ -183,7 +193,9 @@ def test_what_cannot_be_checked(grid, image):
 
 @pytest.mark.filterwarnings("ignore:.*all-zero map")  # of random weights
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ssgrad-cam++", "ssgrad-cam", "odam", "grad-cam", "layer-cam"])
+@pytest.mark.parametrize(
+    "name", ["ssgrad-cam++", "ssgrad-cam+-", "ssgrad-cam", "odam", "grad-cam", "layer-cam"]
+)
 def test_gradients_pass_on_the_detector_in_the_box(name):
     detector = ssgc.wrap_detector(demo.detector())
     forgetful = randomised_copy(detector)
