@@ -183,9 +183,9 @@ def test_importing_the_adapters_imports_no_vendor():
 
 @pytest.mark.slow
 def test_the_best_measured_layer_of_rt_detr_comes_first(build_family, picture):
-    """The coarser of the two paths' first block, as in the RT-DETR of transformers."""
+    """The finest, as in the RT-DETR of transformers."""
     detector = build_family("ultralytics", "rtdetr-resnet50").detector
     levels = detector.model.model[-1].f
     best = detector.layer_for(detector.detect(picture)[0], 0)
-    assert best is detector.model.model[levels[1]]
+    assert best is detector.model.model[levels[0]]
     assert len(detector.target_layers()) == len(levels) + 1
