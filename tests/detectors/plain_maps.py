@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from captum_ssgc._norm_gradients import sound_norm_gradients
-from captum_ssgc.attr import LayerMethod
+from captum_ssgc.attr import METHODS, LayerMethod, Layers, recording
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 
@@ -39,6 +40,24 @@ def recorded(detector: Detector, images: Tensor, found: Detections, output: str)
 
 def layer_of(detector: Detector, found: Detections, row: int):
     return detector.layer_for(found, row)
+
+
+def assert_maps_are_plain(
+    detector: Detector,
+    image: Tensor,
+    found: Detections,
+    named: Sequence[tuple[str, dict[str, Any]]],
+    output: str = "score",
+) -> None:
+    """What a recording makes by its short cuts is what the plain way makes, for methods by name."""
+    classes = [(METHODS[name], options) for name, options in named]
+    expected = plain_heat_maps(detector, image, found, classes, output)
+    requests = [method.request(options, output) for method, options in classes]
+    with recording(detector, Layers.of_detector(detector), image) as run:
+        made = run.heat_maps(requests, found)
+    for plain, ours in zip(expected, made, strict=True):
+        for (one, scale), mine in zip(plain, ours.heat_maps(), strict=True):
+            torch.testing.assert_close(mine, one, rtol=0.0, atol=1e-5 * scale + 1e-30)
 
 
 def plain_heat_maps(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detectors.plain_maps import plain_heat_maps
+from detectors.plain_maps import assert_maps_are_plain, plain_heat_maps
 
 import captum_ssgc as ssgc
-from captum_ssgc.attr import METHODS, Layers, recording
+from captum_ssgc.attr import METHODS
 
 REQUESTS = [
     ("grad-cam", {}),
@@ -40,15 +40,7 @@ def chosen(family, picture):
 @pytest.mark.filterwarnings("ignore:.*all-zero map", "ignore:.*pyramid level")
 @pytest.mark.parametrize("output", ["score", pytest.param("left", marks=pytest.mark.slow)])
 def test_short_cuts_give_what_the_plain_way_gives(family, picture, output):
-    detector, found = family.detector, chosen(family, picture)
-    classes = [(METHODS[name], options) for name, options in REQUESTS]
-    expected = plain_heat_maps(detector, picture, found, classes, output)
-    requests = [method.request(options, output) for method, options in classes]
-    with recording(detector, Layers.of_detector(detector), picture) as run:
-        made = run.heat_maps(requests, found)
-    for plain, ours in zip(expected, made, strict=True):
-        for (one, scale), mine in zip(plain, ours.heat_maps(), strict=True):
-            torch.testing.assert_close(mine, one, rtol=0.0, atol=1e-5 * scale + 1e-30)
+    assert_maps_are_plain(family.detector, picture, chosen(family, picture), REQUESTS, output)
 
 
 @pytest.mark.parametrize("output", ["score"])

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import torch
 from detectors.exported import CLASSES, SIZE, STRIDES, Written, corners, save
-from detectors.plain_maps import plain_heat_maps
+from detectors.plain_maps import assert_maps_are_plain
 from torch import Tensor, nn
 
 import captum_ssgc as ssgc
-from captum_ssgc.attr import METHODS, Layers, recording
 from captum_ssgc.detector import OUTPUTS
 from captum_ssgc.detectors import onnx_detector
 from captum_ssgc.detectors.onnx import graph_of
@@ -148,14 +147,7 @@ def assert_as_the_plain_way(detector: Any, image: Tensor, output: str = "score")
     ]
     assert len(found) == 24
     assert len(found.candidates.unique()) == 12
-    classes = [(METHODS[name], options) for name, options in REQUESTS]
-    expected = plain_heat_maps(detector, image, found, classes, output)
-    requests = [method.request(options, output) for method, options in classes]
-    with recording(detector, Layers.of_detector(detector), image) as run:
-        made = run.heat_maps(requests, found)
-    for plain, ours in zip(expected, made, strict=True):
-        for (one, scale), mine in zip(plain, ours.heat_maps(), strict=True):
-            torch.testing.assert_close(mine, one, rtol=0.0, atol=1e-5 * scale + 1e-30)
+    assert_maps_are_plain(detector, image, found, REQUESTS, output)
 
 
 @pytest.mark.filterwarnings("ignore:.*all-zero map", "ignore:.*pyramid level")
