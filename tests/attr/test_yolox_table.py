@@ -78,6 +78,7 @@ def heat_maps(
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
+@pytest.mark.slow
 def test_reproduces_the_table_of_an_independent_implementation(shared_data: Path) -> None:
     detector = yolox_nano(shared_data)
     results: dict[tuple[str, str], list[list[float]]] = {}

@@ -49,6 +49,7 @@ def assert_same_and_once(run, finished, numbers_of, stored):
     assert times == dict.fromkeys(range(IMAGES), 1)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_at_random_moments(
     start, data, finished, numbers_of, stored, tmp_path
 ):

@@ -87,6 +87,7 @@ def test_several_methods_give_a_comparison_too(
     assert outcome.out.count("odam") >= 2
 
 
+@pytest.mark.slow
 def test_all_methods_begin_with_the_default(
     explain: Callable[..., Any], photo: Path, tmp_path: Path
 ) -> None:

@@ -39,7 +39,10 @@ sys.exit(start())
     [
         ("--help",),
         pytest.param(("demo", "--seed", "26", "-o", "out"), marks=pytest.mark.slow),
-        ("explain", PHOTO, "--model", "demo", "--score-threshold", "0", "-o", "out"),
+        pytest.param(
+            ("explain", PHOTO, "--model", "demo", "--score-threshold", "0", "-o", "out"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda arguments: arguments[0].strip("-"),
 )

@@ -104,6 +104,7 @@ def test_an_interrupt_while_the_command_runs(start: Run, what: str) -> None:
     assert (done.returncode, done.stderr) == (130, INTERRUPTED)
 
 
+@pytest.mark.slow
 def test_an_ignored_interrupt_stays_ignored(start: Run) -> None:
     """As under ``nohup``, or behind ``&`` in a script."""
     ignore = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
