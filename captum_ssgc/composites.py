@@ -38,7 +38,7 @@ def composite_of(image: Array, composite: Composite | None = None) -> tuple[Arra
         >>> composite_of(np.zeros((4, 2, 2)), [3])[1]
         'channel 3 of 4 as grey'
     """
-    count = image.shape[0]
+    chosen, name = _chosen(image.shape[0], composite)
     if callable(composite):
         made = composite(image)
         made = made.detach().cpu().numpy() if isinstance(made, Tensor) else np.asarray(made)
@@ -47,9 +47,32 @@ def composite_of(image: Array, composite: Composite | None = None) -> tuple[Arra
                 f"composite: expected a function that gives (3, {image.shape[1]}, "
                 f"{image.shape[2]}), got {made.shape}."
             )
-        return _rgb(made), getattr(composite, "__name__", "").strip("<>")
+        return _rgb(made), name
+    if name:
+        image = image[chosen]
+    return (image if len(image) == 3 else _rgb(image)), name
+
+
+def composite_name(channels: int, composite: Composite | None = None) -> str:
+    """What of images with so many channels a composite shows; empty for RGB as it is.
+
+    Raises:
+        ValueError: for channels that such images do not have.
+
+    Example:
+        >>> from captum_ssgc.composites import composite_name
+        >>> composite_name(4, (3, 1, 0))
+        'channels 3, 1, 0 of 4 as RGB'
+    """
+    return _chosen(channels, composite)[1]
+
+
+def _chosen(count: int, composite: Composite | None) -> tuple[list[int], str]:
+    """The channels that are shown, and their name."""
+    if callable(composite):
+        return [], getattr(composite, "__name__", "").strip("<>")
     if composite is None and count == 3:
-        return image, ""
+        return [0, 1, 2], ""
     chosen = list(range(3 if count > 3 else 1)) if composite is None else list(composite)
     whole = all(isinstance(one, (int, np.integer)) for one in chosen)
     if len(chosen) not in (1, 3) or not whole or not all(0 <= one < count for one in chosen):
@@ -58,9 +81,8 @@ def composite_of(image: Array, composite: Composite | None = None) -> tuple[Arra
             f"{composite!r}."
         )
     if len(chosen) == 1:
-        what = "grey" if count == 1 else f"channel {chosen[0]} of {count} as grey"
-        return _rgb(image[chosen]), what
-    return image[chosen], f"channels {', '.join(map(str, chosen))} of {count} as RGB"
+        return chosen, "grey" if count == 1 else f"channel {chosen[0]} of {count} as grey"
+    return chosen, f"channels {', '.join(map(str, chosen))} of {count} as RGB"
 
 
 def _rgb(image: Array) -> Array:

@@ -15,6 +15,7 @@ from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.runner import run_over
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.benchmark.summary import Summary
+from captum_ssgc.composites import Composite, composite_name
 from captum_ssgc.detectors import wrap_detector
 
 
@@ -27,6 +28,7 @@ def run_benchmark(
     images: str | os.PathLike[str] | None = None,
     limit: int | None = None,
     examples: int = MOST_IMAGES,
+    composite: Composite | None = None,
     model_name: str = "",
     retry_failed: bool = False,
     show_progress: bool = False,
@@ -49,6 +51,8 @@ def run_benchmark(
         limit: the most images, from the first; ``None`` for all.
         examples: the most images in ``examples.html``, where the examples of the report are shown
             with the maps of all methods.
+        composite: what pictures show of images that are not RGB, see
+            :func:`captum_ssgc.visualization.overview`; no number depends on it.
         model_name: for the report; empty for the class of the model.
         retry_failed: try images again that could not be evaluated.
         show_progress: draw a progress bar on stderr, in the first process.
@@ -84,6 +88,7 @@ def run_benchmark(
     whole_number("examples", examples, 0, 10**6)
     detector = wrap_detector(model)
     detector.check_ready()
+    composite_name(detector.channels, composite)  # before hours of computing
     source = open_source(data, images, limit, detector.channels)
     source.check_measurable(settings.metrics)
     evaluation = ImageEvaluation(detector, source.categories, settings)
@@ -91,7 +96,7 @@ def run_benchmark(
         evaluation,
         source,
         output_dir,
-        lambda folder: write_report(folder, evaluation, source, examples),
+        lambda folder: write_report(folder, evaluation, source, examples, composite),
         model_name=model_name,
         retry_failed=retry_failed,
         show_progress=show_progress,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ from torch import Tensor
 from captum_ssgc.benchmark.example_pages import ExampleImage, viewer_page
 from captum_ssgc.benchmark.examples import kinds_of, picture_path
 from captum_ssgc.benchmark.image_evaluation import GROUP, ImageEvaluation, image_seed
-from captum_ssgc.benchmark.page_store import store_page
+from captum_ssgc.benchmark.page_store import open_pictures, store_page
 from captum_ssgc.benchmark.record_files import Index
 from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.run_folder import write_whole
 from captum_ssgc.benchmark.small_maps import unpacked
 from captum_ssgc.benchmark.sources import Case, Source
 from captum_ssgc.benchmark.summary import Summary
+from captum_ssgc.composites import Composite, composite_name, composite_of
 from captum_ssgc.detections import Detections
 from captum_ssgc.visualization import BOX_COLORS, blend
 
@@ -34,6 +36,7 @@ def draw_examples(
     source: Source,
     images: Sequence[ExampleImage],
     folder: Path,
+    composite: Composite | None,
 ) -> None:
     """Draw all that is not in ``folder`` yet.
 
@@ -47,11 +50,12 @@ def draw_examples(
         source: of the images.
         images: those that the viewer shows.
         folder: of the pictures.
+        composite: what of the images is shown.
 
     Raises:
         OSError, ValueError: if a file cannot be written, or an image no longer be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    open_pictures(folder, composite, composite_name(evaluation.detector.channels, composite))
     pictures: dict[int, list[tuple[str, int, Path]]] = {}
     for key, _, place in kinds_of(summary):
         path = picture_path(folder, key, place)
@@ -68,10 +72,10 @@ def draw_examples(
         heat_maps = _heat_maps(record, case, evaluation, detections, wanted)
         for key, row, path in drawn:
             box = record.detections[row].box
-            write_whole(path, _picture(case.image, heat_maps[key, row], box))
+            write_whole(path, _picture(case.image, heat_maps[key, row], box, composite))
         if page is not None:
             shown = viewer_page(summary, page, record, case, detections, heat_maps)
-            store_page(page.path(folder), shown)
+            store_page(page.path(folder), replace(shown, composite=composite))
 
 
 def _heat_maps(
@@ -101,8 +105,11 @@ def _heat_maps(
     return heat_maps
 
 
-def _picture(image: Tensor, heat_map: Tensor, box: Sequence[float]) -> bytes:
-    mixed = blend(image, heat_map.nan_to_num(0.0, 0.0, 0.0))
+def _picture(
+    image: Tensor, heat_map: Tensor, box: Sequence[float], composite: Composite | None
+) -> bytes:
+    pixels = composite_of(image[0].numpy(), composite)[0]
+    mixed = blend(pixels, heat_map.nan_to_num(0.0, 0.0, 0.0))
     picture = Image.fromarray((mixed * 255.0).round().astype(np.uint8))
     scale = _SIDE / max(picture.size)
     width, height = (max(round(length * scale), 1) for length in picture.size)

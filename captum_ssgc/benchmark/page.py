@@ -20,13 +20,14 @@ _FLOORS = {
 }
 
 
-def page(summary: Summary, examples: Sequence[Example], viewer: str = "") -> str:
+def page(summary: Summary, examples: Sequence[Example], viewer: str = "", shown: str = "") -> str:
     """The whole page.
 
     Args:
         summary: of the run.
         examples: of its methods.
         viewer: file with the images of the examples, beside the page; empty where there is none.
+        shown: what of the images their pictures show; empty for RGB as it is.
     """
     settings, description = summary.settings, summary.description
     titles, columns = settings.titles, summary.columns
@@ -54,6 +55,7 @@ def page(summary: Summary, examples: Sequence[Example], viewer: str = "") -> str
             for key, members in groupby(examples, lambda one: one.row)
         ],
         viewer=viewer,
+        shown=shown,
         merit=summary.merit,
         evaluated=_evaluated(summary),
         labels=summary.labels,

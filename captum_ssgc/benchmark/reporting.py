@@ -11,7 +11,7 @@ from captum_ssgc.benchmark.example_pages import example_images, examples_page
 from captum_ssgc.benchmark.examples import read_examples
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation
 from captum_ssgc.benchmark.page import page
-from captum_ssgc.benchmark.page_store import MOST_IMAGES
+from captum_ssgc.benchmark.page_store import MOST_IMAGES, shown_in
 from captum_ssgc.benchmark.record_files import Index, read_index
 from captum_ssgc.benchmark.records import ImageRecord
 from captum_ssgc.benchmark.run_folder import RunFolder, write_whole
@@ -19,6 +19,7 @@ from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.benchmark.summary import Summary, summarise
 from captum_ssgc.benchmark.tables import as_csv, comparisons_csv, markdown
+from captum_ssgc.composites import Composite
 
 HTML, MARKDOWN, CSV = "report.html", "table.md", "table.csv"
 COMPARISONS, EXAMPLES = "comparisons.csv", "examples.html"
@@ -45,13 +46,19 @@ def report(output_dir: str | os.PathLike[str], examples: int = MOST_IMAGES) -> S
 
 
 def write_report(
-    folder: RunFolder, evaluation: ImageEvaluation, source: Source, examples: int
+    folder: RunFolder,
+    evaluation: ImageEvaluation,
+    source: Source,
+    examples: int,
+    composite: Composite | None,
 ) -> Summary:
     """Write the report of a finished run, with pictures of examples."""
     summary, index = _summary(folder)
     images = example_images(summary, index, examples)
     try:
-        draw_examples(summary, index, evaluation, source, images, folder.root / "examples")
+        draw_examples(
+            summary, index, evaluation, source, images, folder.root / "examples", composite
+        )
     except (OSError, ValueError) as error:
         raise _not_written(folder, error) from error
     return _write(folder, summary, index, examples)
@@ -71,7 +78,7 @@ def _write(folder: RunFolder, summary: Summary, index: Index[ImageRecord], most:
         CSV: lambda: as_csv(summary),
         COMPARISONS: lambda: comparisons_csv(summary),
         MARKDOWN: lambda: markdown(summary),
-        HTML: lambda: page(summary, examples, EXAMPLES if viewer else ""),
+        HTML: lambda: page(summary, examples, EXAMPLES if viewer else "", shown_in(drawn)),
     }
     if viewer:
         files[EXAMPLES] = lambda: viewer

@@ -18,8 +18,13 @@ from captum_ssgc.cli.messages import (
     complain,
 )
 from captum_ssgc.cli.model_choice import DEFAULT_MODEL, ModelChoice
-from captum_ssgc.cli.models import check_layers, load_detector
-from captum_ssgc.cli.options import add_model_options, onnx_options, phrases_of
+from captum_ssgc.cli.models import check_composite, check_layers, load_detector
+from captum_ssgc.cli.options import (
+    add_model_options,
+    add_picture_options,
+    onnx_options,
+    phrases_of,
+)
 
 if TYPE_CHECKING:
     from captum_ssgc.benchmark.distributed import World
@@ -74,6 +79,7 @@ def add_data_command(subparsers: Any, command: DataCommand) -> None:
     _add_data_options(parser.add_argument_group("data"))
     add_model_options(parser)
     command.add_settings(parser)
+    add_picture_options(parser)
     parser.add_argument_group("page").add_argument(
         "--examples",
         metavar="N",
@@ -94,6 +100,12 @@ def _run(args: argparse.Namespace, command: DataCommand) -> int:
         if args.examples < 0:
             raise CommandError(f"--examples: expected a number of at least 0, got {args.examples}")
         if args.report_only:
+            if args.composite is not None and world.leads:
+                complain(
+                    "--composite: the pictures are those that the run has drawn; without "
+                    "--report-only they are drawn again",
+                    kind="note",
+                )
             result = _stored(command, args)
             return _code(result) or _finished(command, result, args)
         if args.data is None:
@@ -103,11 +115,13 @@ def _run(args: argparse.Namespace, command: DataCommand) -> int:
         data = _data_set(args, world)
         choice = _model(args, world)
         detector = load_detector(choice)
+        check_composite(detector, args.composite)
         check_layers(detector, None if settings.layer is None else list(settings.layer))
         _advise(command.name, world, detector.model)
         further = {
             "limit": args.limit,
             "examples": args.examples,
+            "composite": args.composite,
             "model_name": choice.title,
             "retry_failed": args.retry_failed,
             "show_progress": True,

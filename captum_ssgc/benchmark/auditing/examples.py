@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -10,9 +11,10 @@ from torch import Tensor
 from captum_ssgc.benchmark.auditing.image_audit import ImageAudit
 from captum_ssgc.benchmark.auditing.records import AuditRecord, Finding
 from captum_ssgc.benchmark.auditing.summary import AuditSummary
-from captum_ssgc.benchmark.page_store import store_page, stored_page
+from captum_ssgc.benchmark.page_store import open_pictures, store_page, stored_page
 from captum_ssgc.benchmark.record_files import Index
 from captum_ssgc.benchmark.sources import Case, Source
+from captum_ssgc.composites import Composite, composite_name
 from captum_ssgc.detections import Detections
 from captum_ssgc.metrics.object_reliance import in_words
 from captum_ssgc.report import PackedPage, ViewerEntry, ViewerPage
@@ -36,17 +38,19 @@ def make_examples(
     audit: ImageAudit,
     source: Source,
     folder: Path,
+    composite: Composite | None,
 ) -> None:
     """Pack the images that are not in ``folder`` yet; their maps are made again.
 
     Raises:
         OSError, ValueError: if a file cannot be written, or an image no longer be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    open_pictures(folder, composite, composite_name(audit.detector.channels, composite))
     for number in images:
         path = example_path(folder, number)
         if not path.exists():
-            store_page(path, _page(index.record(number), source.load(number), audit))
+            page = _page(index.record(number), source.load(number), audit)
+            store_page(path, replace(page, composite=composite))
 
 
 def read_examples(images: Sequence[int], folder: Path) -> dict[int, PackedPage]:

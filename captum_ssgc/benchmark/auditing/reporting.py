@@ -21,6 +21,7 @@ from captum_ssgc.benchmark.page_store import MOST_IMAGES
 from captum_ssgc.benchmark.record_files import Index, read_index
 from captum_ssgc.benchmark.run_folder import RunFolder, write_whole
 from captum_ssgc.benchmark.sources import Source
+from captum_ssgc.composites import Composite
 
 HTML, CLASSES, FINDINGS, JSON = "audit.html", "classes.csv", "findings.csv", "audit.json"
 
@@ -43,13 +44,17 @@ def report_audit(output_dir: str | os.PathLike[str], examples: int = MOST_IMAGES
 
 
 def write_report(
-    folder: RunFolder, audit: ImageAudit, source: Source, examples: int
+    folder: RunFolder,
+    audit: ImageAudit,
+    source: Source,
+    examples: int,
+    composite: Composite | None,
 ) -> AuditSummary:
     """Write the files of a finished run, with the images that are most worth a look."""
     summary, index = _summary(folder)
     images = images_worth_a_look(summary, examples)
     try:
-        make_examples(images, index, audit, source, folder.root / "examples")
+        make_examples(images, index, audit, source, folder.root / "examples", composite)
     except (OSError, ValueError) as error:
         raise _not_written(folder, error) from error
     return _write(folder, summary, index, images)

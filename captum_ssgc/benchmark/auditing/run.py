@@ -14,6 +14,7 @@ from captum_ssgc.benchmark.opening import Data, open_source
 from captum_ssgc.benchmark.page_store import MOST_IMAGES
 from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.runner import run_over
+from captum_ssgc.composites import Composite, composite_name
 from captum_ssgc.detectors import wrap_detector
 
 
@@ -26,6 +27,7 @@ def audit(
     images: str | os.PathLike[str] | None = None,
     limit: int | None = None,
     examples: int = MOST_IMAGES,
+    composite: Composite | None = None,
     model_name: str = "",
     retry_failed: bool = False,
     show_progress: bool = False,
@@ -48,6 +50,8 @@ def audit(
         images: folder of the images of a JSON file; ``None``: looked for beside it.
         limit: the most images, from the first; ``None`` for all.
         examples: the most images on the page, those most worth a look.
+        composite: what pictures show of images that are not RGB, see
+            :func:`captum_ssgc.visualization.overview`; no number depends on it.
         model_name: for readers; empty for the class of the model.
         retry_failed: try images again that could not be audited.
         show_progress: draw a progress bar on stderr, in the first process.
@@ -89,6 +93,7 @@ def audit(
     whole_number("examples", examples, 0, 10**6)
     detector = wrap_detector(model)
     detector.check_ready()
+    composite_name(detector.channels, composite)  # before hours of computing
     source = open_source(data, images, limit, detector.channels)
     source.check_annotated()
     work = ImageAudit(detector, source.categories, settings)
@@ -96,7 +101,7 @@ def audit(
         work,
         source,
         output_dir,
-        lambda folder: write_report(folder, work, source, examples),
+        lambda folder: write_report(folder, work, source, examples, composite),
         model_name=model_name,
         retry_failed=retry_failed,
         show_progress=show_progress,
