@@ -287,7 +287,13 @@ def _choose(
     highest = float(scores.max()) if len(scores) else None
     best = "nothing at all" if highest is None else f"the highest score is {highest:.3f}"
     advice = "lower score_threshold, or check the image and the weights"
-    if highest is not None and highest >= score_threshold:
+    broken = _scores_without_number(detector, raw, found)
+    if broken:
+        advice = (
+            f"{broken} candidates have no score but NaN, which no threshold passes: the model's "
+            "own arithmetic overflows (half precision?), or its weights or the image hold NaN"
+        )
+    elif highest is not None and highest >= score_threshold:
         advice = (
             "the detector has a threshold of its own and reports none: lower that one, where the "
             "model is wrapped or built (score_threshold, box_score_thresh)"
@@ -295,3 +301,13 @@ def _choose(
     raise NoDetectionError(
         f"no detection with a score of at least {score_threshold:g} ({best}); {advice}.", highest
     )
+
+
+@torch.no_grad()
+def _scores_without_number(detector: Detector, raw: Any, found: Detections) -> int:
+    """How many candidates have a score that is NaN, as far as the detector knows candidates."""
+    try:
+        candidates = detector.class_candidates(raw, [found])[0]
+    except ValueError:
+        return 0
+    return int(candidates.distributions.isnan().any(1).sum())

@@ -129,3 +129,19 @@ def test_padding_in_float16_changes_no_detection_and_spoils_no_map(build_family,
         maps.append(cam.attribute(picture, target=0).flatten())
     assert bool(torch.isfinite(maps[1]).all())
     assert float(torch.corrcoef(torch.stack(maps))[0, 1]) > 0.98
+
+
+def test_scores_that_are_no_numbers_are_said(family, picture):
+    """Arithmetic that overflows, or damaged weights: no threshold is the cause then."""
+    model = family.detector.model
+    with torch.no_grad():
+        before = [parameter.clone() for parameter in model.parameters()]
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    try:
+        with pytest.raises(ssgc.NoDetectionError, match="NaN") as caught:
+            ssgc.explain(family.detector, picture)
+    finally:
+        for parameter, values in zip(model.parameters(), before, strict=True):
+            parameter.data.copy_(values)
+    assert caught.value.highest_score is None
