@@ -300,6 +300,9 @@ class Detections:
     ) -> Detections:
         """Those of one image; see :meth:`from_supervision` for what they are good for.
 
+        Ids are compared as those of a data set, where ``"5"`` and ``5.0`` are ``5``. Masks are kept
+        where all entries have a segmentation.
+
         Args:
             results: what the JSON file holds.
             image_id: of the image in the data set.
@@ -308,9 +311,13 @@ class Detections:
             class_count: as in :meth:`from_supervision`.
 
         Raises:
-            ValueError: if an entry lacks something, or a category has no label or more than one.
+            TypeError: if the results are no list of dictionaries.
+            ValueError: if an entry lacks something or holds what cannot be meant, or a category has
+                no label or more than one.
+            ImportError: if there are polygons and pycocotools is not installed.
         """
-        return cls._of_table(from_coco(results, image_id, category_ids), image_size, class_count)
+        table = from_coco(results, image_id, category_ids, image_size)
+        return cls._of_table(table, image_size, class_count)
 
     def _table(self) -> DetectionTable:
         return DetectionTable(self.boxes, self.labels, self.scores, self.corners, self.masks)
@@ -321,7 +328,7 @@ class Detections:
     ) -> Detections:
         labels, classes = table.class_indices(class_count)
         own = torch.arange(classes, device=labels.device) == labels[:, None]
-        return cls(
+        found = cls(
             boxes=table.boxes,
             labels=labels,
             scores=table.scores,
@@ -333,6 +340,8 @@ class Detections:
             corners=table.corners,
             masks=table.masks,
         )
+        table.check_plausible(image_size)
+        return found
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         for field in fields(self):

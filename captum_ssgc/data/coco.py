@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..exchange.coco_masks import check_segmentation, mask_of
 from ..images import load_image
 from .coco_file import read_coco
-from .coco_masks import check_segmentation, mask_of
 from .image_folder import find_image_folder, holds_any, sampled
 
 __all__ = ["CocoDataset", "CocoImage"]

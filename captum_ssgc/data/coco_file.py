@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .coco_checks import MalformedError, file_name, identifier, number, pixels
-from .coco_masks import check_segmentation
+from ..exchange.coco_masks import check_segmentation
+from ..exchange.coco_values import MalformedError, file_name, identifier, pixels
+from .coco_boxes import Placed, box_of, check_meaning
 
 Size = tuple[int, int]
 _PARTS = ("images", "annotations", "categories")
@@ -90,6 +91,7 @@ def read_coco(path: Path) -> CocoFile:
         why = f"; {problems[0]}" if problems else ""
         raise ValueError(f"{path}: expected images with 'id' and 'file_name', got none{why}")
     ignored: Counter[str] = Counter()
+    boxes: list[Placed] = []
     for place, entry in _places("annotations", content):
         try:
             image, annotation = _annotation(entry, place, images, categories)
@@ -98,12 +100,14 @@ def read_coco(path: Path) -> CocoFile:
             ignored[error.reason] += 1
             continue
         image.annotations.append(annotation)
+        boxes.append(Placed(place, annotation.box, image.size))
         try:
             if annotation.segmentation is not None:
                 segmentation = f"{place}.segmentation"
                 check_segmentation(annotation.segmentation, image.size, segmentation)
         except MalformedError as error:
             problems.append(str(error))
+    check_meaning(boxes, str(path))
     return CocoFile(list(images.values()), categories, ignored, problems)
 
 
@@ -113,7 +117,7 @@ def _parsed(path: Path) -> dict[str, list[Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"the data set {path} does not exist.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_bytes())  # also UTF-8 with a mark, UTF-16 and UTF-32
     except RecursionError:
         raise ValueError(f"{path} is not valid JSON: it is nested too deeply.") from None
     except ValueError as error:  # also numbers of thousands of digits, and bytes that are no UTF-8
@@ -181,20 +185,7 @@ def _annotation(
     crowd = entry.get("iscrowd") or 0
     if crowd not in (0, 1) or not isinstance(crowd, (int, float)):
         raise MalformedError(f"{place}.iscrowd", "0 or 1", crowd, "crowd or not unknown")
-    box = _box(entry.get("bbox"), f"{place}.bbox")
+    box = box_of(entry.get("bbox"), f"{place}.bbox", image.size)
     segmentation = entry.get("segmentation")
     segmentation = None if segmentation in ([], [[]], {}, "") else segmentation
     return image, Annotation(place, category, box, bool(crowd), segmentation)
-
-
-def _box(value: Any, place: str) -> tuple[float, ...]:
-    if not isinstance(value, list) or len(value) != 4:
-        raise MalformedError(place, "four numbers", value, "no box")
-    try:
-        box = tuple(number(one, f"{place}[{at}]") for at, one in enumerate(value))
-    except MalformedError as error:
-        error.reason = "no box"
-        raise
-    if min(box[2:]) <= 0:
-        raise MalformedError(place, "a width and height above 0", value, "box without extent")
-    return box

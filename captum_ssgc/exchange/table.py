@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_SMALL = 16  # pixels; in a smaller image a box may lie in its first one
+_ROUNDING = 1e-4
+
 
 @dataclass(frozen=True, eq=False)
 class DetectionTable:
@@ -44,6 +47,40 @@ class DetectionTable:
                 raise ValueError(
                     f"{name}: expected one for each of {len(self.boxes)} boxes, got {len(value)}."
                 )
+
+    def check_plausible(self, image_size: tuple[int, int]) -> None:
+        """Check what comes from elsewhere, where boxes and scores may mean something else.
+
+        Raises:
+            ValueError: for boxes that are not finite, end before they begin, lie outside the image
+                or are shares of it, and for scores outside [0, 1].
+        """
+        height, width = image_size
+        boxes, scores = self.boxes.detach().cpu().double(), self.scores.detach().cpu().double()
+        expected = f"boxes: expected x1, y1, x2, y2 in pixels of an image of {height} x {width}"
+        finite = boxes.isfinite().all(1)
+        ordered = (boxes[:, 2:] >= boxes[:, :2]).all(1)
+        size = boxes.new_tensor([width, height])
+        in_image = (boxes[:, :2] <= size).all(1) & (boxes[:, 2:] >= 0).all(1)
+        for fits, why in (
+            (finite, "which is not finite"),
+            (ordered, "which ends before it begins (x, y, width, height?)"),
+            (in_image, "which lies outside (is image_size (H, W), and of this image?)"),
+        ):
+            if not bool(fits.all()):
+                row = int(fits.logical_not().nonzero()[0])
+                raise ValueError(f"{expected}, got {boxes[row].tolist()} in row {row}, {why}.")
+        shares = len(boxes) > 0 and bool(((boxes >= 0) & (boxes <= 1)).all())
+        if shares and max(image_size) > _SMALL and bool((boxes != boxes.round()).any()):
+            raise ValueError(
+                f"{expected}, got shares of it: multiply them by its width and height."
+            )
+        known = (scores >= 0) & (scores <= 1 + _ROUNDING)  # NaN is in no range
+        if not bool(known.all()):
+            row = int(known.logical_not().nonzero()[0])
+            raise ValueError(
+                f"scores: expected numbers in [0, 1], got {float(scores[row])} in row {row}."
+            )
 
     def hard_masks(self) -> Tensor | None:
         """The masks as bool; soft ones from 0.5 on."""

@@ -58,10 +58,30 @@ def as_pixels(
         )
     size = (like.shape[-2], like.shape[-1])
     if boxes is not None:
-        return pixels_in_boxes(check_boxes(boxes, count).to(like.device), size)
+        known = check_boxes(boxes, count)
+        _check_within((known[:, :2] + known[:, 2:]) / 2, known, size, "boxes")
+        return pixels_in_boxes(known.to(like.device), size)
     if corners is not None:
-        return pixels_in_polygons(check_corners(corners, count).to(like.device), size)
+        known = check_corners(corners, count)
+        _check_within(known.mean(1), known, size, "corners")
+        return pixels_in_polygons(known.to(like.device), size)
     return check_masks(masks, count, size, "masks").to(like.device)
+
+
+def _check_within(middles: Tensor, regions: Tensor, size: tuple[int, int], name: str) -> None:
+    """What is detected in an image has its middle there: else the map is on another grid.
+
+    Raises:
+        ValueError: for a middle ``(K, 2)`` outside.
+    """
+    within = ((middles >= 0) & (middles <= middles.new_tensor(size[::-1]))).all(-1)
+    if not bool(within.all()):
+        row = int(within.logical_not().nonzero()[0])
+        raise ValueError(
+            f"{name}: expected them in pixels of the heat maps of {size[0]} x {size[1]}, got "
+            f"{regions[row].tolist()} in row {row}, whose middle lies outside; bring a layer's map "
+            "to image size with interpolate_mode='bilinear'."
+        )
 
 
 def check_corners(corners: object, count: int) -> Tensor:
@@ -115,4 +135,8 @@ def check_masks(masks: object, count: int, size: tuple[int, int], name: str) -> 
             f"{name}: expected shape ({count}, {size[0]}, {size[1]}), as the heat maps, got "
             f"{tuple(masks.shape)}."
         )
-    return shaped != 0
+    if not shaped.is_floating_point():
+        return shaped != 0
+    if not bool(shaped.isfinite().all()):
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity.")
+    return shaped >= 0.5  # as Detections.mask_pixels takes soft ones

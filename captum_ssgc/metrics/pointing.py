@@ -27,7 +27,8 @@ def pointing_game(
         heat_maps: ``(K, H, W)`` or ``(K, 1, H, W)``, one per detection, in image pixels.
         boxes: ``(K, 4)`` x1, y1, x2, y2 in image pixels, the region ``R`` of each map. A pixel is
             inside when its centre is, the border included.
-        masks: ``(K, H, W)`` or ``(K, 1, H, W)``, non-zero inside, instead of boxes.
+        masks: ``(K, H, W)`` or ``(K, 1, H, W)``, non-zero inside, instead of boxes; of soft ones
+            (floating point in [0, 1]) the pixels of at least one half are.
         corners: ``(K, 4, 2)`` x and y of the corners of oriented boxes, in order around each,
             instead of boxes.
 
@@ -37,7 +38,8 @@ def pointing_game(
 
     Raises:
         TypeError: unless exactly one of ``boxes``, ``masks`` and ``corners`` is given.
-        ValueError: for shapes that do not fit.
+        ValueError: for shapes that do not fit, or a region whose middle is outside the map, as that
+            of an image is outside a layer's map.
 
     Notes:
         Zhang et al. count a maximum within 15 pixels of the object as a hit; there is no such
@@ -79,7 +81,8 @@ def energy_pointing_game(
             values count as zero.
         boxes: ``(K, 4)`` x1, y1, x2, y2 in image pixels, the region ``R`` of each map. A pixel is
             inside when its centre is, the border included.
-        masks: ``(K, H, W)`` or ``(K, 1, H, W)``, non-zero inside, instead of boxes.
+        masks: ``(K, H, W)`` or ``(K, 1, H, W)``, non-zero inside, instead of boxes; of soft ones
+            (floating point in [0, 1]) the pixels of at least one half are.
         corners: ``(K, 4, 2)`` x and y of the corners of oriented boxes, in order around each,
             instead of boxes.
 
@@ -89,7 +92,8 @@ def energy_pointing_game(
 
     Raises:
         TypeError: unless exactly one of ``boxes``, ``masks`` and ``corners`` is given.
-        ValueError: for shapes that do not fit.
+        ValueError: for shapes that do not fit, or a region whose middle is outside the map, as that
+            of an image is outside a layer's map.
 
     Notes:
         A uniform map scores the share of the image that the object covers, so large objects are

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from captum_ssgc.data import CocoDataset
-from captum_ssgc.data.coco_checks import shown
+from captum_ssgc.exchange.coco_values import shown
 
 HEIGHT, WIDTH = 6, 8
 
@@ -330,6 +330,8 @@ def test_an_image_of_another_kind_is_left_out(write, entry):
         ([1, 2, 1e300, 4], "no box", "annotations[0].bbox[2]: expected a number from"),
         ([1, 2, 10**400, 4], "no box", "annotations[0].bbox[2]: expected a number from"),
         ([1, 2, -3, 4], "box without extent", "annotations[0].bbox: expected a width and height"),
+        ([8, 2, 3, 4], "box outside the image", "annotations[0].bbox: expected a box that meets"),
+        ([1, -5, 3, 5], "box outside the image", "annotations[0].bbox: expected a box that meets"),
     ],
 )
 def test_what_is_no_box_is_left_out_and_said(write, box, reason, message):
@@ -337,6 +339,34 @@ def test_what_is_no_box_is_left_out_and_said(write, box, reason, message):
     assert data.ignored == {reason: 1}
     assert data.problems[0].startswith(message)
     assert data[0].boxes.shape == (0, 4)
+
+
+def test_boxes_a_little_outside_stay(write):
+    data = write([annotation(bbox=[-1, -1, 3, 3]), annotation(bbox=[6.5, 5, 2, 1.5])])
+    assert data[0].boxes.tolist() == [[-1, -1, 2, 2], [6.5, 5, 8.5, 6.5]]
+    assert not data.problems
+
+
+def test_boxes_that_are_shares_of_the_image_are_refused(write):
+    with pytest.raises(ValueError, match=r"got shares of the image in all 2 .* annotations\[0\]"):
+        write([annotation(bbox=[0.25, 0.5, 0.5, 0.5]), annotation(bbox=[0, 0, 1, 1])])
+    assert len(write([annotation(bbox=[0, 0, 1, 1])])[0].boxes) == 1  # a pixel
+
+
+def test_boxes_that_are_corners_are_refused(write):
+    corners = [[1, 1, 4, 5], [4, 2, 7, 6], [2, 3, 8, 6], [0, 0, 3, 3]]
+    with pytest.raises(ValueError, match=r"corners x1, y1, x2, y2: 2 of 4 .* annotations\[1\]"):
+        write([annotation(bbox=box) for box in corners])
+    assert len(write([annotation(bbox=box) for box in corners[:3]])[0].boxes) == 3  # too few
+    sizes = [[1, 1, 3, 4], [4, 2, 3, 4], [2, 3, 6, 3], [0, 0, 3, 3]]
+    assert len(write([annotation(bbox=box) for box in sizes])[0].boxes) == 4
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_other_encodings_of_unicode(write, encoding):
+    data = write([annotation()])
+    data.file.write_bytes(data.file.read_text().encode(encoding))
+    assert len(CocoDataset(data.file)[0].boxes) == 1
 
 
 @pytest.mark.parametrize(("value", "crowd"), [(0, 0), (1, 1), (None, 0), (True, 1), (1.0, 1)])

@@ -90,5 +90,84 @@ def test_masks_come_back(detections):
     plain = {"size": list(SIZE), "counts": [20, 3, 20 * 30 - 23]}
     found = Detections.from_coco([{**results[0], "segmentation": plain}], 7, IDS, SIZE)
     assert found.masks[0].nonzero().tolist() == [[0, 1], [1, 1], [2, 1]]
-    polygons = [{**results[0], "segmentation": [[0, 0, 5, 0, 5, 5]]}]
-    assert Detections.from_coco(polygons, 7, IDS, SIZE).masks is None
+    polygons = [{**results[0], "segmentation": [[1, 1, 5, 1, 5, 5, 1, 5]]}]
+    assert int(Detections.from_coco(polygons, 7, IDS, SIZE).masks.sum()) == 16
+    assert Detections.from_coco([*results, *without(results)], 7, IDS, SIZE).masks is None
+    as_bytes = {"size": list(SIZE), "counts": results[0]["segmentation"]["counts"].encode()}
+    found = Detections.from_coco([{**results[0], "segmentation": as_bytes}], 7, IDS, SIZE)
+    assert torch.equal(found.masks[0], detections.masks[0] >= 0.5)
+
+
+def without(results):
+    return [{name: one[name] for name in one if name != "segmentation"} for one in results]
+
+
+@pytest.mark.parametrize(
+    ("entry", "asked"),
+    [("7", 7), (7, "7"), (7.0, 7), (7, np.int64(7)), ("a.jpg", "a.jpg"), (2**60, str(2**60))],
+)
+def test_ids_mean_the_same_however_they_are_written(boxes_only, entry, asked):
+    results = [{**one, "image_id": entry, "category_id": str(one["category_id"])}
+               for one in boxes_only.to_coco(7, IDS)]  # fmt: skip
+    ids = {"0": 17.0, np.int32(2): "90"}
+    assert_same(Detections.from_coco(results, asked, ids, SIZE), boxes_only)
+    written = json.loads(json.dumps(boxes_only.to_coco(np.int64(7), ids)))
+    assert written == boxes_only.to_coco(7, IDS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bbox": [1, 2, 3]}, r"results\[1\].bbox: expected four numbers, got \[1, 2, 3\]"),
+        ({"bbox": ["1", 2, 3, 4]}, r"results\[1\].bbox\[0\]: expected a number"),
+        ({"bbox": [1, 2, float("nan"), 4]}, r"results\[1\].bbox\[2\]: expected a number from"),
+        ({"bbox": [5, 2, -3, 4]}, r"boxes: .* 20 x 30, got .* in row 1, which ends before"),
+        ({"bbox": [31, 2, 3, 4]}, r"boxes: .* in row 1, which lies outside"),
+        ({"score": "0.5"}, r"results\[1\].score: expected a number"),
+        ({"score": float("nan")}, r"results\[1\].score: expected a number from"),
+        ({"score": 80}, r"scores: expected numbers in \[0, 1\], got 80.0 in row 1"),
+        ({"image_id": [7]}, r"results\[1\].image_id: expected a whole number or a text"),
+        ({"category_id": "dog"}, r"results\[1\].category_id: expected a whole number, got"),
+    ],
+)
+def test_values_that_cannot_be_meant(boxes_only, change, message):
+    results = boxes_only.to_coco(7, IDS)
+    results[1] |= change
+    with pytest.raises(ValueError, match=message):
+        Detections.from_coco(results, 7, IDS, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ({"size": [20, 30], "counts": [10, 5]}, r"results\[0\].segmentation.counts: .* add up"),
+        ({"size": [30, 20], "counts": [600]}, r"results\[0\].segmentation.size: expected a run"),
+        ({"size": [20, 30], "counts": "zz~"}, r"results\[0\].segmentation.counts\[\d\]: expected"),
+        ({"counts": [600]}, r"results\[0\].segmentation: expected polygons or a run-length code"),
+    ],
+)
+def test_codes_that_cannot_be_meant(boxes_only, segmentation, message):
+    results = [{**boxes_only[:1].to_coco(7, IDS)[0], "segmentation": segmentation}]
+    with pytest.raises(ValueError, match=message):
+        Detections.from_coco(results, 7, IDS, SIZE)
+
+
+def test_shares_of_the_image_are_no_pixels(boxes_only):
+    results = [{**one, "bbox": [0.1, 0.25, 0.5, 0.5]} for one in boxes_only.to_coco(7, IDS)]
+    with pytest.raises(ValueError, match="got shares of it: multiply them"):
+        Detections.from_coco(results, 7, IDS, SIZE)
+
+
+@pytest.mark.parametrize("results", ["results.json", {"annotations": []}, 5, [None], [[1, 2]]])
+def test_what_is_no_list_of_results(results):
+    with pytest.raises(TypeError, match="results: expected a list of dictionaries"):
+        Detections.from_coco(results, 7, IDS, SIZE)
+
+
+@pytest.mark.parametrize(("ids", "error"), [(None, TypeError), ("coco", TypeError),
+                                            ({1: "person"}, ValueError)])  # fmt: skip
+def test_what_is_no_category_ids(boxes_only, ids, error):
+    with pytest.raises(error, match="category_ids"):
+        boxes_only.to_coco(7, ids)
+    with pytest.raises(error, match="category_ids"):
+        Detections.from_coco([], 7, ids, SIZE)

@@ -26,12 +26,12 @@ def one_pixel(y, x, size=(4, 5), value=1.0):
         ((1.6, 2.0, 3.0, 3.0), 0.0),
         ((0.0, 0.0, 1.4, 4.0), 0.0),
         ((0.0, 0.0, 5.0, 4.0), 1.0),
-        ((-10.0, -10.0, 50.0, 50.0), 1.0),
-        ((-10.0, -10.0, -1.0, -1.0), 0.0),
-        ((50.0, 50.0, 60.0, 60.0), 0.0),
+        ((-10.0, -10.0, 15.0, 14.0), 1.0),
+        ((-1.0, -1.0, 1.0, 1.0), 0.0),
+        ((5.0, 4.0, 5.0, 4.0), 0.0),
     ],
     ids=["its-pixel", "its-centre", "ends-on-it", "starts-after", "ends-before", "whole-image",
-         "beyond-the-image", "before-the-image", "after-the-image"],
+         "beyond-the-image", "over-its-corner", "at-its-end"],
 )  # fmt: skip
 def test_a_pixel_is_inside_when_its_centre_is(game, box, expected):
     result = game(one_pixel(2, 1), boxes=torch.tensor([box]))
@@ -154,6 +154,15 @@ def test_inside_and_outside_add_up():
         torch.testing.assert_close(both, torch.ones(2))
 
 
+@BOTH
+def test_soft_masks_are_cut_at_one_half(game):
+    soft = torch.full((1, 4, 5), 0.49)
+    soft[0, 2, 1] = 0.5
+    assert game(one_pixel(2, 1), masks=soft).values.tolist() == [1.0]
+    assert game(one_pixel(2, 2), masks=soft).values.tolist() == [0.0]
+    assert game(one_pixel(2, 2), masks=torch.full((1, 4, 5), 255, dtype=torch.uint8)).values == 1
+
+
 def test_one_pixel_image():
     heat_map = torch.ones(1, 1, 1, 1)
     box = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
@@ -212,12 +221,17 @@ def test_evidence_is_a_mask_per_detection():
         ({"boxes": torch.full((1, 4), float("nan"))}, ValueError, "finite corners"),
         ({"boxes": [[0, 0, 1, 1]]}, TypeError, "expected a tensor"),
         ({"masks": torch.ones(1, 5, 4)}, ValueError, r"masks: expected shape \(1, 4, 5\)"),
+        ({"boxes": torch.tensor([[9.0, 9.0, 40.0, 40.0]])}, ValueError, "4 x 5, got .*bilinear"),
+        ({"boxes": torch.tensor([[-9.0, 0.0, 5.0, 4.0]])}, ValueError, "middle lies outside"),
+        ({"corners": torch.full((1, 4, 2), 6.0)}, ValueError, "corners: .* middle lies outside"),
+        ({"masks": torch.full((1, 4, 5), torch.nan)}, ValueError, "masks: expected finite"),
         ({"masks": [1]}, TypeError, "masks: expected a tensor"),
         ({"corners": torch.ones(1, 8)}, ValueError, r"corners: expected shape \(1, 4, 2\)"),
         ({"corners": torch.full((1, 4, 2), torch.nan)}, ValueError, "corners: expected finite"),
         ({"corners": [1]}, TypeError, "corners: expected a tensor"),
     ],
-    ids=["neither", "both", "count", "order", "nan", "list", "mask-size", "mask-list",
+    ids=["neither", "both", "count", "order", "nan", "list", "mask-size",
+         "image-boxes", "before-the-map", "image-corners", "mask-nan", "mask-list",
          "corners-shape", "corners-nan", "corners-list"],
 )  # fmt: skip
 @BOTH

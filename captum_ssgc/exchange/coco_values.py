@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from numbers import Integral
 from typing import Any
 
 LARGEST = 10**7
@@ -51,9 +52,10 @@ def identifier(value: Any) -> int | str | None:
         digits = value.removeprefix("-")
         if digits.isdecimal() and str(int(value)) == value:
             return int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
-        return None
-    return value
+    if isinstance(value, str):
+        return value or None
+    # A user's own ids may be NumPy's integers.
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
 
 
 def number(value: Any, place: str, low: float = -LARGEST, high: float = LARGEST) -> float:
@@ -67,6 +69,17 @@ def number(value: Any, place: str, low: float = -LARGEST, high: float = LARGEST)
     if not low <= value <= high:
         raise MalformedError(place, f"a number from {low:g} to {high:g}", value)
     return float(value)
+
+
+def four_numbers(value: Any, place: str) -> tuple[float, ...]:
+    """The numbers of a box.
+
+    Raises:
+        MalformedError: if they are none, or not four.
+    """
+    if not isinstance(value, (list, tuple)) or len(value) != 4:
+        raise MalformedError(place, "four numbers", value)
+    return tuple(number(one, f"{place}[{at}]") for at, one in enumerate(value))
 
 
 def pixels(value: Any, place: str) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .coco_checks import LARGEST, MalformedError, number
+from captum_ssgc.exchange.coco_values import LARGEST, MalformedError, number
 
 Size = tuple[int, int]
 _LONGEST = 1_000_000
