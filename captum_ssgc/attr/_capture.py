@@ -7,12 +7,21 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._norm_gradients import sound_norm_gradients
+from captum_ssgc.attr._lean_operations import batch_norm, relu, relu_
 from captum_ssgc.attr._sparse_convolution import convolution
+
+_WITH_OWN_WAY_BACK: dict[Any, Callable[..., Tensor]] = {
+    torch.conv2d: convolution,
+    F.batch_norm: batch_norm,
+    **dict.fromkeys((F.relu, torch.relu, Tensor.relu), relu),
+    **dict.fromkeys((torch.relu_, Tensor.relu_), relu_),
+}
 
 
 class LayerCapture:
@@ -80,8 +89,8 @@ class LayerCapture:
 class ConstantParameters(FunctionMode):
     """In this thread, parameters enter every operation as constants.
 
-    A graph then holds nothing that does not depend on the captured layers, and convolutions go back
-    from what is not zero alone. The parameters themselves are left alone, so that other threads may
+    A graph then holds nothing that does not depend on the captured layers, convolutions go back
+    from what is not zero alone, and some operations keep less of what they took. The parameters themselves are left alone, so that other threads may
     train them meanwhile.
     """
 
@@ -93,9 +102,7 @@ class ConstantParameters(FunctionMode):
             args = tuple(_constant(value) for value in args)
         if kwargs and any(_has_parameter(value) for value in kwargs.values()):
             kwargs = {name: _constant(value) for name, value in kwargs.items()}
-        if func is torch.conv2d:
-            return convolution(*args, **kwargs)
-        return func(*args, **kwargs)
+        return _WITH_OWN_WAY_BACK.get(func, func)(*args, **kwargs)
 
 
 def _has_parameter(value: Any) -> bool:

@@ -1,0 +1,114 @@
+"""Operations whose way back keeps less: PyTorch's own values and derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from captum_ssgc.attr._capture import ConstantParameters
+
+
+def norm(dimensions: int, affine: bool = True, dtype: torch.dtype = torch.float64) -> nn.Module:
+    kind = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dimensions]
+    module = kind(6, affine=affine).to(dtype).eval()
+    nn.init.normal_(module.running_mean)
+    nn.init.uniform_(module.running_var, 0.2, 3.0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter)
+    return module
+
+
+def in_place(operation: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda images: operation(images * 1.0)
+
+
+CASES: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
+    "batch norm": (norm(2), 2),
+    "batch norm, in one dimension": (norm(1), 1),
+    "batch norm, in three dimensions": (norm(3), 3),
+    "batch norm without parameters": (norm(2, affine=False), 2),
+    "batch norm of the batch": (norm(2).train(), 2),
+    "batch norm without statistics": (nn.BatchNorm2d(6, track_running_stats=False).double(), 2),
+    "relu": (nn.ReLU(), 2),
+    "relu in place": (in_place(nn.ReLU(inplace=True)), 2),
+    "torch.relu": (torch.relu, 2),
+    "torch.relu_": (in_place(torch.relu_), 2),
+    "a tensor's relu": (lambda images: images.relu(), 2),
+    "a tensor's relu_": (in_place(lambda images: images.relu_()), 2),
+    "relu in place of a part": (in_place(lambda images: images[:, :3].relu_()), 2),
+    "one after the other": (in_place(lambda images: F.relu(norm_of_all(images), inplace=True)), 2),
+    "the same input twice": (lambda images: images * F.relu(images), 2),
+}
+norm_of_all = norm(2)
+
+
+@pytest.fixture(params=CASES)
+def case(request) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    torch.manual_seed(0)
+    operation, dimensions = CASES[request.param]
+    images = torch.randn(2, 6, *range(4, 4 + dimensions), dtype=torch.float64)
+    return operation, images.round(decimals=1).requires_grad_()  # some values are 0
+
+
+def test_values_and_derivatives_are_pytorchs(case) -> None:
+    operation, images = case
+
+    def run() -> list[Tensor]:
+        output = operation(images)
+        slope = torch.linspace(-1.0, 2.0, output.numel(), dtype=output.dtype).view_as(output)
+        (first,) = torch.autograd.grad((output * slope).sin().sum(), images, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), images)
+        return [output, first, second]
+
+    expected = run()
+    with ConstantParameters():
+        found = run()
+    assert torch.equal(found[0], expected[0])
+    torch.testing.assert_close(found[1:], expected[1:])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer = nn.Sequential(norm(2, dtype=dtype), nn.ReLU(inplace=True))
+    images = torch.randn(1, 6, 8, 8, dtype=dtype, requires_grad=True)
+    slopes = []
+    for mode in (torch.enable_grad(), ConstantParameters()):
+        with mode:
+            output = layer(images)
+        slopes.append(torch.autograd.grad(output, images, torch.ones_like(output))[0])
+        assert output.dtype == slopes[-1].dtype == dtype
+    torch.testing.assert_close(slopes[1], slopes[0])
+
+
+def test_infinite_slopes_do_not_pass_what_is_cut_off() -> None:
+    images = torch.tensor([-1.0, 2.0, torch.nan], requires_grad=True)
+    slope = torch.tensor([torch.inf, torch.inf, 1.0])
+    expected = torch.autograd.grad(F.relu(images), images, slope)[0]
+    with ConstantParameters():
+        found = torch.autograd.grad(F.relu(images), images, slope)[0]
+    assert torch.equal(found, expected)
+
+
+def test_a_graph_keeps_no_maps() -> None:
+    """PyTorch's own keeps three: what the convolution, the normalisation and the activation took."""
+    layer = nn.Sequential(
+        nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
+    ).eval()  # fmt: skip
+    images = torch.randn(1, 16, 40, 40, requires_grad=True)
+
+    def kept(value: Tensor) -> Tensor:
+        maps.append(value.shape == images.shape)
+        return value
+
+    counts = []
+    for mode in (torch.enable_grad(), ConstantParameters()):
+        maps: list[bool] = []
+        with torch.autograd.graph.saved_tensors_hooks(kept, lambda value: value), mode:
+            layer(images)
+        counts.append(sum(maps))
+    assert counts == [3, 0]
