@@ -90,8 +90,8 @@ class ConstantParameters(FunctionMode):
     """In this thread, parameters enter every operation as constants.
 
     A graph then holds nothing that does not depend on the captured layers, convolutions go back
-    from what is not zero alone, and some operations keep less of what they took. The parameters themselves are left alone, so that other threads may
-    train them meanwhile.
+    from what is not zero alone, and some operations keep less of what they took. The parameters
+    themselves are left alone, so that other threads may train them meanwhile.
     """
 
     def __torch_function__(

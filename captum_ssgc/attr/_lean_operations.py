@@ -25,9 +25,7 @@ def batch_norm(
 ) -> Tensor:
     """``torch.nn.functional.batch_norm`` by constant statistics: its way back needs no input."""
     if training or running_mean is None or running_var is None or not input.requires_grad:
-        return F.batch_norm(
-            input, running_mean, running_var, weight, bias, training, momentum, eps
-        )
+        return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     given = (running_mean, running_var, weight, bias)
     constants = [None if one is None else one.detach() for one in given]
     result: Tensor = _BatchNorm.apply(input, *constants, eps)

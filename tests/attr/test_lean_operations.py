@@ -95,7 +95,7 @@ def test_infinite_slopes_do_not_pass_what_is_cut_off() -> None:
 
 
 def test_a_graph_keeps_no_maps() -> None:
-    """PyTorch's own keeps three: what the convolution, the normalisation and the activation took."""
+    """PyTorch's own keeps three: for the convolution, the normalisation, and the activation."""
     layer = nn.Sequential(
         nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
     ).eval()  # fmt: skip
