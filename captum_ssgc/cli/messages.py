@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import traceback
 import warnings
@@ -24,6 +25,23 @@ INTERRUPTED = 130
 
 # Their messages say what is wrong; those of other errors do not without their type.
 _TELLING = (ValueError, TypeError, IndexError, KeyError, OSError, RuntimeError, ImportError)
+# Messages speak to Python; where they advise an argument, the command line has an option.
+_OPTIONS = {
+    "method": "--method",
+    "output": "--output",
+    "layer": "--layer",
+    "mask": "--mask",
+    "n_masks": "--masks",
+    "top_k": "--top-k",
+    "score_threshold": "--score-threshold",
+    "label_names": "--labels",
+    "text": "--text",
+    "layout": "--layout",
+    "boxes": "--boxes",
+    "scores": "--scores",
+    "size": "--canvas",
+}
+_ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?:'([\w.+-]+)'|(?=[\s,.;]|$))")
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _LONGEST = 600
 _Item = TypeVar("_Item")
@@ -74,7 +92,7 @@ def one_line(problem: str | BaseException) -> str:
     if isinstance(problem, str):
         text = problem
     else:
-        text, name = str(problem), type(problem).__name__
+        text, name = as_options(str(problem)), type(problem).__name__
         if isinstance(problem, MemoryError):
             text = "out of memory; try a smaller image or --batch-size"
         elif isinstance(problem, KeyError):
@@ -83,6 +101,21 @@ def one_line(problem: str | BaseException) -> str:
             text = f"{name}: {text}" if text else name
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def as_options(text: str) -> str:
+    """A message in which arguments of Python are options of the command line.
+
+    Example:
+        >>> from captum_ssgc.cli.messages import as_options
+        >>> as_options("what is left: method='d-rise'; or choose with layout= and scores=.")
+        'what is left: --method d-rise; or choose with --layout and --scores.'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        return " ".join(filter(None, (_OPTIONS[found[1]], found[2])))
+
+    return _ARGUMENT.sub(option, text)
 
 
 @contextmanager
@@ -97,7 +130,7 @@ def warnings_as_lines(about: str) -> Iterator[None]:
         if issubclass(one.category, OwnWarning) or one.filename.startswith(_PACKAGE)
     ]
     for text in dict.fromkeys(str(one.message) for one in ours):
-        complain(text, about=about, kind="warning")
+        complain(as_options(text), about=about, kind="warning")
 
 
 def on_screen() -> bool:

@@ -46,8 +46,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         default=DEFAULT_MODEL,
         help="a torchvision detection model (NAME or torchvision:NAME), onnx:FILE, "
-        "transformers:FOLDER_OR_NAME, ultralytics:FILE (which can run code: load only what you "
-        "trust), or demo for the small detector in the box (default: %(default)s)",
+        "torchscript:FILE, transformers:FOLDER_OR_NAME, ultralytics:FILE (which can run code: load "
+        "only what you trust), or demo for the small detector in the box (default: %(default)s)",
     )
     group.add_argument(
         "--weights",
@@ -59,8 +59,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         metavar="FILE",
         type=Path,
-        help="a state dict to load instead, also below 'model' or 'state_dict'; the number of "
-        "classes is read from it",
+        help="a state dict to load instead, also one wrapped by a training script or Lightning, or "
+        "that of a whole model; the number of classes is read from it",
     )
     group.add_argument(
         "--labels",
@@ -76,7 +76,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "for; may be given several times",
     )
     _add_device(group)
-    _add_onnx(parser.add_argument_group("ONNX files, where their layout is not recognised"))
+    _add_onnx(
+        parser.add_argument_group(
+            "ONNX and TorchScript files, where their layout is not recognised"
+        )
+    )
 
 
 def _add_onnx(group: argparse._ArgumentGroup) -> None:

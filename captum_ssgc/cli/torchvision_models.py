@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import pickle
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from captum_ssgc._vendor_versions import loadable_classes
+from captum_ssgc.cli.checkpoints import read_checkpoint, state_dicts
 from captum_ssgc.cli.messages import CommandError, complain, one_line
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.detector import Detector
@@ -33,7 +33,6 @@ _FROZEN_WITHOUT_EPS = (
     "maskrcnn_resnet50_fpn",
     "retinanet_resnet50_fpn",
 )
-_WRAPPINGS = ("model", "state_dict", "model_state_dict")
 
 
 def names() -> list[str]:
@@ -90,81 +89,96 @@ def _empty(name: str, **sizes: int) -> nn.Module:
 
 
 def _from_checkpoint(name: str, path: Path) -> tuple[nn.Module, list[str] | None]:
-    state = _read_state(path)
-    try:
-        sizes = {"num_classes": _classes(name, state)}
-    except KeyError:
+    states = list(state_dicts(read_checkpoint(path)))
+    if not states:
         raise CommandError(
-            f"--checkpoint {path} is not one of {name}: it has no class layer of a torchvision "
-            f"detector; its first entries are {', '.join(list(state)[:3]) or 'none'}."
-        ) from None
+            f"--checkpoint {path}: expected a state dict, or one below 'model' or 'state_dict', "
+            "got no tensors by name."
+        )
+    model, problems = _filled(name, states)
+    if problems:
+        others = [other for other in names() if not _filled(other, states, try_only=True)[1]]
+        advice = (
+            f"it fits {' and '.join(others)}: give --model {others[0]}"
+            if others
+            else "it fits none of torchvision's detectors as torchvision.models builds them"
+        )
+        raise CommandError(f"--checkpoint {path} {problems}; {advice}.")
+    categories = _default_categories(name)
+    classes = _classes(name, model.state_dict())
+    return model, categories if len(categories) == classes else None
+
+
+def _filled(
+    name: str, states: Sequence[Mapping[str, Tensor]], try_only: bool = False
+) -> tuple[nn.Module, str]:
+    """The model with the first of the state dicts that is one of such a network's.
+
+    Returns:
+        The model, and what is wrong; empty where nothing is.
+    """
+    layer, _ = _class_layer(name)
+    state = next((own for one in states if layer in (own := _below_prefix(one, layer))), None)
+    if state is None:
+        return nn.Module(), (
+            f"is not one of {name}: it has no class layer {layer}; its first entries are "
+            f"{', '.join(list(states[0])[:3])}"
+        )
+    sizes = {"num_classes": _classes(name, state)}
     if _KEYPOINT_LAYER in state:
         sizes["num_keypoints"] = state[_KEYPOINT_LAYER].shape[1]
-    model = _empty(name, **sizes)
+    with torch.device("meta") if try_only else nullcontext():
+        model = _empty(name, **sizes)
     frozen = not any(key.endswith("num_batches_tracked") for key in state)
     own = model.state_dict()
     if frozen:
         counters = {key: own[key] for key in own if key.endswith("num_batches_tracked")}
         state = {**counters, **state}
-    _check_fit(f"--checkpoint {path} does not fit {name}", own, state)
-    model.load_state_dict(state)
+    problems = _misfit(own, state)
+    if problems:
+        return model, f"does not fit {name}: {problems}"
+    if not try_only:
+        model.load_state_dict(state)
     if frozen and name in _FROZEN_WITHOUT_EPS:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = 0.0
-    categories = _default_categories(name)
-    return model, categories if len(categories) == sizes["num_classes"] else None
+    return model, ""
+
+
+def _below_prefix(state: Mapping[str, Tensor], layer: str) -> Mapping[str, Tensor]:
+    """What is around the model of ``layer`` has put a name before its entries: left out."""
+    named = next((key for key in state if f".{key}".endswith(f".{layer}")), layer)
+    prefix = named.removesuffix(layer)
+    return {
+        key.removeprefix(prefix): entry for key, entry in state.items() if key.startswith(prefix)
+    }
 
 
 def _default_categories(name: str) -> list[str]:
     return list(torchvision.models.get_model_weights(name)["DEFAULT"].meta["categories"])
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict of a checkpoint; training scripts wrap it and keep their arguments beside."""
-    if not path.is_file():
-        raise CommandError(f"--checkpoint {path} does not exist.")
-    try:
-        with loadable_classes(argparse.Namespace):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and torch raise unrelated types
-        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
-            raise CommandError(
-                f"--checkpoint {path} holds Python objects, which are not loaded for safety; "
-                "save model.state_dict() instead of the model."
-            ) from error
-        raise CommandError(
-            f"--checkpoint {path} is no readable PyTorch checkpoint (truncated?)."
-        ) from error
-    for key in _WRAPPINGS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(entry, Tensor) for entry in content.values()
-    ):
-        raise CommandError(
-            f"--checkpoint {path}: expected a state dict, or one below 'model' or 'state_dict', "
-            f"got {type(content).__name__}."
-        )
-    return {str(key).removeprefix("module."): entry for key, entry in content.items()}
+@cache
+def _class_layer(name: str) -> tuple[str, int]:
+    """The weight whose rows are classes, and how many rows each class has, its anchors'."""
+    with torch.device("meta"):
+        plain = _empty(name, num_classes=91).state_dict()
+    layer = next(key for key in _CLASS_LAYERS if key in plain)
+    return layer, plain[layer].shape[0] // 91
 
 
 def _classes(name: str, state: Mapping[str, Tensor]) -> int:
     """The number of labels of a model or checkpoint, read off its class layer."""
-    with torch.device("meta"):
-        plain = _empty(name, num_classes=91).state_dict()
-    for key in _CLASS_LAYERS:
-        if key in plain:
-            anchors = plain[key].shape[0] // 91
-            return state[key].shape[0] // anchors
-    raise KeyError(name)
+    layer, rows = _class_layer(name)
+    return state[layer].shape[0] // rows
 
 
-def _check_fit(what: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     missing = [key for key in own if key not in state]
     foreign = [key for key in state if key not in own]
     reshaped = [key for key in own if key in state and own[key].shape != state[key].shape]
-    problems = [
+    return "; ".join(
         f"{len(keys)} entries {how}, such as {keys[0]}"
         for keys, how in (
             (missing, "missing"),
@@ -172,7 +186,4 @@ def _check_fit(what: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]
             (reshaped, "of another shape"),
         )
         if keys
-    ]
-    if problems:
-        advice = "if it is another network's, name that with --model"
-        raise CommandError(f"{what}: {'; '.join(problems)}; {advice}.")
+    )

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from captum_ssgc.cli.model_choice import ModelChoice
     from captum_ssgc.detector import Detector
 
-KINDS = "torchvision:NAME, onnx:FILE, transformers:FOLDER_OR_NAME, ultralytics:FILE or demo"
+KINDS = (
+    "torchvision:NAME, onnx:FILE, torchscript:FILE, transformers:FOLDER_OR_NAME, ultralytics:FILE "
+    "or demo"
+)
 # Low enough to tell how close an image was where nothing reached the user's threshold.
 _LOWEST_REPORTED = 0.05
 
@@ -37,8 +40,18 @@ def _torchvision(name: str, choice: ModelChoice) -> Detector:
 def _onnx(file: str, choice: ModelChoice) -> Detector:
     from captum_ssgc.detectors import onnx_detector
 
+    return _from_file(onnx_detector, file, choice)
+
+
+def _torchscript(file: str, choice: ModelChoice) -> Detector:
+    from captum_ssgc.detectors import torchscript_detector
+
+    return _from_file(torchscript_detector, file, choice)
+
+
+def _from_file(read: Callable[..., Detector], file: str, choice: ModelChoice) -> Detector:
     choice.refuse_weights("the file holds the weights")
-    detector: Any = onnx_detector(
+    detector: Any = read(
         file,
         score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
         label_names=choice.labels,
@@ -103,6 +116,8 @@ def _ultralytics(file: str, choice: ModelChoice) -> Detector:
     # ultralytics downloads what it does not find, under any name that it knows.
     if not Path(file).is_file():
         raise CommandError(f"ultralytics file {file} does not exist.")
+    if PurePath(file).suffix.lower() in (".onnx", ".torchscript"):
+        raise CommandError(f"{file} is an export{hint(file)}")
     try:
         from ultralytics import YOLO
     except ImportError as error:
@@ -122,21 +137,31 @@ def hint(name: str) -> str:
 
     prefix, _, rest = name.rpartition(":")
     file = name if len(prefix) == 1 else rest  # C:\\model.onnx
-    kind = _KIND_OF_FILE.get(PurePath(file).suffix.lower())
-    if kind is None and ("/" in file or Path(file).is_dir()):
-        kind = "transformers"
-    if kind == "ultralytics":
-        return f"; did you mean {kind}:{file}, or --checkpoint {file} for a state dict?"
-    if kind is not None:
-        return f"; did you mean {kind}:{file}?"
+    path, suffix = Path(file), PurePath(file).suffix.lower()
+    meant = _MEANT_BY_SUFFIX.get(suffix, "")
+    if suffix in _WEIGHTS and (path.parent / "config.json").is_file():
+        file, meant = str(path.parent), "transformers:{0}"
+    elif not meant and ("/" in file or path.is_dir()) and not path.is_file():
+        meant = "transformers:{0}"
+    if meant:
+        return f"; did you mean {meant.format(file)}?"
     return close_names(rest, ["demo", *torchvision_models.names()])
 
 
-_KIND_OF_FILE = {".onnx": "onnx", ".pt": "ultralytics", ".pth": "ultralytics"}
+_WEIGHTS = (".safetensors", ".bin")
+_MEANT_BY_SUFFIX = {
+    ".onnx": "onnx:{0}",
+    ".torchscript": "torchscript:{0}",
+    ".pt": "ultralytics:{0}, or --checkpoint {0} for a state dict",
+    ".pth": "ultralytics:{0}, or --checkpoint {0} for a state dict",
+    ".ckpt": "--checkpoint {0}",
+    ".safetensors": "--checkpoint {0}",
+}
 
 VENDORS: dict[str, Callable[[str, ModelChoice], Detector]] = {
     "torchvision": _torchvision,
     "onnx": _onnx,
+    "torchscript": _torchscript,
     "transformers": _transformers,
     "ultralytics": _ultralytics,
     "demo": _demo,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any
 
@@ -120,10 +122,22 @@ def network_of(model: Any) -> tuple[Any, dict[str, Any]]:
     network = model.model if isinstance(overrides, dict) else model
     if not isinstance(getattr(network, "model", None), nn.Sequential):
         raise TypeError(
-            f"model: expected a torch model of Ultralytics, got {type(network).__name__}; load "
-            "the .pt file instead of an export."
+            f"model: expected a torch model of Ultralytics, got {_exported(network)}; load the .pt "
+            "file that was exported."
         )
     return network, overrides if isinstance(overrides, dict) else {}
+
+
+def _exported(network: Any) -> str:
+    """What a ``YOLO`` object holds of an exported model, and which function reads that."""
+    file = str(network) if isinstance(network, (str, os.PathLike)) else ""
+    reader = {".onnx": "onnx_detector", ".torchscript": "torchscript_detector"}.get(
+        PurePath(file).suffix
+    )
+    if not file:
+        return type(network).__name__
+    what = f"the export {file}"
+    return f"{what}: pass the file to captum_ssgc.detectors.{reader}" if reader else what
 
 
 def canvas_size(

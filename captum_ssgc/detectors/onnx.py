@@ -11,6 +11,8 @@ from torch import Tensor, fx, nn
 
 from captum_ssgc.detectors.onnx_convert import convert
 from captum_ssgc.detectors.onnx_file import OnnxFile, OnnxInput, first_line
+from captum_ssgc.detectors.onnx_proof import TOLERANCE, largest_difference, sample_picture
+from captum_ssgc.detectors.onnx_repair import for_one_image
 
 
 class FixedBatch(nn.Module):
@@ -78,12 +80,36 @@ def network_of(file: OnnxFile, model: onnx.ModelProto, fixed: Mapping[str, Tenso
     Raises:
         NotImplementedError: for an operator, or a variant of one, that is not known.
     """
-    network: nn.Module = convert(model, fixed)
+    batch = file.image.batch
+    network = _as_taken(file, convert(model, fixed), batch)
+    if batch is not None and batch > 1:
+        single = _as_taken(file, convert(for_one_image(model, batch), fixed), 1)
+        if _agree(file, single, network):
+            return single
+    return network
+
+
+def _as_taken(file: OnnxFile, network: nn.Module, batch: int | None) -> nn.Module:
     if file.image.channels_last or file.image.unbatched:
         network = Rearranged(network, file.image.channels_last, file.image.unbatched)
-    if file.image.batch is not None:
-        network = FixedBatch(network, file.image.batch)
-    return network.eval()
+    return (network if batch is None else FixedBatch(network, batch)).eval()
+
+
+def _agree(file: OnnxFile, first: nn.Module, second: nn.Module) -> bool:
+    """Whether two networks give the same for a picture; one that fails does not."""
+    picture = sample_picture(file.canvas_size(), file.image.channels or 3)
+    if file.image.integer:
+        picture = (picture * 255.0).round()
+    try:
+        with torch.no_grad():
+            outputs = [network(picture) for network in (first, second)]
+    except Exception:  # shapes that do not fit, of any operator
+        return False
+    ours, theirs = (
+        {str(i): one for i, one in enumerate([given] if isinstance(given, Tensor) else given)}
+        for given in outputs
+    )
+    return largest_difference(ours, theirs, moved_rows=False) <= TOLERANCE
 
 
 def graph_of(network: nn.Module) -> fx.GraphModule:

@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 _SELECTING = {"TopK", "NonMaxSuppression", "NonZero", "ArgMax", "If", "Loop"}
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+_COMPARING = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
 _PLAIN = ("", "ai.onnx", "com.microsoft")
 _STEPS_BACK = 12
 
@@ -84,7 +85,7 @@ def selection_of(model: onnx.ModelProto) -> Selection | None:
         ends |= latest
     ordered = sorted(ends & set(place), key=place.__getitem__, reverse=True)
     kinds = {node.op_type for node in selecting}
-    return Selection(ordered, _iou_threshold(selecting, constants), "ArgMax" in kinds)
+    return Selection(ordered, _iou_threshold(selecting, nodes, constants), "ArgMax" in kinds)
 
 
 def cut(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
@@ -111,10 +112,30 @@ def _is_weight(node: onnx.NodeProto | None) -> bool:
 
 
 def _iou_threshold(
-    selecting: Sequence[onnx.NodeProto], constants: dict[str, onnx.TensorProto]
+    selecting: Sequence[onnx.NodeProto],
+    nodes: Sequence[onnx.NodeProto],
+    constants: dict[str, onnx.TensorProto],
 ) -> float | None:
     for node in selecting:
         if node.op_type == "NonMaxSuppression":
             stored = constants.get(node.input[3]) if len(node.input) > 3 else None
             return 0.45 if stored is None else float(numpy_helper.to_array(stored).item())
+    return _threshold_of_pairs(nodes, constants)
+
+
+def _threshold_of_pairs(
+    nodes: Sequence[onnx.NodeProto], constants: dict[str, onnx.TensorProto]
+) -> float | None:
+    """Of a suppression by arithmetic: each box is compared with the better ones of a triangle."""
+    pairs: set[str] = set()
+    for node in nodes:
+        if node.op_type == "Trilu" or not pairs.isdisjoint(node.input):
+            pairs.update(node.output)
+        if node.op_type in _COMPARING and not pairs.isdisjoint(node.input):
+            stored = [
+                numpy_helper.to_array(constants[name]) for name in node.input if name in constants
+            ]
+            shares = [float(one.item()) for one in stored if one.size == 1]
+            if shares and 0.0 < shares[0] < 1.0:
+                return shares[0]
     return None

@@ -17,6 +17,8 @@ try:
 except ImportError as error:
     raise ImportError("ONNX detectors need onnx: pip install 'captum-ssgc[onnx]'") from error
 
+from captum_ssgc.detectors.onnx_repair import in_order
+
 _DEFAULT_SIDE = 640
 # Inputs beside the image that say how large it was; the canvas is what boxes shall refer to.
 _MOST_CHANNELS = 16  # an input of more is no image
@@ -79,6 +81,7 @@ class OnnxFile:
             raise FileNotFoundError(f"ONNX file {path} does not exist.")
         try:
             model = onnx.load(str(path))
+            in_order(model.graph)
             onnx.checker.check_model(model)
         except Exception as error:  # protobuf and onnx raise several unrelated types
             raise ValueError(f"{path} is not a readable ONNX model: {first_line(error)}") from None

@@ -107,6 +107,20 @@ YOLOX_CANVAS: Mapping[str, Any] = {"bgr": True, "value_range": 255.0}
 STRETCHED: Mapping[str, Any] = {"stretch": True}
 
 
+def canvas_options(layout: Layout | None, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """How the canvas is made, of :class:`captum_ssgc.detectors.Letterbox`.
+
+    Args:
+        layout: of the candidates; ``None`` where the file reports detections only.
+        metadata: what the exporter wrote into the file. Ultralytics always writes a stride, and
+            its RT-DETR takes stretched images.
+    """
+    if "stride" in metadata and (layout is None or layout.name == "boxes-scores"):
+        stretches = "rtdetr" in str(metadata.get("description", "")).lower()
+        return dict(STRETCHED if stretches else YOLO_CANVAS)
+    return dict(STRETCHED if layout is None else layout.preprocess)
+
+
 def _yolov8(outputs: Outputs) -> Layout | None:
     """Ultralytics' export, ``(N, 4 + C, R)``; further columns of masks or keypoints are left."""
     place, table, transposed = _table(outputs)

@@ -17,10 +17,9 @@ from captum_ssgc.detectors.onnx_file import OnnxFile, Runtime
 from captum_ssgc.detectors.onnx_layouts import (
     LAYOUTS,
     ORIENTED,
-    STRETCHED,
-    YOLO_CANVAS,
     Layout,
     Outputs,
+    canvas_options,
     layout_of,
 )
 from captum_ssgc.detectors.onnx_levels import Levels, levels_of_rows
@@ -76,10 +75,7 @@ class Reading:
         return Letterbox(self.size, **self._canvas_options(layout))
 
     def _canvas_options(self, layout: Layout | None) -> dict[str, Any]:
-        options = dict(STRETCHED if layout is None else layout.preprocess)
-        if "stride" in self.file.metadata and (layout is None or layout.name == "boxes-scores"):
-            stretches = "rtdetr" in str(self.file.metadata.get("description", "")).lower()
-            options = dict(STRETCHED if stretches else YOLO_CANVAS)
+        options = canvas_options(layout, self.file.metadata)
         if self.file.image.integer:
             options["value_range"] = 255.0
         return options
@@ -127,8 +123,10 @@ class Reading:
             model = cut(self.file.model, list(pair.tensors))
             module, outputs = self._converted(model)
             proved = self._proved(model, module, layout, outputs)
-            count = "nothing" if reported is None else str(len(reported[0]))
-            said = f"{proved.said}; cut before the file's own selection, which reports {count}"
+            said = f"{proved.said}; cut before the file's own selection"
+            if reported is not None:
+                count = len(reported[0])
+                said += f", which reports {count} on the test picture, all of them candidates"
             return replace(proved, layout=layout, said=said)
         return None
 

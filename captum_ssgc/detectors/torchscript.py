@@ -16,7 +16,13 @@ from captum_ssgc.detector import Detector
 from captum_ssgc.detectors.black_box import BlackBoxDetector
 from captum_ssgc.detectors.candidates import CandidateDetector
 from captum_ssgc.detectors.letterbox import Letterbox
-from captum_ssgc.detectors.onnx_layouts import LAYOUTS, STRETCHED, Outputs, layout_of
+from captum_ssgc.detectors.onnx_layouts import (
+    LAYOUTS,
+    ORIENTED,
+    Outputs,
+    canvas_options,
+    layout_of,
+)
 from captum_ssgc.detectors.onnx_proof import sample_picture
 from captum_ssgc.detectors.onnx_reports import ReportReader
 from captum_ssgc.label_names import LabelNames, fit_label_names
@@ -51,6 +57,9 @@ def torchscript_detector(
         **options: of :class:`captum_ssgc.detectors.CandidateDetector`, or of
             :class:`captum_ssgc.detectors.BlackBoxDetector` where the file reports detections.
 
+    Returns:
+        The detector. Its ``description`` says which layout was taken.
+
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no TorchScript file, of no known layout, or its size is not known.
@@ -70,6 +79,8 @@ def torchscript_detector(
     if wanted is None:
         raise ValueError(f"size: {path.name} does not say it; pass (H, W) of the canvas.")
     height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
+    if own.get("task") == "obb":
+        layout = layout or ORIENTED
     names = own.get("names") if label_names is None else label_names
     network = _OneByOne(script).eval()
     with torch.no_grad():
@@ -77,15 +88,17 @@ def torchscript_detector(
     named = _named(tensors)
     count = None if names is None else len(fit_label_names(names))
     outputs = Outputs(named, (height, width), count, boxes, scores)
-    read = ReportReader((height, width))
-    if layout is None and read(named) is not None:
-        return BlackBoxDetector(
+    read = ReportReader((height, width), oriented=layout == ORIENTED)
+    if layout in (None, ORIENTED) and read(named) is not None:
+        reporting: Any = BlackBoxDetector(
             lambda canvas: [read(_named(network(one[None]))) for one in canvas],
-            preprocess=preprocess or Letterbox((height, width), **STRETCHED),
+            preprocess=preprocess or Letterbox((height, width), **canvas_options(None, own)),
             label_names=names,
             why=f"{path.name} reports detections only",
             **options,
         )
+        reporting.description = f"detections: {outputs.described()}; only D-RISE explains it"
+        return reporting
     found = layout_of(outputs, layout)
     if found is None:
         raise ValueError(
@@ -93,16 +106,21 @@ def torchscript_detector(
             f"layout= ({', '.join(LAYOUTS)}), boxes= and scores=, or pass your own decode to "
             "captum_ssgc.detectors.CandidateDetector."
         )
-    detector = CandidateDetector(
+    detector: Any = CandidateDetector(
         network,
         found,
-        preprocess=preprocess or Letterbox((height, width), **found.preprocess),
+        preprocess=preprocess or Letterbox((height, width), **canvas_options(found, own)),
         multi_label=found.multi_label,
         label_names=names,
         **{"iou_threshold": found.iou_threshold, **options},
     )
     detector.why_black_box = f"{path.name} is TorchScript, whose layers cannot be read"
-    return detector
+    detector.description = (
+        f"{found.name}: {found.title}: {outputs.described()}; canvas {detector.preprocess}; only "
+        "D-RISE explains it"
+    )
+    wrapped: Detector = detector
+    return wrapped
 
 
 class _OneByOne(nn.Module):

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import types
 import urllib.error
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,14 +33,33 @@ def save(content: object, path: Path) -> Path:
     return path
 
 
+class Settings:
+    """What a training script keeps beside its weights."""
+
+
+def _renamed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {f"{prefix}{key}": entry for key, entry in state.items()}
+
+
+def _changed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: entry * 2 for key, entry in state.items()}
+
+
 @pytest.mark.parametrize(
     "wrap",
     [
         lambda state: {"model": state, "args": argparse.Namespace(lr=0.1), "epoch": 3},
         lambda state: {"state_dict": state},
         lambda state: {f"module.{key}": entry for key, entry in state.items()},
+        lambda state: {
+            "hyper_parameters": {"folder": Path("runs"), "settings": Settings()},
+            "state_dict": {"loss.weight": torch.ones(2), **_renamed(state, "model.detector.")},
+            "callbacks": {Settings: 3},
+        },
+        lambda state: {"epoch": 3, "ema_weights": _renamed(state, "module."), "optimizer": {0: {}}},
+        lambda state: {"ema": _changed(state), "model": state},
     ],
-    ids=["training script", "state_dict", "data parallel"],
+    ids=["script", "state_dict", "parallel", "lightning", "ema", "the model first"],
 )
 def test_wrapped_checkpoints_load(
     wrap: Callable[[Any], Any],
@@ -54,6 +76,67 @@ def test_wrapped_checkpoints_load(
     assert len(found) > 5
     assert torch.equal(found.scores, expected["scores"])
     assert torch.equal(found.boxes, expected["boxes"])
+
+
+def test_of_a_whole_model_the_weights_are_read(small_model: nn.Module, tmp_path: Path) -> None:
+    path = save({"model": small_model, "epoch": 3}, tmp_path / "whole.pt")
+    loaded = load_detector(choice(checkpoint=path)).model.state_dict()
+    assert loaded.keys() == small_model.state_dict().keys()
+    assert all(torch.equal(loaded[key], one) for key, one in small_model.state_dict().items())
+
+
+class Opens:
+    """Its pickle opens a file for writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (str(self.path), "w")
+
+
+def test_nothing_in_a_checkpoint_is_run(small_state: dict[str, Tensor], tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    path = save({"model": small_state, "more": Opens(written)}, tmp_path / "evil.pt")
+    assert load_detector(choice(checkpoint=path)).model.roi_heads is not None
+    assert not written.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ssdlite320_mobilenet_v3_large",
+        pytest.param("fasterrcnn_resnet50_fpn_v2", marks=pytest.mark.slow),
+        pytest.param("fcos_resnet50_fpn", marks=pytest.mark.slow),
+    ],
+)
+def test_a_checkpoint_of_another_network_says_of_which(name: str, tmp_path: Path) -> None:
+    model = torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=4)
+    path = save(_renamed(model.state_dict(), "model."), tmp_path / "other.pt")
+    with pytest.raises(CommandError, match=rf"it fits {name}: give --model {name}\."):
+        load_detector(choice(checkpoint=path))
+
+
+def test_a_checkpoint_of_another_kind_says_of_which(tmp_path: Path) -> None:
+    class DetectionModel(nn.Linear):
+        pass
+
+    made_up = types.ModuleType("ultralytics.made_up")
+    made_up.Tiny = DetectionModel
+    DetectionModel.__module__, DetectionModel.__qualname__ = made_up.__name__, "Tiny"
+    path = tmp_path / "best.pt"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, made_up.__name__, made_up)
+        save({"model": DetectionModel(2, 2)}, path)
+    with pytest.raises(
+        CommandError, match=r"of Ultralytics: give it as --model ultralytics:.*best"
+    ):
+        load_detector(choice(checkpoint=path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)).save(str(path))
+    with pytest.raises(CommandError, match=r"TorchScript file: give it as --model torchscript:"):
+        load_detector(choice(checkpoint=path))
 
 
 def test_frozen_statistics_load(
@@ -202,8 +285,8 @@ class Pickled(nn.Module):
     [
         (lambda path, state: path.write_bytes(b"hello"), "no readable PyTorch checkpoint"),
         (lambda path, state: path.write_bytes(b""), "no readable PyTorch checkpoint"),
-        (lambda path, state: save(Pickled(), path), "Python objects.*save model.state_dict"),
-        (lambda path, state: save([1, 2], path), "expected a state dict.*got list"),
+        (lambda path, state: save(Pickled(), path), "expected a state dict.*got no tensors"),
+        (lambda path, state: save([1, 2], path), "expected a state dict.*got no tensors"),
         (lambda path, state: save(nn.Linear(2, 2).state_dict(), path), "no class layer.*weight"),
         (
             lambda path, state: save({k: v for k, v in state.items() if "fpn" not in k}, path),
@@ -250,6 +333,9 @@ def test_a_truncated_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
         ("yolox_nano.onnx", {}, "did you mean onnx:yolox_nano.onnx"),
         ("yolov8n.pt", {}, "did you mean ultralytics:yolov8n.pt, or --checkpoint yolov8n.pt"),
         ("some/best.PT", {}, "did you mean ultralytics:some/best.PT"),
+        ("best.torchscript", {}, "did you mean torchscript:best.torchscript"),
+        ("some/last.ckpt", {}, "did you mean --checkpoint some/last.ckpt"),
+        ("torchscript:none.pt", {}, "none.pt does not exist"),
         ("facebook/detr-resnet-50", {}, "did you mean transformers:facebook/detr-resnet-50"),
         ("keras:x", {}, "unknown kind 'keras'; expected torchvision:NAME"),
         ("yolo:best.pt", {}, "unknown kind 'yolo'; .*did you mean ultralytics:best.pt"),
@@ -282,6 +368,40 @@ def test_an_onnx_file_is_read_as_the_user_says(tmp_path: Path, capsys: Any) -> N
     assert 0.5 < float(found.scores.min()) < float(found.scores.max()) < 0.75
     with pytest.raises(CommandError, match=r"layout: expected one of heads"):
         load_detector(choice(f"onnx:{path}", onnx={"layout": "ssd"}))
+
+
+def test_a_file_with_another_suffix_is_no_folder_of_transformers(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.touch()
+    with pytest.raises(CommandError, match=r"did you mean --checkpoint .*model.safetensors"):
+        load_detector(choice(str(weights)))
+    (tmp_path / "config.json").touch()
+    with pytest.raises(CommandError, match=rf"did you mean transformers:{tmp_path}\?"):
+        load_detector(choice(str(weights)))
+    (tmp_path / "best.engine").touch()
+    with pytest.raises(CommandError, match=r"unknown model '.*best.engine'; expected one of"):
+        load_detector(choice(str(tmp_path / "best.engine")))
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "torchscript"])
+def test_exports_of_ultralytics_have_their_own_kind(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"best.{suffix}"
+    file.touch()
+    with pytest.raises(CommandError, match=rf"is an export; did you mean {suffix}:{file}\?"):
+        load_detector(choice(f"ultralytics:{file}"))
+
+
+def test_a_torchscript_file(tmp_path: Path, capsys: Any) -> None:
+    from detectors.exported import Written, pyramid
+    from detectors.test_onnx_detector import yolov8
+    from detectors.test_torchscript import save as save_script
+
+    path = save_script(tmp_path / "it.torchscript", Written(pyramid(), yolov8))
+    detector = load_detector(choice(f"torchscript:{path}", onnx={"size": (64, 96)}))
+    assert "it.torchscript: yolov8: " in capsys.readouterr().out
+    assert len(detector.detect(torch.rand(1, 3, 64, 96))[0]) > 0
+    with pytest.raises(CommandError, match=r"pass \(H, W\) of the canvas"):
+        load_detector(choice(f"torchscript:{path}"))
 
 
 def test_unusable_onnx_files(tmp_path: Path) -> None:

@@ -27,7 +27,13 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 import captum_ssgc as ssgc
-from captum_ssgc.detectors import BlackBoxDetector, CandidateDetector, Letterbox, onnx_detector
+from captum_ssgc.detectors import (
+    BlackBoxDetector,
+    CandidateDetector,
+    Letterbox,
+    load_onnx,
+    onnx_detector,
+)
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -209,6 +215,37 @@ def test_a_fixed_batch_takes_any_number_of_images(network, image, tmp_path):
     detector = onnx_detector(path, **OPTIONS)
     for found, wanted in zip(detector.detect(images), expected(network).detect(images)):
         assert_same(found, wanted)
+    maps = ssgc.explain(detector, image, score_threshold=0.0, top_k=3)
+    truths = ssgc.explain(expected(network), image, score_threshold=0.0, top_k=3)
+    for one, wanted in zip(maps, truths, strict=True):
+        torch.testing.assert_close(one.heat_map, wanted.heat_map, rtol=1e-3, atol=1e-6)
+
+
+def test_a_number_that_is_no_batch_is_left_alone(image, tmp_path):
+    class Halves(nn.Module):
+        """Reshapes to two halves of the channels, for a batch of two."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            halves = images.reshape(2, images.shape[0] * 3, -1)
+            return halves.reshape(images.shape[0], 3, *SIZE)
+
+    example = (torch.zeros(2, 3, *SIZE),)
+    path = save(tmp_path / "it.onnx", Halves().eval(), ["same"], example)
+    module, described = load_onnx(path)
+    pixels = AS_IT_IS(torch.cat([image, image.flip(-1)]))[0]
+    assert described.batch == 2
+    assert torch.equal(module(pixels), pixels)
+
+
+def test_nodes_in_any_order_are_read(network, image, tmp_path):
+    path = save(tmp_path / "it.onnx", Written(network, yolov8).eval(), ["output0"])
+    model = onnx.load(path)
+    nodes = [onnx.NodeProto.FromString(one.SerializeToString()) for one in model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes[::-1])
+    onnx.save(model, path)
+    detector = onnx_detector(path, **OPTIONS)
+    assert_same(detector.detect(image)[0], expected(network).detect(image)[0])
 
 
 class Bytes(nn.Module):
@@ -277,7 +314,24 @@ def suppressed(maps: list[Tensor]) -> Any:
     return boxes[kept], label[kept], best[kept]
 
 
-@pytest.mark.parametrize("name", ["top-k", "deployed", "suppression"])
+def suppressed_in_pairs(maps: list[Tensor]) -> Any:
+    """Of each class what no better one overlaps, by arithmetic alone."""
+    boxes, classes = corners(centres(rows(maps)))[0], scores(rows(maps))[0]
+    best, label = classes.max(1)
+    best, order = best.topk(len(best))
+    boxes, label = boxes[order], label[order]
+    apart = boxes + label[:, None].float() * 1000.0
+    sides = (torch.minimum(apart[:, None, 2:], apart[:, 2:]) - torch.maximum(
+        apart[:, None, :2], apart[:, :2]
+    )).clamp(min=0)  # fmt: skip
+    shared = sides[..., 0] * sides[..., 1]
+    area = (apart[:, 2] - apart[:, 0]) * (apart[:, 3] - apart[:, 1])
+    overlap = shared / (area[:, None] + area - shared)
+    kept = ((overlap.triu(1) > 0.5).float().sum(0) <= 0).nonzero()[:, 0][:30]
+    return boxes[kept], label[kept], best[kept]
+
+
+@pytest.mark.parametrize("name", ["top-k", "deployed", "suppression", "pairs"])
 def test_a_selection_inside_the_graph_is_cut_off(name, network, image, tmp_path):
     layout, names, more, options = {
         "top-k": (end_to_end, ["output0"], (), {"iou_threshold": 1.0, "multi_label": True}),
@@ -286,6 +340,7 @@ def test_a_selection_inside_the_graph_is_cut_off(name, network, image, tmp_path)
             {"iou_threshold": 1.0, "multi_label": True},
         ),
         "suppression": (suppressed, ["boxes", "labels", "scores"], (), {"iou_threshold": 0.5}),
+        "pairs": (suppressed_in_pairs, ["boxes", "labels", "scores"], (), {"iou_threshold": 0.5}),
     }[name]  # fmt: skip
     path = save(
         tmp_path / "it.onnx",
@@ -293,6 +348,7 @@ def test_a_selection_inside_the_graph_is_cut_off(name, network, image, tmp_path)
         names,
         (torch.zeros(1, 3, *SIZE), *more),
         input_names=["images", "orig_target_sizes"][: 1 + len(more)],
+        opset_version=14,
     )
     detector = onnx_detector(path, preprocess=AS_IT_IS, score_threshold=0.0, max_detections=20)
     assert isinstance(detector, CandidateDetector)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from detectors.exported import SIZE, Written, pyramid, rows, scores, truth
+from detectors.exported import SIZE, Written, centres, pyramid, rows, scores, truth
 from detectors.test_onnx_detector import AS_IT_IS, OPTIONS, assert_same, expected, yolov8, yolox
 from torch import Tensor, nn
 
@@ -65,6 +65,31 @@ def test_reports_are_a_black_box(image, tmp_path):
     assert isinstance(detector, BlackBoxDetector)
     wanted = truth(pyramid()(AS_IT_IS(image[:1])[0])).class_scores[0].amax(-1)
     torch.testing.assert_close(detector.detect(image)[0].scores, wanted.sort().values.flip(0)[:9])
+
+
+def test_the_files_own_canvas_is_made(image, tmp_path):
+    """Ultralytics pads, and its RT-DETR stretches; what a file reports lies on that canvas."""
+    config = {"imgsz": list(SIZE), "stride": 32, "names": {"0": "cat", "1": "dog", "2": "hen"}}
+    for description, same_scale in (("YOLO11n model", True), ("RTDETR-l model", False)):
+        config["description"] = description
+        path = save(tmp_path / "it.torchscript", Written(pyramid(), reports), config)
+        geometry = torchscript_detector(path).geometry((32, 96))
+        scales = geometry.scale
+        assert (float(scales[0]) == float(scales[1])) is same_scale
+
+
+def test_oriented_boxes_are_read_by_the_files_task(image, tmp_path):
+    def oriented(maps: Any) -> Any:
+        raw = rows(maps)
+        angles = torch.full_like(raw[..., :1], 0.3)
+        return torch.cat([centres(raw), scores(raw), angles], -1).mT
+
+    names = {str(label): f"class {label}" for label in range(3)}
+    config = {"imgsz": list(SIZE), "stride": 32, "names": names, "task": "obb"}
+    path = save(tmp_path / "it.torchscript", Written(pyramid(), oriented), config)
+    detector = torchscript_detector(path, score_threshold=0.0)
+    assert detector.description.startswith("obb: ")
+    assert detector.detect(image)[0].corners is not None
 
 
 def test_bad_files_are_named(tmp_path):
