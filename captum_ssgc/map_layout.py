@@ -80,6 +80,18 @@ def is_map(shape: Sequence[int], canvas_size: tuple[int, int]) -> bool:
     return not _fits(shape[1:3], canvas_size)
 
 
+def are_channels_last(shapes: Sequence[Sequence[int]], canvas_size: tuple[int, int]) -> bool:
+    """Whether maps of one network are all ``(N, h, w, C)``, and not all ``(N, C, h, w)``.
+
+    Example:
+        >>> from captum_ssgc.map_layout import are_channels_last
+        >>> are_channels_last([(1, 8, 12, 7), (1, 4, 6, 7)], (64, 96))
+        True
+    """
+    first = all(_fits(shape[2:4], canvas_size) for shape in shapes)
+    return not first and all(_fits(shape[1:3], canvas_size) for shape in shapes)
+
+
 def gives_channels_last(module: nn.Module) -> bool:
     """Whether there are blocks in a module that are known to give ``(N, h, w, C)``."""
     return any(type(part).__module__ in _CHANNELS_LAST for part in module.modules())

@@ -91,7 +91,9 @@ def _add_onnx(group: argparse._ArgumentGroup) -> None:
         help="yolov8, obb, yolov5, yolox, boxes-scores or heads (default: the first that fits)",
     )
     group.add_argument(
-        "--boxes", metavar="HOW", help="xyxy or cxcywh; for maps of heads grid, dfl or anchors"
+        "--boxes",
+        metavar="HOW",
+        help="xyxy, cxcywh or xywh; for maps of heads grid, dfl or anchors",
     )
     group.add_argument(
         "--scores", metavar="HOW", help="what is still to be done: sigmoid, softmax or none"

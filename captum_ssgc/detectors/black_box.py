@@ -15,6 +15,8 @@ from torchvision.ops import clip_boxes_to_image
 from captum_ssgc._similarity import overlaps
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output, logit_of_probability
+from captum_ssgc.detectors._candidates import check_boxes
+from captum_ssgc.detectors._reports import report_of, reports_of
 from captum_ssgc.detectors._rows import MOST_CANDIDATES
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
@@ -28,6 +30,7 @@ class BlackBoxOutput:
     """What a black box reported for a batch."""
 
     found: list[Detections]
+    geometry: ImageGeometry
 
 
 class BlackBoxDetector(Detector):
@@ -40,7 +43,8 @@ class BlackBoxDetector(Detector):
     Args:
         function: images to their detections: boxes ``(K, 4)`` xyxy in pixels of what it is given,
             scores ``(K,)`` in [0, 1] or of all classes ``(K, C)``, labels ``(K,)`` (``None`` with
-            the scores of all classes); tensors, arrays or lists, or a dict with these names.
+            the scores of all classes); tensors, arrays or lists, or a dict with these names; ``[]``
+            where there is nothing. Labels may be names of ``label_names``.
         takes: ``"batch"``: the function is given ``(N, 3, H, W)`` float in [0, 1] and returns a
             list of N such reports, or one tuple of tensors with N in front; ``"array"``: one uint8
             array ``(H, W, 3)`` RGB at a time, and returns one report.
@@ -102,7 +106,8 @@ class BlackBoxDetector(Detector):
                 for part in canvas.split(self.batch_size or max(len(canvas), 1))
                 for report in self._reports(part)
             ]
-            return BlackBoxOutput([self._detections(one, geometry, images) for one in reports])
+            found = [self._detections(one, geometry, images) for one in reports]
+            return BlackBoxOutput(found, geometry)
 
     def run_from(
         self, raw: BlackBoxOutput, images: Tensor, detections: Sequence[Detections]
@@ -110,7 +115,10 @@ class BlackBoxDetector(Detector):
         return raw
 
     def select(self, raw: BlackBoxOutput) -> list[Detections]:
-        return [one.above(self.score_threshold) for one in raw.found]
+        found = [one.above(self.score_threshold) for one in raw.found]
+        for one in found:
+            check_boxes(raw.geometry.boxes_to_canvas(one.boxes), raw.geometry.canvas_size, one)
+        return found
 
     def candidates_above(self, raw: BlackBoxOutput, score_threshold: float) -> list[Detections]:
         found = []
@@ -148,29 +156,10 @@ class BlackBoxDetector(Detector):
         if self.takes == "array":
             pixels = (canvas.clamp(0.0, 1.0) * 255.0).round().byte().permute(0, 2, 3, 1)
             return [self.function(np.ascontiguousarray(one.cpu().numpy())) for one in pixels]
-        reports = self.function(canvas)
-        if isinstance(reports, tuple) and len(reports) == 3:
-            reports = list(zip(*reports, strict=True))
-        if not isinstance(reports, list) or len(reports) != len(canvas):
-            raise TypeError(
-                f"the function must return a list of {len(canvas)} reports (boxes, scores, "
-                f"labels), one per image, or a tuple of three with the images in front, got "
-                f"{type(reports).__name__}."
-            )
-        return reports
+        return reports_of(self.function(canvas), len(canvas))
 
     def _detections(self, report: Any, geometry: ImageGeometry, images: Tensor) -> Detections:
-        if isinstance(report, dict):
-            report = report["boxes"], report["scores"], report.get("labels")
-        boxes, scores, labels = (None if one is None else _tensor(one, images) for one in report)
-        if labels is None and scores is not None and scores.dim() == 2:
-            labels = scores.argmax(-1)
-        if boxes is None or scores is None or labels is None:
-            raise TypeError("expected boxes, scores and labels, got None for one of them.")
-        boxes, scores, labels = boxes.reshape(-1, 4).float(), scores.float(), labels.long()
-        if not len(boxes) == len(scores) == len(labels):
-            counts = f"{len(boxes)}, {len(scores)} and {len(labels)}"
-            raise ValueError(f"expected as many boxes as scores and labels, got {counts}.")
+        boxes, scores, labels = report_of(report, self.label_names, images.device)
         classes = scores.shape[1] if scores.dim() == 2 else self.class_count
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             raise ValueError(
@@ -193,11 +182,6 @@ class BlackBoxDetector(Detector):
             class_scores=class_scores,
             image_size=geometry.image_size,
         )
-
-
-def _tensor(value: Any, images: Tensor) -> Tensor:
-    array = np.asarray(value) if isinstance(value, list) else value
-    return torch.as_tensor(array, device=images.device)
 
 
 def _same_objects(found: Detections, chosen: Detections) -> Tensor:

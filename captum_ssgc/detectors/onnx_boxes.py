@@ -11,7 +11,7 @@ from torch import Tensor
 from captum_ssgc._polygons import enclosing_boxes
 from captum_ssgc.detectors.candidates import Candidates
 
-BOXES = ("xyxy", "cxcywh", "grid", "dfl", "anchors", "cxcywhr")
+BOXES = ("xyxy", "cxcywh", "xywh", "grid", "dfl", "anchors", "cxcywhr")
 SCORES = ("none", "sigmoid", "softmax")
 # YOLOv5's own, width and height in pixels, three for each of its levels.
 ANCHORS = (
@@ -85,10 +85,11 @@ class BoxDecoder:
     """Raw boxes, objectness and class scores to :class:`Candidates`.
 
     Args:
-        boxes: ``"xyxy"`` or ``"cxcywh"`` on the canvas; ``"grid"``: the centre's offset from the
-            cell and the logarithm of the size, in strides (YOLOX); ``"dfl"``: distributions of the
-            distances to the four sides, in strides (YOLOv8); ``"anchors"``: YOLOv5's offsets;
-            ``"cxcywhr"``: oriented boxes on the canvas, the angle in radians as a fifth column.
+        boxes: ``"xyxy"``, ``"cxcywh"`` or ``"xywh"`` (from the top left) on the canvas;
+            ``"grid"``: the centre's offset from the cell and the logarithm of the size, in strides
+            (YOLOX); ``"dfl"``: distributions of the distances to the four sides, in strides
+            (YOLOv8); ``"anchors"``: YOLOv5's offsets; ``"cxcywhr"``: oriented boxes on the canvas,
+            the angle in radians as a fifth column.
         scores: what is still to be done: ``"none"``, ``"sigmoid"`` or ``"softmax"``.
         size: ``(H, W)`` of the canvas, in pixels.
         normalised: boxes are shares of the canvas.
@@ -124,7 +125,8 @@ class BoxDecoder:
             scores = scores * (torch.arange(scores.shape[-1], device=scores.device) > 0)
         logits = classes if self.scores == "sigmoid" and objectness is None else None
         if objectness is not None:
-            scores = scores * self._activated(objectness.float())
+            objectness = objectness.float()
+            scores = scores * (objectness if self.scores == "none" else objectness.sigmoid())
         levels = self._levels(boxes.device)
         cells = None if self.cells is None else self.cells.boxes(boxes.device)
         more: dict[str, Tensor | None] = {"levels": levels, "cells": cells}
@@ -154,6 +156,8 @@ class BoxDecoder:
             boxes = boxes * boxes.new_tensor([width, height, width, height])
         if self.boxes == "xyxy":
             return boxes
+        if self.boxes == "xywh":
+            return torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1)
         return _around(boxes[..., :2], boxes[..., 2:])
 
     def _of_cells(self, boxes: Tensor) -> Tensor:

@@ -23,11 +23,13 @@ class Selection:
         ends: values from which it picks, and those before them, the last one first.
         iou_threshold: of its non-maximum suppression; ``None`` where there is none.
         one_label: each candidate is reported with its best class only.
+        drops: some candidates are not reported.
     """
 
     ends: Sequence[str]
     iou_threshold: float | None
     one_label: bool
+    drops: bool = True
 
 
 def selection_of(model: onnx.ModelProto) -> Selection | None:
@@ -72,6 +74,8 @@ def selection_of(model: onnx.ModelProto) -> Selection | None:
         for name in node.input
         if name in from_image and name not in after
     ]
+    beside = (entry.name for entry in model.graph.output)  # such as boxes of rows all kept
+    edge += [name for name in beside if name in from_image and name not in after]
     place = {name: index for index, node in enumerate(nodes) for name in node.output}
     ends, latest = set(edge), set(edge)
     for _ in range(_STEPS_BACK):
@@ -85,7 +89,8 @@ def selection_of(model: onnx.ModelProto) -> Selection | None:
         ends |= latest
     ordered = sorted(ends & set(place), key=place.__getitem__, reverse=True)
     kinds = {node.op_type for node in selecting}
-    return Selection(ordered, _iou_threshold(selecting, nodes, constants), "ArgMax" in kinds)
+    iou = _iou_threshold(selecting, nodes, constants)
+    return Selection(ordered, iou, "ArgMax" in kinds, kinds != {"ArgMax"})
 
 
 def cut(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ except ImportError as error:
     raise ImportError("ONNX detectors need onnx: pip install 'captum-ssgc[onnx]'") from error
 
 from captum_ssgc.detectors.onnx_repair import in_order
+from captum_ssgc.detectors.onnx_white import white_of
 
 _DEFAULT_SIDE = 640
 # Inputs beside the image that say how large it was; the canvas is what boxes shall refer to.
@@ -38,6 +39,7 @@ class OnnxInput:
         unbatched: the graph takes one image without the axis of images.
         integer: the graph takes bytes.
         channels: how many; ``None`` where the file leaves it open.
+        white: the value of white, 255 or 1, where the graph shows it; ``None`` where it does not.
     """
 
     batch: int | None
@@ -48,6 +50,7 @@ class OnnxInput:
     unbatched: bool = False
     integer: bool = False
     channels: int | None = None
+    white: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +97,10 @@ class OnnxFile:
             shapes = [(one.name, len(one.type.tensor_type.shape.dim)) for one in inputs]
             described = ", ".join(f"{name} ({axes}-D)" for name, axes in shapes)
             raise ValueError(f"{path}: expected one image input (N, 3, H, W), got {described}.")
+        image = images[0]
+        white = 255.0 if image.integer else white_of(model, image.name)
         metadata = {entry.key: _parsed(entry.value) for entry in model.metadata_props}
-        return cls(path, model, images[0], sizes, metadata)
+        return cls(path, model, replace(image, white=white), sizes, metadata)
 
     def canvas_size(self, wanted: tuple[int, int] | int | None = None) -> tuple[int, int]:
         """``(H, W)``: as the file fixes it, else as asked for, else as its metadata say, else 640.
@@ -221,7 +226,7 @@ def first_line(error: Exception) -> str:
 
 def _image_input(entry: onnx.ValueInfoProto) -> OnnxInput | None:
     kind = entry.type.tensor_type
-    dims = [one.dim_value or None for one in kind.shape.dim]
+    dims = [one.dim_value if one.dim_value > 0 else None for one in kind.shape.dim]
     unbatched = len(dims) == 3 and 3 in (dims[0], dims[2])
     dims = [1, *dims] if unbatched else dims
     if len(dims) != 4:

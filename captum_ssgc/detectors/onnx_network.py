@@ -18,11 +18,11 @@ from captum_ssgc.detectors.onnx_layouts import (
     LAYOUTS,
     ORIENTED,
     Layout,
-    Outputs,
     canvas_options,
     layout_of,
 )
 from captum_ssgc.detectors.onnx_levels import Levels, levels_of_rows
+from captum_ssgc.detectors.onnx_outputs import Outputs
 from captum_ssgc.detectors.onnx_proof import TOLERANCE, largest_difference, sample_picture
 from captum_ssgc.detectors.onnx_reports import ReportReader, background_of, candidates_hold
 
@@ -76,8 +76,8 @@ class Reading:
 
     def _canvas_options(self, layout: Layout | None) -> dict[str, Any]:
         options = canvas_options(layout, self.file.metadata)
-        if self.file.image.integer:
-            options["value_range"] = 255.0
+        if self.file.image.white is not None:
+            options["value_range"] = self.file.image.white
         return options
 
     def of_graph(self) -> Network:
@@ -133,8 +133,8 @@ class Reading:
     def canvas(self, layout: Layout | None = None) -> Tensor:
         """The test picture as the network takes it."""
         letterbox = Letterbox(self.size) if layout is None else self.letterbox(layout)
-        if self.file.image.integer:
-            letterbox = replace(letterbox, value_range=255.0)
+        if self.file.image.white is not None:
+            letterbox = replace(letterbox, value_range=self.file.image.white)
         canvas, _ = letterbox(sample_picture(self.size, self.file.image.channels or 3))
         return canvas.round() if self.file.image.integer else canvas
 

@@ -44,17 +44,17 @@ def onnx_detector(
 
     Known are ``yolov8`` (Ultralytics' ``(N, 4 + C, R)``, with masks or keypoints behind it),
     ``yolov5`` (``(N, R, 5 + C)``, decoded), ``yolox`` (the same, raw), ``boxes-scores`` (two
-    outputs: SSD, DETR and its kin, ...) and ``heads`` (raw maps of one or several heads). A
-    selection at the end of the graph (non-maximum suppression, top-k) is cut off, where all that
-    the file reports is found among the candidates before it. Where that is not so, or an operator
-    cannot be converted, ONNX Runtime runs the file and D-RISE explains it; where the file reports
-    detections only, as a :class:`captum_ssgc.detectors.BlackBoxDetector`.
+    outputs, or three with objectness: SSD, DETR and its kin, ...) and ``heads`` (raw maps of one
+    or several heads). A selection at the end of the graph (non-maximum suppression, top-k) is cut
+    off, where all that the file reports is found among the candidates before it. Where that is not
+    so, or an operator cannot be converted, ONNX Runtime runs the file and D-RISE explains it; where
+    the file reports detections only, as a :class:`captum_ssgc.detectors.BlackBoxDetector`.
 
     Args:
         path: the ONNX file; its input is one image.
         layout: one of the names above; ``None``: the first that fits.
-        boxes: how boxes are written, ``"xyxy"``, ``"cxcywh"`` (or, for heads, ``"grid"``,
-            ``"dfl"``, ``"anchors"``); ``None``: as the numbers on a test picture say.
+        boxes: how boxes are written, ``"xyxy"``, ``"cxcywh"``, ``"xywh"`` (or, for heads,
+            ``"grid"``, ``"dfl"``, ``"anchors"``); ``None``: as the numbers on a test picture say.
         scores: what is still to be done, ``"sigmoid"``, ``"softmax"`` or ``"none"``; likewise.
         size: ``(H, W)`` of the canvas, or its side, where the file leaves it open; ``None``: as
             the metadata say, else 640.
@@ -79,6 +79,7 @@ def onnx_detector(
         ImportError: if ONNX Runtime is needed and not installed.
 
     Notes:
+        White is 255 where the graph begins by dividing by as much or by subtracting more than 1.
         Labels are the file's own columns. Where the classes compete and their first column wins
         nearly everywhere, it is taken for the background and never reported; the last is left out.
 
@@ -120,12 +121,14 @@ def onnx_detector(
         return _only_run(reading, selects, why, preprocess, options, suppression)
     found, levels, multi_label = network.layout, network.levels, network.layout.multi_label
     default = found.iou_threshold
-    if selection is not None:
-        default = 1.0 if selection.iou_threshold is None else selection.iou_threshold
-        multi_label = not selection.one_label
     if levels.sizes and found.decoder.cells is None:
         found = found.with_levels(levels.sizes)
     with_levels = bool(levels.sizes) or found.decoder.cells is not None
+    if selection is not None and not selection.drops and with_levels:
+        multi_label = False  # of every cell the best class: suppression is left to others
+    elif selection is not None:
+        default = 1.0 if selection.iou_threshold is None else selection.iou_threshold
+        multi_label = not selection.one_label
     chosen: Sequence[Any] = levels.layers if level_layers is None else level_layers
     one_each = with_levels or len(chosen) < 2 or level_layers is not None
     module_names = {module: name for name, module in network.module.named_modules()}

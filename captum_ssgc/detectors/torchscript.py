@@ -16,13 +16,8 @@ from captum_ssgc.detector import Detector
 from captum_ssgc.detectors.black_box import BlackBoxDetector
 from captum_ssgc.detectors.candidates import CandidateDetector
 from captum_ssgc.detectors.letterbox import Letterbox
-from captum_ssgc.detectors.onnx_layouts import (
-    LAYOUTS,
-    ORIENTED,
-    Outputs,
-    canvas_options,
-    layout_of,
-)
+from captum_ssgc.detectors.onnx_layouts import LAYOUTS, ORIENTED, canvas_options, layout_of
+from captum_ssgc.detectors.onnx_outputs import Outputs
 from captum_ssgc.detectors.onnx_proof import sample_picture
 from captum_ssgc.detectors.onnx_reports import ReportReader
 from captum_ssgc.label_names import LabelNames, fit_label_names

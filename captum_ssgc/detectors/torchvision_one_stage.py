@@ -19,6 +19,7 @@ from torchvision.ops.boxes import clip_boxes_to_image
 from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
+from captum_ssgc.detectors._final_output import final_reports
 from captum_ssgc.detectors._grid_heads import GridHeadDetector
 from captum_ssgc.detectors._local_heads import Step, chain_of
 from captum_ssgc.detectors._lookup import ImageCandidates
@@ -53,7 +54,7 @@ class OneStageOutput:
     level_sizes: list[int]
     geometry: ImageGeometry
     content_size: tuple[int, int]
-    reported: list[dict[str, Tensor]] | None = None
+    reported: Any = None
 
 
 class OneStageDetector(GridHeadDetector):
@@ -150,7 +151,7 @@ class OneStageDetector(GridHeadDetector):
     def reported(self, raw: OneStageOutput) -> list[dict[str, Tensor]]:
         if raw.reported is None:
             raise ValueError("select needs a run without detections.")
-        return raw.reported
+        return final_reports(raw.reported, len(raw.head["cls_logits"]))
 
     def image_candidates(self, raw: OneStageOutput) -> list[ImageCandidates]:
         kind = next(kind for family, kind in _KINDS.items() if isinstance(self.model, family))

@@ -19,6 +19,7 @@ from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import OUTPUTS, LocalGradients, Output
+from captum_ssgc.detectors._final_output import final_reports
 from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector, values_of
 from captum_ssgc.detectors._pooling_gradients import (
     is_known_pooling,
@@ -47,7 +48,7 @@ class TwoStageOutput:
     proposals: list[Tensor]
     class_logits: Tensor | None = None
     box_regression: Tensor | None = None
-    reported: list[dict[str, Tensor]] | None = None
+    reported: Any = None
 
 
 class TwoStageDetector(LookupDetector):
@@ -138,10 +139,7 @@ class TwoStageDetector(LookupDetector):
     def reported(self, raw: TwoStageOutput) -> list[dict[str, Tensor]]:
         if raw.reported is None:
             raise ValueError("select needs a run without detections.")
-        return [
-            {**found, "masks": found["masks"][:, 0]} if "masks" in found else found
-            for found in raw.reported
-        ]
+        return final_reports(raw.reported, len(raw.proposals))
 
     def image_candidates(self, raw: TwoStageOutput) -> list[ImageCandidates]:
         if raw.class_logits is None or raw.box_regression is None:

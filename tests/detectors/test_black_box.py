@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from captum_ssgc.detectors import BlackBoxDetector, Letterbox
 from captum_ssgc.metrics import deletion
 
 IMAGE = torch.zeros(1, 3, 20, 30)
+BOXES = [[0, 0, 9, 9], [5, 5, 20, 15]]
 IMAGE[..., 4:12, 6:18] = 0.8
 
 
@@ -121,13 +123,37 @@ def test_gradient_methods_are_refused_with_what_is_left():
         ([([[0, 0, 1, 1]], [0.5], None)], TypeError, "boxes, scores and labels, got None"),
         ("text", TypeError, "must return a list of 1 reports"),
         ([], TypeError, "must return a list of 1 reports"),
+        ([None], TypeError, r"\[\] where there is nothing; got None"),
+        ([(BOXES, [0.5, 0.6])], TypeError, r"expected boxes \(K, 4\), scores"),
+        ([{"bbox": BOXES}], TypeError, "got a dictionary with bbox"),
+        ([np.zeros((3, 6))], TypeError, r"got ndarray of shape \(3, 6\)"),
+        ([(BOXES, [50, 60], [1, 2])], ValueError, "in .0, 1., got 50 to 60; divide percentages"),
+        ([(BOXES, [0.5, math.nan], [1, 2])], ValueError, "scores: expected probabilities"),
+        ([(BOXES, [0.5, 1.0], [0.5, 1.0])], ValueError, "labels: expected whole numbers, got 0.5"),
+        ([(BOXES, [0.5, 0.6], ["cat", "emu"])], ValueError, "names of label_names, got 'cat'"),
+        ([([[0, 0, 1, 1, 0.5]], [0.5], [0])], ValueError, r"boxes: .* got shape \(1, 5\)"),
+        ([([[0, 0, math.nan, 1]], [0.5], [0])], ValueError, "boxes: expected finite"),
+        ([([[10, 10, 4, 4]], [0.5], [0])], ValueError, "end before they begin"),
+        ([([[0.1, 0.1, 0.4, 0.4]], [0.5], [0])], ValueError, "are they shares"),
     ],
-    ids=["counts", "label", "none", "text", "too-few"],
+    ids=lambda value: str(value)[:40],
 )
 def test_what_a_function_may_not_return(report, error, message):
     detector = BlackBoxDetector(lambda images: report, class_count=5)
     with pytest.raises(error, match=message):
         detector.detect(IMAGE)
+
+
+def test_reports_of_three_images_in_a_tuple_are_reports():
+    reports = ((BOXES, [0.5, 0.6], [1, 2]), [], (BOXES[:1], [0.7], [3]))
+    found = BlackBoxDetector(lambda images: reports).detect(IMAGE.repeat(3, 1, 1, 1))
+    assert [one.labels.tolist() for one in found] == [[1, 2], [], [3]]
+
+
+def test_labels_may_be_names():
+    report = [(BOXES, [torch.tensor(0.5), 0.6], ["emu", "cat"])]
+    detector = BlackBoxDetector(lambda images: report, label_names=["cat", "dog", "emu"])
+    assert detector.detect(IMAGE)[0].labels.tolist() == [2, 0]
 
 
 def test_arguments_are_checked():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -182,3 +183,63 @@ def test_rows_of_yolo_in_another_order(build_family, picture, name):
                     detector.detect(picture)
         finally:
             handle.remove()
+
+
+class Found(NamedTuple):
+    boxes: torch.Tensor
+    labels: torch.Tensor
+    scores: torch.Tensor
+
+
+def as_objects(reports: list[Report]) -> list[Found]:
+    return [Found(one["boxes"], one["labels"].int(), one["scores"]) for one in reports]
+
+
+def as_arrays(reports: list[Report]) -> list[dict[str, Any]]:
+    return [{name: one.numpy() for name, one in report.items()} for report in reports]
+
+
+def with_flat_masks(reports: list[Report]) -> list[Report]:
+    """As a subclass gives them that takes the axis of channels off."""
+    return [{**one, "masks": torch.zeros(len(one["boxes"]), 75, 101)} for one in reports]
+
+
+CONTAINERS: dict[str, Callable[[list[Report]], Any]] = {
+    "behind-losses": lambda reports: ({}, reports),
+    "tuple": tuple,
+    "objects": as_objects,
+    "arrays": as_arrays,
+    "flat-masks": with_flat_masks,
+}
+
+
+def returned(model: torch.nn.Module, change: Callable[[list[Report]], Any]) -> ssgc.Detector:
+    model = copy.deepcopy(model)
+    model.register_forward_hook(lambda module, args, output: change(output))
+    return ssgc.wrap_detector(model)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_reports_may_come_in_other_containers(two_stage, picture, container):
+    expected = ssgc.wrap_detector(two_stage).detect(picture)[0]
+    found = returned(two_stage, CONTAINERS[container]).detect(picture)[0]
+    assert torch.equal(found.boxes, expected.boxes)
+    assert torch.equal(found.labels, expected.labels)
+    assert found.labels.dtype == torch.int64
+    assert (found.masks is not None) == (container == "flat-masks")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda reports: reports[:0], r"a list of 0 \(\) for 1 images"),
+        (lambda reports: reports * 2, r"a list of 2 \(dict, dict\) for 1 images"),
+        (lambda reports: reports[0], "a dict with boxes, labels, scores for 1 images"),
+        (lambda reports: [{"boxes": one["boxes"]} for one in reports], r"a list of 1 \(dict\)"),
+        (lambda reports: [{**reports[0], "labels": "cat"}], r"a list of 1 \(dict\)"),
+    ],
+    ids=["none", "twice", "dict", "boxes-only", "words"],
+)
+def test_what_is_no_report_is_named(two_stage, picture, change, message):
+    with pytest.raises(ValueError, match=f"the model returned {message}.*: expected a list"):
+        returned(two_stage, change).detect(picture)

@@ -449,7 +449,7 @@ def test_an_unknown_layout_shows_outputs_and_a_decode(tmp_path):
     ("options", "message"),
     [
         ({"layout": "ssd"}, "layout: expected one of heads, boxes-scores"),
-        ({"boxes": "xywh"}, "boxes: expected one of xyxy, cxcywh"),
+        ({"boxes": "yxyx"}, "boxes: expected one of xyxy, cxcywh"),
         ({"scores": "exp"}, "scores: expected one of none, sigmoid, softmax"),
         ({"layout": "boxes-scores"}, "not the layout 'boxes-scores'"),
     ],
