@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,13 @@ from torch import Tensor, nn
 from captum_ssgc.detections import Detections
 
 _SHARES = 2.0  # boxes in shares of the image end here at the latest
+_ROUNDING = 1e-4
+_MANY = 50  # candidates, of which a few may be wild
+_OUTSIDE, _BEYOND = 0.2, 0.1  # shares of the candidates, of a side of the canvas
+_CORNERS = (
+    "expected x1, y1, x2, y2 in pixels of the canvas; are these centres and sizes, or x, y, width "
+    "and height (torchvision.ops.box_convert)?"
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class Candidates:
         if scores.dim() != 3 or scores.shape[:2] != boxes.shape[:2]:
             expected = (*boxes.shape[:2], "C")
             raise ValueError(f"class_scores: expected shape {expected}, got {tuple(scores.shape)}.")
+        if not scores.shape[2]:
+            raise ValueError(f"class_scores: expected a class or more, got {tuple(scores.shape)}.")
         if self.class_logits is not None and self.class_logits.shape != scores.shape:
             raise ValueError(
                 f"class_logits: expected shape {tuple(scores.shape)}, as class_scores, "
@@ -65,6 +75,10 @@ class Candidates:
             raise ValueError(f"cells: expected ({rows}, 4), got {tuple(self.cells.shape)}.")
         if self.levels is not None and self.levels.shape != (rows,):
             raise ValueError(f"levels: expected ({rows},), got {tuple(self.levels.shape)}.")
+        if self.levels is not None and (
+            self.levels.is_floating_point() or self.levels.is_complex()
+        ):
+            raise TypeError(f"levels: expected whole numbers (int64), got {self.levels.dtype}.")
         if self.corners is not None and self.corners.shape != (*boxes.shape[:2], 4, 2):
             expected = (*boxes.shape[:2], 4, 2)
             raise ValueError(f"corners: expected {expected}, got {tuple(self.corners.shape)}.")
@@ -99,60 +113,100 @@ def candidates_from(output: Any) -> Candidates:
     )
 
 
-def check_candidates(candidates: Candidates, level_layers: int) -> None:
+def check_candidates(
+    candidates: Candidates, level_layers: int, canvas_size: tuple[int, int]
+) -> None:
     """Check the values of candidates on a reference image.
 
+    Args:
+        candidates: of the batch.
+        level_layers: how many there are.
+        canvas_size: ``(H, W)`` in pixels.
+
     Raises:
-        ValueError: for scores that are no probabilities, or a level without a layer.
+        ValueError: for scores that are no probabilities, a level without a layer, or many boxes in
+            another format.
     """
     scores, levels = candidates.class_scores, candidates.levels
     if not scores.numel():
         return
     low, high = (float(value) for value in torch.aminmax(scores))
-    if not (low >= 0.0 and high <= 1.0):
+    if math.isnan(low) or math.isnan(high):
+        count = int(scores.isnan().sum())
+        raise ValueError(
+            f"class_scores: expected probabilities in [0, 1], got NaN for {count} of "
+            f"{scores.numel()}: does the network overflow (half precision, images out of range)?"
+        )
+    if not (low >= 0.0 and high <= 1.0 + _ROUNDING):
         raise ValueError(
             f"class_scores: expected probabilities in [0, 1], got values from {low:.4g} to "
             f"{high:.4g}; apply sigmoid or softmax in decode, and pass class_logits beside them."
         )
-    if levels is not None and level_layers > 1 and not 0 <= int(levels.max()) < level_layers:
+    if levels is not None:
+        lowest, highest = int(levels.min()), int(levels.max())
+        if lowest < 0 or 1 < level_layers <= highest:
+            known = (
+                f"0 to {level_layers - 1}, one for each of level_layers" if level_layers else "0 up"
+            )
+            raise ValueError(f"levels: expected {known}, got {lowest if lowest < 0 else highest}.")
+    _check_all_boxes(candidates.boxes.flatten(0, 1), canvas_size)
+
+
+def _check_all_boxes(boxes: Tensor, canvas_size: tuple[int, int]) -> None:
+    """Tell a format by all candidates, where there are many: few of them are reported."""
+    boxes = boxes[boxes.isfinite().all(1)]
+    if len(boxes) < _MANY:
+        return
+    turned = float((boxes[:, 2:] < boxes[:, :2]).any(1).float().mean())
+    if turned > 0.5:
+        raise ValueError(f"boxes: {turned:.0%} of the candidates end before they begin: {_CORNERS}")
+    sides = boxes.new_tensor(canvas_size[::-1])
+    shares = (boxes[:, :2] + boxes[:, 2:]) / 2 / sides
+    outside = float(((shares < -_BEYOND) | (shares > 1 + _BEYOND)).any(1).float().mean())
+    if outside > _OUTSIDE:
         raise ValueError(
-            f"levels: expected 0 to {level_layers - 1}, one for each of level_layers, got "
-            f"{int(levels.max())}."
+            f"boxes: {outside:.0%} of the candidates lie beside the canvas of {canvas_size[0]} x "
+            f"{canvas_size[1]} (height, width): expected x1, y1, x2, y2 in pixels of the canvas; "
+            "are these pixels of the image, thousandths, or y before x?"
         )
 
 
-def check_boxes(on_canvas: Tensor, canvas_size: tuple[int, int], found: Detections) -> None:
+def check_boxes(
+    on_canvas: Tensor, in_image: Tensor, canvas_size: tuple[int, int], found: Detections
+) -> None:
     """Check what is reported for one image.
 
     Args:
         on_canvas: ``(K, 4)`` as the network gave them.
+        in_image: the same in pixels of the image, not clipped.
         canvas_size: ``(H, W)`` in pixels.
-        found: the same in the image.
+        found: what is reported.
 
     Raises:
         ValueError: for boxes in another format, or regions elsewhere.
     """
     if not len(found):
         return
+    unknown = int(on_canvas.isnan().any(1).sum())
+    if unknown:
+        raise ValueError(f"boxes: {unknown} of {len(on_canvas)} reported ones hold NaN.")
     placed = _begin_inside(on_canvas, canvas_size)
-    in_image = _begin_inside(found.regions, found.image_size)
-    both = (("boxes", on_canvas, placed), ("regions", found.regions, in_image))
+    both = (
+        ("boxes", on_canvas, placed),
+        ("regions", found.regions, _begin_inside(found.regions, found.image_size)),
+    )
     for name, boxes, inside in both:
         turned = int(((boxes[:, 2:] < boxes[:, :2]).any(1) & inside).sum())
         if turned:
-            raise ValueError(
-                f"{name}: {turned} of {len(boxes)} end before they begin: expected x1, y1, x2, "
-                "y2 in pixels of the canvas; are these centres and sizes, or x, y, width and "
-                "height (torchvision.ops.box_convert)?"
-            )
+            raise ValueError(f"{name}: {turned} of {len(boxes)} end before they begin: {_CORNERS}")
     largest = float(on_canvas.abs().max())
     if largest <= _SHARES < max(canvas_size) / 4:
         raise ValueError(
             f"boxes: expected pixels of the canvas of {canvas_size[0]} x {canvas_size[1]}, got "
             f"{largest:.4g} at most: are they shares of its width and height?"
         )
-    low = torch.maximum(found.boxes[:, :2], found.regions[:, :2])
-    high = torch.minimum(found.boxes[:, 2:], found.regions[:, 2:])
+    low = torch.maximum(in_image[:, :2], found.regions[:, :2])
+    high = torch.minimum(in_image[:, 2:], found.regions[:, 2:])
     apart = int(((high < low).any(1) & placed).sum())
     if 2 * apart > len(found):
         raise ValueError(

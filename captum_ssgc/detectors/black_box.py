@@ -117,7 +117,8 @@ class BlackBoxDetector(Detector):
     def select(self, raw: BlackBoxOutput) -> list[Detections]:
         found = [one.above(self.score_threshold) for one in raw.found]
         for one in found:
-            check_boxes(raw.geometry.boxes_to_canvas(one.boxes), raw.geometry.canvas_size, one)
+            on_canvas = raw.geometry.boxes_to_canvas(one.boxes)
+            check_boxes(on_canvas, one.boxes, raw.geometry.canvas_size, one)
         return found
 
     def candidates_above(self, raw: BlackBoxOutput, score_threshold: float) -> list[Detections]:

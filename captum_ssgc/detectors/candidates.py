@@ -182,14 +182,16 @@ class CandidateDetector(RowDetector):
 
     @torch.no_grad()
     def select(self, raw: CandidateOutput) -> list[Detections]:
-        check_candidates(raw.candidates, len(self._levels))
+        canvas_size = raw.geometry.canvas_size
+        check_candidates(raw.candidates, len(self._levels), canvas_size)
         self.fit_names(raw.candidates.class_scores.shape[-1])
         found = []
         for image, candidates in enumerate(self.image_candidates(raw)):
             rows, labels = self._suppressed(raw.candidates, image)
             boxes = candidates.reported_boxes(rows, labels)
             chosen = candidates.detections(candidates.scores(), rows, labels, boxes)
-            check_boxes(raw.candidates.boxes[image, rows], raw.geometry.canvas_size, chosen)
+            in_image = candidates.boxes(rows, labels)
+            check_boxes(raw.candidates.boxes[image, rows], in_image, canvas_size, chosen)
             found.append(chosen)
         return found
 
@@ -223,7 +225,16 @@ class CandidateDetector(RowDetector):
     def _canvas(self, images: Tensor) -> tuple[Tensor, ImageGeometry]:
         if self.preprocess is None:
             return images, ImageGeometry.identity((images.shape[-2], images.shape[-1]))
-        return self.preprocess(images)
+        made: Any = self.preprocess(images)
+        pair = made if isinstance(made, (tuple, list)) and len(made) == 2 else [made, None]
+        if not (isinstance(pair[0], Tensor) and isinstance(pair[1], ImageGeometry)):
+            parts = made if isinstance(made, (tuple, list)) else [made]
+            raise TypeError(
+                "preprocess: expected a canvas (N, C, h, w) and its ImageGeometry, got "
+                f"{', '.join(type(part).__name__ for part in parts)}; "
+                "captum_ssgc.detectors.Letterbox gives both."
+            )
+        return pair[0], pair[1]
 
     def _network(
         self, canvas: Tensor, detections: Sequence[Detections] | None

@@ -85,3 +85,9 @@ def test_a_preprocess_of_your_own_that_is_right(size):
     rounding = torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(0)) * 1e-6
     rounded = own(lambda canvas, geometry: (canvas + rounding, geometry))
     assert rounded.geometry(size) == expected
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 1)])
+def test_an_image_of_one_pixel_says_nothing(size):
+    detector = own(lambda canvas, geometry: (canvas, geometry))
+    assert detector.geometry(size).canvas_size == (96, 128)

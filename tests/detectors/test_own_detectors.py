@@ -401,3 +401,80 @@ def test_names_that_are_set_later_must_fit():
     assert detector.label_names == ("a",)
     with pytest.raises(TypeError, match="label_names: expected strings"):
         detector.label_names = [1]
+
+
+class Grid(nn.Module):
+    """A candidate in each of the 8 x 10 cells, 8 pixels long; ``change`` rewrites it."""
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        self.scores, self.change = nn.Conv2d(3, 2, 4, stride=4), change
+
+    def forward(self, images):
+        scores = self.scores(images).flatten(2).transpose(1, 2).sigmoid()
+        y, x = torch.meshgrid(torch.arange(8), torch.arange(10), indexing="ij")
+        centres = torch.stack([x, y], -1).reshape(-1, 2) * 4.0 + 2
+        boxes = self.change(torch.cat([centres - 4, centres + 4], 1))
+        return boxes.expand(len(images), *boxes.shape), scores
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b[:, [0, 2, 1, 3]], "% of the candidates end before they begin"),
+        (lambda b: b[:, [1, 0, 3, 2]] * 1.2, "lie beside the canvas .* or y before x"),
+        (lambda b: b * 2, "lie beside the canvas of 32 x 40 .* pixels of the image"),
+        (lambda b: b * 25, "lie beside the canvas of 32 x 40 .* thousandths"),
+        (lambda b: b * float("nan"), "1 of 1 reported ones hold NaN"),
+    ],
+    ids=["x-before-y", "y-before-x", "of-the-image", "thousandths", "nan"],
+)
+def test_all_candidates_tell_a_format(change, message):
+    """Although the one that is reported could be a box."""
+    detector = CandidateDetector(Grid(change).eval(), score_threshold=0.0, max_detections=1)
+    with pytest.raises(ValueError, match=message):
+        detector.detect(image())
+
+
+def test_a_detection_in_the_padding_is_no_wrong_region():
+    class Below(Grid):
+        def forward(self, images):
+            boxes, scores = super().forward(images)
+            return boxes, scores * (boxes[..., 3:] > 30)
+
+    detector = CandidateDetector(
+        Below(lambda b: b).eval(),
+        preprocess=ssgc.detectors.Letterbox((32, 40)),
+        score_threshold=0.01,
+    )
+    assert len(detector.detect(torch.rand(1, 3, 7, 200))[0])
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [lambda images: images, lambda images: (images, None), lambda images: [images] * 3],
+    ids=["canvas", "none", "three"],
+)
+def test_what_preprocess_may_not_return(preprocess):
+    detector = CandidateDetector(network_of(BOXES), preprocess=preprocess)
+    with pytest.raises(TypeError, match=r"preprocess: expected a canvas .* its ImageGeometry, got"):
+        detector.detect(image())
+
+
+def test_levels_are_whole_numbers():
+    with pytest.raises(TypeError, match=r"levels: expected whole numbers .* got torch.float32"):
+        Candidates(BOXES[None], torch.rand(1, 3, 2), levels=torch.zeros(3))
+    with pytest.raises(ValueError, match="levels: expected 0 up, got -1"):
+        CandidateDetector(network_of(BOXES, levels=torch.full((3,), -1))).detect(image())
+
+
+def test_there_is_a_class():
+    with pytest.raises(ValueError, match="class_scores: expected a class or more"):
+        Candidates(BOXES[None], torch.rand(1, 3, 0))
+
+
+def test_scores_may_be_rounded_beyond_one():
+    def network(images):
+        return BOXES.expand(len(images), 3, 4), torch.full((len(images), 3, 1), 1.0 + 1e-6)
+
+    assert len(CandidateDetector(network).detect(image())[0]) == 3
