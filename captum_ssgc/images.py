@@ -20,6 +20,8 @@ ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 MAX_PIXELS = 64_000_000
 """The most pixels of a file or a Pillow image; as floats they take 0.8 GB."""
 
+_OVERSHOOT = 0.05
+
 
 def load_image(source: ImageSource, channels: int | None = 3) -> Tensor:
     """An image as float in [0, 1]: RGB, or of as many channels as a model takes.
@@ -60,7 +62,15 @@ def load_image(source: ImageSource, channels: int | None = 3) -> Tensor:
         >>> load_image(np.zeros((4, 6), dtype=np.uint8), channels=1).shape
         torch.Size([1, 1, 4, 6])
     """
-    channels = 3 if channels is None else channels
+    return _loaded(source, 3 if channels is None else channels, upright=True)
+
+
+def load_as_stored(path: str | os.PathLike[str], channels: int = 3) -> Tensor:
+    """:func:`load_image` of a file without the turn that its EXIF data ask for."""
+    return _loaded(path, channels, upright=False)
+
+
+def _loaded(source: ImageSource, channels: int, *, upright: bool) -> Tensor:
     if isinstance(source, Tensor):
         images = source[None] if source.dim() == 3 else source
         check_images(images, channels)
@@ -68,9 +78,9 @@ def load_image(source: ImageSource, channels: int | None = 3) -> Tensor:
             raise ValueError(f"image: expected one image, got a batch of {images.shape[0]}.")
         return images
     if isinstance(source, (str, os.PathLike)):
-        return _from_file(source, channels)
+        return _from_file(source, channels, upright)
     if isinstance(source, Image.Image):
-        return _from_pillow(source, "image", channels)
+        return _from_pillow(source, "image", channels, upright)
     if not isinstance(source, np.ndarray):
         raise TypeError(
             "image: expected a path, a Pillow image, a uint8 array or a float tensor, "
@@ -87,11 +97,15 @@ def load_image(source: ImageSource, channels: int | None = 3) -> Tensor:
     return _from_bytes(pixels)
 
 
-def _from_file(source: str | os.PathLike[str], channels: int) -> Tensor:
+def _from_file(source: str | os.PathLike[str], channels: int, upright: bool) -> Tensor:
     path = Path(source)
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
+        if "://" in str(source):
+            raise FileNotFoundError(
+                f"image: expected a file, got the address {source}; download it first."
+            ) from None
         raise FileNotFoundError(f"image file {path} does not exist.") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
@@ -111,10 +125,10 @@ def _from_file(source: str | os.PathLike[str], channels: int) -> Tensor:
     except Exception as error:  # each of Pillow's readers has its own
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
     with picture:
-        return _from_pillow(picture, str(path), channels)
+        return _from_pillow(picture, str(path), channels, upright)
 
 
-def _from_pillow(picture: Image.Image, what: str, channels: int) -> Tensor:
+def _from_pillow(picture: Image.Image, what: str, channels: int, upright: bool) -> Tensor:
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(
             f"{what}: expected at most {MAX_PIXELS} pixels, got {picture.width} x "
@@ -127,7 +141,7 @@ def _from_pillow(picture: Image.Image, what: str, channels: int) -> Tensor:
         )
     deep = any("16" in str(tile[3]) for tile in getattr(picture, "tile", None) or ())
     try:
-        turned = ImageOps.exif_transpose(picture)
+        turned = ImageOps.exif_transpose(picture) if upright else picture
         grey = turned.mode.startswith("I;16")
         own = grey or channels not in (1, 3)
         pixels = np.asarray(turned if own else turned.convert("RGB"))
@@ -206,6 +220,10 @@ def check_images(images: object, channels: int | None = 3) -> None:
             f"images: expected floating point in [0, 1], got {images.dtype}; "
             "convert with images.float() / 255."
         )
+    if images.layout != torch.strided or images.device.type == "meta":
+        raise TypeError(
+            f"images: expected a dense tensor with values, got {images.layout} on {images.device}."
+        )
     known = images.dim() == 4 and channels in (None, images.shape[1])
     if not known or 0 in images.shape:
         expected = shape_of(3 if channels is None else channels)
@@ -214,5 +232,9 @@ def check_images(images: object, channels: int | None = 3) -> None:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("images: expected finite values in [0, 1], got NaN or infinity.")
     if low < 0.0 or high > 1.0:
-        hint = " (divide by 255?)" if high > 2.0 else " (pass the image before normalisation)"
-        raise ValueError(f"images: expected values in [0, 1], got [{low:.4g}, {high:.4g}]{hint}.")
+        hint = "divide by 255?" if high > 2.0 else "pass the image before normalisation"
+        if low > -_OVERSHOOT and high < 1.0 + _OVERSHOOT:  # what resizing and rounding leave
+            hint = "images.clamp(0, 1)"
+        raise ValueError(
+            f"images: expected values in [0, 1], got [{low:.9g}, {high:.9g}] ({hint})."
+        )

@@ -89,6 +89,13 @@ BAD_IMAGES = {
     "0-to-255": (torch.full((1, 3, 8, 8), 200.0), ValueError, r"divide by 255"),
     "normalised": (torch.full((1, 3, 8, 8), -1.0), ValueError, r"before normalisation"),
     "nan": (torch.full((1, 3, 8, 8), float("nan")), ValueError, "NaN"),
+    "a-little-above-1": (
+        torch.full((1, 3, 8, 8), 1.000001),
+        ValueError,
+        r"1.00000095\] \(images.cl",
+    ),
+    "sparse": (torch.zeros(1, 3, 8, 8).to_sparse(), TypeError, "expected a dense tensor"),
+    "meta": (torch.zeros(1, 3, 8, 8, device="meta"), TypeError, "expected a dense tensor"),
     "infinite": (torch.full((1, 3, 8, 8), float("inf")), ValueError, "NaN or infinity"),
 }
 
@@ -107,6 +114,7 @@ def test_detect_names_what_is_wrong_with_an_image(case, blobs):
         (np.zeros((4, 4), dtype=np.uint8), ValueError, r"expected shape \(H, W, 3\)"),
         (torch.zeros(2, 3, 4, 4), ValueError, "batch of 2"),
         (17, TypeError, "got int"),
+        ("https://example.org/a.jpg", FileNotFoundError, "the address https://.* download it"),
     ],
 )
 def test_bad_sources_are_named(source, error, message):

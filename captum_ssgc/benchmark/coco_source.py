@@ -84,7 +84,8 @@ class CocoSource(Source):
 
     @property
     def _wrong(self) -> str:
-        return "; ".join(self.left_out[:3]) or "there are none at all"
+        texts = [text.rstrip(".") for text in self.left_out[:3]]
+        return "; ".join(texts) or "there are none at all"
 
     def describe(self) -> dict[str, Any]:
         return {

@@ -23,6 +23,7 @@ from captum_ssgc.cli.options import (
     add_model_options,
     add_picture_options,
     onnx_options,
+    path,
     phrases_of,
 )
 
@@ -225,7 +226,7 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--images",
         metavar="DIR",
-        type=Path,
+        type=path,
         help="folder of the images (default: looked for beside the JSON file)",
     )
     group.add_argument(
@@ -238,7 +239,7 @@ def _add_run_options(group: argparse._ArgumentGroup, folder: str) -> None:
         "-o",
         "--output-dir",
         metavar="RUN",
-        type=Path,
+        type=path,
         default=Path(folder),
         help="folder of the run; one with the same settings is gone on with (default: %(default)s)",
     )

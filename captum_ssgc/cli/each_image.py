@@ -131,8 +131,9 @@ def complain_of_nothing(error: NoDetectionError, about: str, threshold: float) -
     if highest is None:
         text = "nothing detected, at any score"
     else:
+        shown = f"{highest:.3f}" if round(highest, 3) < threshold else f"{highest:.8g}"
         text = (
-            f"nothing detected: the highest score is {highest:.3f}, below the threshold of "
+            f"nothing detected: the highest score is {shown}, below the threshold of "
             f"{threshold:g} (--score-threshold)"
         )
     complain(text, about=about, kind="")

@@ -11,9 +11,9 @@ def image_files(names: Iterable[str]) -> list[Path]:
     """The files, in the order of ``names``; those of a folder or a pattern sorted by name.
 
     Args:
-        names: files; folders, for the images directly in them; patterns such as ``photos/*.jpg``
-            and ``photos/**/*.jpg``, for shells that do not know them. What is none of these, or
-            holds no image, stays in the list as it is.
+        names: files; folders, for the images directly in them, hidden ones (``._a.jpg``) left
+            aside; patterns such as ``photos/*.jpg`` and ``photos/**/*.jpg``, for shells that do
+            not know them. What is none of these, or holds no image, stays in the list as it is.
     """
     return [path for name in names for path in _found(name) or [Path(name)]]
 
@@ -37,7 +37,11 @@ def exists(path: Path) -> bool:
 def _found(name: str) -> list[Path]:
     if name and is_folder(Path(name)):
         suffixes = _suffixes()
-        return sorted(one for one in Path(name).iterdir() if one.suffix.lower() in suffixes)
+        return sorted(
+            one
+            for one in Path(name).iterdir()
+            if one.suffix.lower() in suffixes and not one.name.startswith(".") and not one.is_dir()
+        )
     if glob.has_magic(name) and not exists(Path(name)):
         return sorted(Path(one) for one in glob.glob(name, recursive=True))  # noqa: PTH207
     return []

@@ -36,6 +36,9 @@ def load_detector(choice: ModelChoice) -> Detector:
             f"--text does not apply to {choice.name}: it is for zero-shot detectors "
             "(--model transformers:FOLDER_OR_NAME)."
         )
+    if choice.onnx and prefix != "onnx":
+        given = ", ".join("--canvas" if name == "size" else f"--{name}" for name in choice.onnx)
+        raise CommandError(f"{given}: for ONNX files (--model onnx:FILE), not for {choice.name}.")
     try:
         with warnings_as_lines(choice.name):
             detector = VENDORS[prefix](rest, choice)

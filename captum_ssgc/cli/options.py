@@ -58,7 +58,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--checkpoint",
         metavar="FILE",
-        type=Path,
+        type=path,
         help="a state dict to load instead, also one wrapped by a training script or Lightning, or "
         "that of a whole model; the number of classes is read from it",
     )
@@ -223,7 +223,7 @@ def add_general_options(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output-dir",
         metavar="DIR",
-        type=Path,
+        type=path,
         default=Path("explanations"),
         help="where the results go, one folder for each image (default: %(default)s)",
     )
@@ -269,6 +269,8 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
     if args.method.strip() == "all":
         methods.sort(key=lambda method: method[0] != DEFAULT_METHOD)
     options = dict(methods)
+    for name, own in options.items():
+        _check_values(name, own)
     if len(options) < len(methods):
         raise CommandError(
             "--method: every method once here; benchmark compares one with different options."
@@ -291,6 +293,17 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
         "top_k": args.top_k,
         "method_options": {name: values for name, values in options.items() if values},
     }
+
+
+def _check_values(name: str, options: Mapping[str, Any]) -> None:
+    """Before the first image, as otherwise every image would say so."""
+    from captum_ssgc.attr import method_named
+
+    own = {option: value for option, value in options.items() if option != "output"}
+    try:
+        method_named(name).check_values(own)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CommandError(f"--option {name}.{one_line(error)}") from error
 
 
 def outputs_of(arguments: Mapping[str, Any]) -> list[Any]:
@@ -338,6 +351,17 @@ def _add_device(group: argparse._ArgumentGroup) -> None:
 def comma_separated(text: str | None) -> list[str] | None:
     """The names in a text with commas between them."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def path(text: str) -> Path:
+    """A file or folder; an empty name, as of a variable that is not set, is not the working one.
+
+    Raises:
+        argparse.ArgumentTypeError: for an empty name.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a name, got {text!r}; the working folder is .")
+    return Path(text)
 
 
 def _share(text: str) -> float:

@@ -66,6 +66,8 @@ def _demo(rest: str, choice: ModelChoice) -> Detector:
     from captum_ssgc.detectors import wrap_detector
 
     choice.refuse_weights("it comes with its weights")
+    if rest:
+        raise CommandError(f"expected demo alone, got {choice.name}{hint(rest)}")
     return wrap_detector(detector(), label_names=choice.labels or CLASS_NAMES)
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ..exchange.coco_masks import check_segmentation, mask_of
-from ..images import load_image
+from ..images import load_as_stored, load_image
 from .coco_file import read_coco
 from .image_folder import find_image_folder, holds_any, sampled
 
@@ -67,9 +66,9 @@ class CocoImage:
             return upright
         if found == self.size[::-1]:
             with Image.open(self.path) as stored:
-                if (stored.height, stored.width) == self.size:
-                    pixels = np.array(stored if channels != 3 else stored.convert("RGB"))
-                    return load_image(pixels, channels)
+                as_stored = (stored.height, stored.width) == self.size
+            if as_stored:
+                return load_as_stored(self.path, channels)
         raise ValueError(
             f"{self.path.name}: the data set says {self.size[0]} x {self.size[1]} pixels (height x "
             f"width), the file has {found[0]} x {found[1]}; use the images that were annotated."

@@ -152,6 +152,8 @@ def _categories(entries: list[Any]) -> dict[int, str]:
 
 
 def _image(entry: Any, place: str) -> ImageEntry:
+    if isinstance(entry, dict) and "file_name" not in entry and "coco_url" in entry:  # LVIS
+        entry = {**entry, "file_name": _file_of(entry["coco_url"])}
     if not isinstance(entry, dict) or not {"id", "file_name"} <= set(entry):
         raise MalformedError(place, "an image with 'id' and 'file_name'", entry)
     identity = identifier(entry["id"])
@@ -164,6 +166,13 @@ def _image(entry: Any, place: str) -> ImageEntry:
     ]
     size = (stated[0], stated[1]) if len(stated) == 2 else None
     return ImageEntry(identity, file_name(entry["file_name"], f"{place}.file_name"), size)
+
+
+def _file_of(address: Any) -> Any:
+    """The image's folder and file, as COCO has them."""
+    if not isinstance(address, str):
+        return address
+    return "/".join(address.partition("://")[2].split("/")[1:][-2:])
 
 
 def _annotation(

@@ -59,28 +59,37 @@ def as_pixels(
     size = (like.shape[-2], like.shape[-1])
     if boxes is not None:
         known = check_boxes(boxes, count)
-        _check_within((known[:, :2] + known[:, 2:]) / 2, known, size, "boxes")
+        _check_on_maps(known.reshape(-1, 2, 2), size, "boxes")
         return pixels_in_boxes(known.to(like.device), size)
     if corners is not None:
         known = check_corners(corners, count)
-        _check_within(known.mean(1), known, size, "corners")
+        _check_on_maps(known, size, "corners")
         return pixels_in_polygons(known.to(like.device), size)
     return check_masks(masks, count, size, "masks").to(like.device)
 
 
-def _check_within(middles: Tensor, regions: Tensor, size: tuple[int, int], name: str) -> None:
-    """What is detected in an image has its middle there: else the map is on another grid.
+def _check_on_maps(points: Tensor, size: tuple[int, int], name: str) -> None:
+    """Check that regions are on the grid of the maps: those of an image lie far off a layer's map.
+
+    A box that reaches out of the image, as of an object that is cut off, has its middle near it.
+
+    Args:
+        points: ``(K, P, 2)`` x and y of the corners of each region.
+        size: ``(H, W)`` of the maps.
+        name: of what is checked.
 
     Raises:
-        ValueError: for a middle ``(K, 2)`` outside.
+        ValueError: for a region that does not meet its map, or whose middle is half a map beyond.
     """
-    within = ((middles >= 0) & (middles <= middles.new_tensor(size[::-1]))).all(-1)
-    if not bool(within.all()):
-        row = int(within.logical_not().nonzero()[0])
+    far = points.new_tensor(size[::-1])
+    low, high = points.amin(1), points.amax(1)
+    meets = (low <= far) & (high >= 0) & ((low + high) / 2 <= 1.5 * far)
+    if not bool(meets.all()):
+        row = int(meets.all(-1).logical_not().nonzero()[0])
         raise ValueError(
             f"{name}: expected them in pixels of the heat maps of {size[0]} x {size[1]}, got "
-            f"{regions[row].tolist()} in row {row}, whose middle lies outside; bring a layer's map "
-            "to image size with interpolate_mode='bilinear'."
+            f"{points[row].flatten().tolist()} in row {row}, far outside; bring a layer's map to "
+            "image size with interpolate_mode='bilinear'."
         )
 
 

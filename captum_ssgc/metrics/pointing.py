@@ -38,8 +38,8 @@ def pointing_game(
 
     Raises:
         TypeError: unless exactly one of ``boxes``, ``masks`` and ``corners`` is given.
-        ValueError: for shapes that do not fit, or a region whose middle is outside the map, as that
-            of an image is outside a layer's map.
+        ValueError: for shapes that do not fit, or a region far outside the map, as those of an
+            image are on a layer's map.
 
     Notes:
         Zhang et al. count a maximum within 15 pixels of the object as a hit; there is no such
@@ -92,8 +92,8 @@ def energy_pointing_game(
 
     Raises:
         TypeError: unless exactly one of ``boxes``, ``masks`` and ``corners`` is given.
-        ValueError: for shapes that do not fit, or a region whose middle is outside the map, as that
-            of an image is outside a layer's map.
+        ValueError: for shapes that do not fit, or a region far outside the map, as those of an
+            image are on a layer's map.
 
     Notes:
         A uniform map scores the share of the image that the object covers, so large objects are

@@ -104,7 +104,7 @@ def named(number: int, label: object) -> str:
         ('1 cat', '#2 class 17')
     """
     name = legible(str(label))
-    return f"#{number} class {name}" if name.isdecimal() or not name else f"{number} {name}"
+    return f"#{number} class {name}" if name.isdecimal() else f"{number} {name}".rstrip()
 
 
 def draw_boxes(ax: Axes, tags: Sequence[Tag], size: tuple[int, int]) -> None:

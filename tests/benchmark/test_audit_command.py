@@ -74,6 +74,15 @@ def test_bad_options_are_named(command, capsys, tmp_path, options, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_nothing_that_is_annotated_is_found(command, capsys, own_data):
+    content = json.loads(own_data.read_text())
+    for one in content["annotations"]:
+        one["bbox"] = [value / 3 for value in one["bbox"]]
+    own_data.write_text(json.dumps(content))
+    assert command("--fills", "zero", "--method", "none") == 0
+    assert "none of these, images, boxes or classes are often not those" in capsys.readouterr().out
+
+
 def test_no_data_is_a_usage_error(capsys, tmp_path):
     assert main(["audit", "-o", str(tmp_path)]) == 2
     assert "--data is needed" in capsys.readouterr().err

@@ -20,12 +20,15 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "more/d.jpg",
         "more/deep/e.jpeg",
         "odd[1].jpg",
+        "._a.PNG",
+        ".hidden.jpg",
     )
     for name in names:
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "photos" / "folder.webp").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path / "photos"
 
@@ -50,6 +53,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["z.jpg", "photos/more"], ["z.jpg", "photos/more/d.jpg"]),
         (["empty", "none*.jpg"], ["empty", "none*.jpg"]),
         (["photos/notes.txt"], ["photos/notes.txt"]),
+        (["photos/.hidden.jpg"], ["photos/.hidden.jpg"]),
     ],
     ids=" ".join,
 )

@@ -343,6 +343,8 @@ def test_a_truncated_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
         ("onnx:none.onnx", {}, "none.onnx does not exist"),
         ("ultralytics:none.pt", {}, "none.pt does not exist"),
         ("demo", {"weights": "none"}, "do not apply to demo"),
+        ("demo:x", {}, "--model demo:x: expected demo alone"),
+        ("demo", {"onnx": {"size": (9, 9), "boxes": "xyxy"}}, "--canvas, --boxes: for ONNX files"),
         (SMALL, {"weights": "IMAGENET"}, "has COCO_V1, DEFAULT, none"),
         (SMALL, {"checkpoint": Path("none.pt")}, "none.pt does not exist"),
         (SMALL, {"device": "cuda:99"}, "--device cuda:99 cannot be used here"),

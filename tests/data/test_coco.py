@@ -143,6 +143,35 @@ def test_the_size_in_the_data_set_decides_whether_the_image_is_turned(write, tmp
     assert white == ([[0, 1]] if upright else [[0, 0]])
 
 
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("http://images.cocodataset.org/val2017/a.png", "val2017/a.png"),
+        ("https://example.org/a.png", "a.png"),
+        ("https://example.org/b/c/val/a.png", "val/a.png"),
+    ],
+)
+def test_images_by_their_address_as_lvis_has_them(write, tmp_path, address, name):
+    data = write([annotation()], images=[{"id": 5, "coco_url": address}])
+    assert data[0].path == tmp_path / name
+    for other in (None, 5, "", "a.png", "https://example.org"):
+        with pytest.raises(ValueError, match=r"got none; images\[0\].file_name: expected the name"):
+            write([], images=[{"id": 5, "coco_url": other}])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_keep_their_range_as_stored(write, tmp_path, channels):
+    stored = Image.fromarray(np.array([[0, 16384], [65535, 4096], [0, 0]], dtype=np.uint16))
+    exif = stored.getexif()
+    exif[274] = 6
+    stored.save(tmp_path / "turned.png", exif=exif)
+    entry = {"id": 5, "file_name": "turned.png", "height": 3, "width": 2}
+    pixels = write([], images=[entry])[0].load(channels)
+    assert pixels.shape == (1, channels, 3, 2)
+    shares = torch.tensor([[0, 16384], [65535, 4096], [0, 0]]) / 65535
+    torch.testing.assert_close(pixels[0], shares.expand(channels, 3, 2))
+
+
 def test_images_of_other_channels(write, tmp_path):
     """One channel, also of an image that is stored turned; a colour is not made grey."""
     stored = Image.new("L", (4, 2))

@@ -27,11 +27,12 @@ def one_pixel(y, x, size=(4, 5), value=1.0):
         ((0.0, 0.0, 1.4, 4.0), 0.0),
         ((0.0, 0.0, 5.0, 4.0), 1.0),
         ((-10.0, -10.0, 15.0, 14.0), 1.0),
+        ((1.0, 2.0, 13.0, 9.5), 1.0),
         ((-1.0, -1.0, 1.0, 1.0), 0.0),
         ((5.0, 4.0, 5.0, 4.0), 0.0),
     ],
     ids=["its-pixel", "its-centre", "ends-on-it", "starts-after", "ends-before", "whole-image",
-         "beyond-the-image", "over-its-corner", "at-its-end"],
+         "beyond-the-image", "cut-off", "over-its-corner", "at-its-end"],
 )  # fmt: skip
 def test_a_pixel_is_inside_when_its_centre_is(game, box, expected):
     result = game(one_pixel(2, 1), boxes=torch.tensor([box]))
@@ -222,8 +223,8 @@ def test_evidence_is_a_mask_per_detection():
         ({"boxes": [[0, 0, 1, 1]]}, TypeError, "expected a tensor"),
         ({"masks": torch.ones(1, 5, 4)}, ValueError, r"masks: expected shape \(1, 4, 5\)"),
         ({"boxes": torch.tensor([[9.0, 9.0, 40.0, 40.0]])}, ValueError, "4 x 5, got .*bilinear"),
-        ({"boxes": torch.tensor([[-9.0, 0.0, 5.0, 4.0]])}, ValueError, "middle lies outside"),
-        ({"corners": torch.full((1, 4, 2), 6.0)}, ValueError, "corners: .* middle lies outside"),
+        ({"boxes": torch.tensor([[-9.0, 0.0, -0.1, 4.0]])}, ValueError, "far outside"),
+        ({"corners": torch.full((1, 4, 2), 6.0)}, ValueError, "corners: .* far outside"),
         ({"masks": torch.full((1, 4, 5), torch.nan)}, ValueError, "masks: expected finite"),
         ({"masks": [1]}, TypeError, "masks: expected a tensor"),
         ({"corners": torch.ones(1, 8)}, ValueError, r"corners: expected shape \(1, 4, 2\)"),

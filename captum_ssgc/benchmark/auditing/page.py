@@ -150,6 +150,11 @@ def lead(summary: AuditSummary) -> list[str]:
                 f" What was not found failed most often because of this: {most[0]} "
                 f"({int(most[1].count)} of {most[1].total}), {meaning}."
             )
+        if not found and one.detection_count:
+            text += (
+                " Where a detector finds other things but none of these, images, boxes or classes "
+                "are often not those that were annotated."
+            )
         sentences.append(text)
     if one.detection_count:
         false = sum(int(share.count) for share in one.false_alarms.values())
