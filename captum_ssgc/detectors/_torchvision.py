@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
-from torch.fx import GraphModule
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSDFeatureExtractorVGG
 from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet
@@ -14,12 +14,12 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from captum_ssgc.detectors._content import check_content, noise
+from captum_ssgc.detectors._feature_modules import feature_modules
 from captum_ssgc.detectors._last_module import last_module_of
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import COCO
 
 COCO_CLASSES = 91
-_EXTRA_NAMES = ("pool", "p6", "p7")  # what torchvision calls the levels above its blocks
 
 
 def coco_names(classes: int | None) -> str | None:
@@ -56,8 +56,8 @@ def canvas_geometry(image_size: tuple[int, int], canvas: ImageList) -> ImageGeom
 def feature_layers(backbone: nn.Module) -> list[nn.Module]:
     """The modules whose outputs are the backbone's feature maps, finest first.
 
-    A level that only subsamples another one is represented by that one's module. Empty where the
-    backbone is none of torchvision's.
+    A level that only subsamples another one is represented by that one's module. Empty where maps
+    are made without a module of their own.
     """
     if isinstance(backbone, SSDFeatureExtractorVGG):
         return [backbone.features, *backbone.extra]
@@ -66,43 +66,24 @@ def feature_layers(backbone: nn.Module) -> list[nn.Module]:
     return list(pyramid_layers(backbone).values())
 
 
-def pyramid_layers(backbone: nn.Module, pooled: Sequence[str] = ()) -> dict[str, nn.Module]:
-    """The modules behind a feature pyramid's outputs, by the names of these, finest first.
+def pyramid_layers(backbone: nn.Module) -> dict[str, nn.Module]:
+    """The modules behind a backbone's several outputs, by the names of these, finest first.
 
-    Empty where there is no pyramid, or one with levels of somebody's own.
-
-    Args:
-        backbone: a network with its pyramid.
-        pooled: the names that regions are pooled from, in the order of the levels; where the
-            network does not name its stages, as many names as blocks are theirs.
+    torchvision's own are read; others run once, as names that stages have need not be theirs.
     """
-    pyramid = getattr(backbone, "fpn", None)
-    if not isinstance(pyramid, FeaturePyramidNetwork):
-        return {}
+    pyramid, body = getattr(backbone, "fpn", None), getattr(backbone, "body", None)
+    own = type(backbone) is BackboneWithFPN and type(body) is IntermediateLayerGetter
+    if not own or not isinstance(pyramid, FeaturePyramidNetwork):
+        return feature_modules(backbone)
+    stages: Any = body
     blocks, extra = list(pyramid.layer_blocks), pyramid.extra_blocks
-    names = _stage_names(getattr(backbone, "body", None))
-    if not names:
-        of_stages = [name for name in pooled if name not in _EXTRA_NAMES]
-        names = of_stages if len(of_stages) == len(blocks) else list(map(str, range(len(blocks))))
-    if len(names) != len(blocks):
-        return {}
-    layers = dict(zip(names, blocks, strict=True))
+    names = [str(stages.return_layers[child]) for child in stages if child in stages.return_layers]
+    layers: dict[str, nn.Module] = dict(zip(names, blocks, strict=False))
     if isinstance(extra, LastLevelP6P7):
         return {**layers, "p6": extra.p6, "p7": extra.p7}
     if isinstance(extra, LastLevelMaxPool):
         return {**layers, "pool": blocks[-1]}
-    return layers if extra is None else {}
-
-
-def _stage_names(body: Any) -> list[str]:
-    """What the stages' outputs are called, in the order in which they come."""
-    names = getattr(body, "return_layers", None)
-    if isinstance(names, dict):
-        return [str(names[child]) for child, _ in body.named_children() if child in names]
-    if isinstance(body, GraphModule):  # of create_feature_extractor
-        [outputs] = next(node.args for node in body.graph.nodes if node.op == "output")
-        return list(map(str, outputs)) if isinstance(outputs, dict) else []
-    return []
+    return layers if extra is None else feature_modules(backbone)
 
 
 def last_stage(backbone: nn.Module) -> list[nn.Module]:

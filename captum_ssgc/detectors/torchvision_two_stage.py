@@ -198,7 +198,7 @@ class TwoStageDetector(LookupDetector):
             return list(self._given_levels)
         backbone: Any = self.model.backbone
         names = getattr(self._heads.box_roi_pool, "featmap_names", [])
-        layers = pyramid_layers(backbone, names)
+        layers = pyramid_layers(backbone)
         return [layer for name, layer in layers.items() if name in names]
 
     def covers_image(self, layer: nn.Module) -> bool:

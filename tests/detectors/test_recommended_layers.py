@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 import torchvision
@@ -14,6 +16,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import captum_ssgc as ssgc
+from captum_ssgc.detectors._feature_modules import feature_modules
 from captum_ssgc.detectors._last_module import last_module_of
 
 SMALL = {"num_classes": 6, "min_size": 96, "max_size": 200}
@@ -246,3 +249,64 @@ def test_networks_without_a_last_module_have_none():
     assert last_module_of(bypassed) == [bypassed.first]
     assert last_module_of(nn.Linear(2, 2)) == []
     assert not bypassed.first._forward_hooks
+
+
+class Renamed(nn.Module):
+    """Stages that call themselves otherwise than the module around them, as those of timm do."""
+
+    def __init__(self, pyramid: bool) -> None:
+        super().__init__()
+        self.body = torchvision.models._utils.IntermediateLayerGetter(
+            torchvision.models.resnet18(weights=None), {f"layer{n}": str(n) for n in (2, 3, 4)}
+        )
+        self.out_channels = 32 if pyramid else [128, 256, 512]
+        self.fpn = FeaturePyramidNetwork([128, 256, 512], 32) if pyramid else None
+
+    def forward(self, images):
+        maps = OrderedDict((str(n), one) for n, one in enumerate(self.body(images).values()))
+        return maps if self.fpn is None else self.fpn(maps)
+
+
+def test_levels_have_the_names_that_the_backbone_gives(picture):
+    torch.manual_seed(0)
+    model = FasterRCNN(
+        Renamed(pyramid=True),
+        rpn_anchor_generator=AnchorGenerator(((16,), (32,), (64,)), ((1.0,),) * 3),
+        box_roi_pool=MultiScaleRoIAlign(["0", "1", "2"], 7, 2, canonical_scale=40),
+        box_score_thresh=0.0,
+        box_detections_per_img=20,
+        **SMALL,
+    ).eval()
+    detector = ssgc.wrap_detector(model)
+    blocks = [f"backbone.fpn.layer_blocks.{n}" for n in range(3)]
+    assert [detector.layer_name(layer) for layer in detector.level_layers()] == blocks
+    assert_layers_lead_to_scores(detector, picture)
+
+
+def test_levels_without_a_pyramid_are_found(picture):
+    torch.manual_seed(0)
+    model = torchvision.models.detection.ssd.SSD(
+        Renamed(pyramid=False),
+        torchvision.models.detection.anchor_utils.DefaultBoxGenerator([[2]] * 3),
+        (96, 128),
+        6,
+        score_thresh=0.0,
+        detections_per_img=20,
+    ).eval()
+    detector = ssgc.wrap_detector(model)
+    assert list(detector.target_layers()) == [f"backbone.body.layer{n}" for n in (2, 3, 4)]
+    assert_layers_lead_to_scores(detector, picture)
+
+
+def test_maps_without_a_module_have_no_layers():
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fine, self.coarse = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)
+
+        def forward(self, images):
+            fine = self.fine(images)
+            return [fine, self.coarse(fine) * 2.0]
+
+    assert feature_modules(Scaled()) == {}
+    assert feature_modules(nn.Conv2d(3, 4, 3)) == {}

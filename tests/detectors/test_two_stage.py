@@ -384,8 +384,14 @@ def test_a_backbone_that_gives_a_dictionary_names_its_levels(picture):
     found = ssgc.explain(detector, picture, score_threshold=0.0, top_k=8, method="odam")
     assert {e.layer for e in found} <= {"backbone.fine", "backbone.coarse"}
     assert any(e.heat_map.any() for e in found)
+    by_default = ssgc.explain(model, picture, score_threshold=0.0, top_k=8, method="odam")
+    assert [e.layer for e in by_default] == [e.layer for e in found]
+    model.backbone.coarse.register_forward_hook(lambda module, args, output: output * 1.0)
+    model.backbone.register_forward_hook(
+        lambda module, args, output: {name: one * 1.0 for name, one in output.items()}
+    )
     with pytest.raises(ValueError, match=r"got dict; .*level_layers"):
-        ssgc.explain(model, picture, score_threshold=0.0)
+        ssgc.explain(copy.deepcopy(model), picture, score_threshold=0.0)
 
 
 @pytest.mark.filterwarnings("ignore:.*all-zero map")
