@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
+from captum_ssgc.images import check_images
 from captum_ssgc.metrics._heat_maps import as_maps, points_somewhere
 from captum_ssgc.metrics._patches import patch_size, units_in
 from captum_ssgc.metrics._regions import box_pixels
@@ -45,7 +47,8 @@ class CurveInputs:
             TypeError, ValueError: for anything that does not fit together.
         """
         images = _images(images)
-        several = [detections] if isinstance(detections, Detections) else list(detections)
+        several: Any = [detections] if isinstance(detections, Detections) else detections
+        several = list(several) if isinstance(several, Sequence) else several
         _check_detections(several, images)
         maps, valid = {}, {}
         for name, given in heat_maps.items():
@@ -147,13 +150,14 @@ def _images(images: object) -> Tensor:
     channels_last = images.dim() == 4 and images.shape[-1] <= 4 < images.shape[1]
     if images.dim() != 4 or channels_last or 0 in images.shape:
         raise ValueError(f"images: expected shape (N, 3, H, W), RGB, got {tuple(images.shape)}.")
-    if not bool(images.isfinite().all()):
-        raise ValueError("images: expected finite values, got NaN or infinity.")
+    check_images(images, None)
     return images.detach()
 
 
-def _check_detections(detections: list[Detections], images: Tensor) -> None:
-    if not all(isinstance(entry, Detections) for entry in detections):
+def _check_detections(detections: Any, images: Tensor) -> None:
+    if not isinstance(detections, list) or not all(
+        isinstance(entry, Detections) for entry in detections
+    ):
         raise TypeError(
             "detections: expected Detections or a list of them, as detector.detect(images) returns."
         )

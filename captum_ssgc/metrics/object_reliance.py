@@ -13,6 +13,7 @@ from torch import Tensor
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
+from captum_ssgc.images import check_images
 from captum_ssgc.metrics._regions import box_pixels
 from captum_ssgc.metrics._reliance_figures import MapEnergy, Masks, other_pixels, scores_of_parts
 
@@ -160,8 +161,8 @@ def reliance(
         rests on the surroundings: score 0.90, 0.00 with the box alone, 0.90 without it
     """
     thresholds = thresholds or RelianceThresholds()
-    count = len(detections)
     _checked(images, detections, fills, images_per_forward)
+    count = len(detections)
     if not count:
         return []
     inside = box_pixels(detections).to(images.device)
@@ -202,8 +203,14 @@ def _verdict(
 def _checked(
     images: Tensor, detections: Detections, fills: Sequence[str], images_per_forward: int
 ) -> None:
-    if images.dim() != 4 or images.shape[0] != 1:
+    if not isinstance(detections, Detections):
+        raise TypeError(
+            "detections: expected Detections, as detector.detect(images)[0] is, got "
+            f"{type(detections).__name__}."
+        )
+    if isinstance(images, Tensor) and (images.dim() != 4 or images.shape[0] != 1):
         raise ValueError(f"images: expected (1, 3, H, W), got {tuple(images.shape)}.")
+    check_images(images, None)
     size = (images.shape[-2], images.shape[-1])
     if detections.image_size != size:
         raise ValueError(f"images: expected the size {detections.image_size}, got {size}.")

@@ -31,12 +31,16 @@ def test_one_channel_one_image_and_one_list_are_the_same(pair):
         ({"images": "image.png"}, TypeError, "expected a tensor"),
         ({"images": torch.ones(1, 3, 8, 8)}, ValueError, "image_size"),
         ({"images": torch.ones(2, 3, 6, 8)}, ValueError, "one for each of the 2 images, got 1"),
+        ({"images": torch.full((1, 3, 6, 8), 255.0)}, ValueError, r"in \[0, 1\], .*divide by 255"),
+        ({"images": torch.full((1, 3, 6, 8), -0.5)}, ValueError, "before normalisation"),
         ({"detections": [torch.ones(2, 4)]}, TypeError, "detector.detect"),
+        ({"detections": None}, TypeError, "detector.detect"),
+        ({"detections": {"boxes": 1}}, TypeError, "detector.detect"),
         ({"detector": torch.nn.Identity()}, TypeError, "wrap_detector"),
         ({"perturbations_per_eval": 0}, ValueError, "expected at least 1, got 0"),
     ],
     ids=["grid", "count", "2-d", "list", "complex", "no-tensor", "channels", "bytes", "path",
-         "size", "images", "boxes", "module", "batch"],
+         "size", "images", "0-to-255", "normalised", "boxes", "none", "dict", "module", "batch"],
 )  # fmt: skip
 def test_errors_say_what_was_expected(pair, measure, change, error, words):
     detector, image, found = pair

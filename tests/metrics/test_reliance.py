@@ -192,6 +192,9 @@ def test_no_detections():
     [
         ({"images": IMAGE[0]}, r"images: expected \(1, 3, H, W\)"),
         ({"images": IMAGE[..., :8]}, r"images: expected the size \(8, 24\)"),
+        ({"images": 255 * IMAGE}, r"images: expected values in \[0, 1\]"),
+        ({"images": IMAGE - 0.5}, r"images: expected values in \[0, 1\]"),
+        ({"images": IMAGE / 0}, "images: expected finite values"),
         ({"heat_maps": torch.ones(2, 8, 24)}, "heat_maps: expected shape"),
         ({"masks": torch.ones(1, 8, 24)}, "masks: expected heat_maps beside them"),
         ({"others": []}, "others: expected boxes for each of 1 detections, got 0"),
@@ -207,6 +210,22 @@ def test_bad_arguments_are_named(options, message):
     arguments = {"images": IMAGE, "detections": found_by(detector), **options}
     with pytest.raises(ValueError, match=message):
         reliance(detector, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": (255 * IMAGE).byte()}, "images: expected floating point"),
+        ({"images": IMAGE.numpy()}, "images: expected a tensor"),
+        ({"detections": {"boxes": 1}}, "detections: expected Detections, .* got dict"),
+        ({"detections": None}, "detections: expected Detections, .* got NoneType"),
+    ],
+    ids=["bytes", "array", "dict", "none"],
+)
+def test_what_is_no_image_and_no_detections(options, message):
+    detector = looking_at((1.0, 0.0, 0.0))
+    with pytest.raises(TypeError, match=message):
+        reliance(detector, **{"images": IMAGE, "detections": found_by(detector), **options})
 
 
 @pytest.mark.parametrize("name", ["alone", "without", "neighbour"])
