@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -326,6 +327,11 @@ class Detections:
     def _of_table(
         cls, table: DetectionTable, image_size: tuple[int, int], class_count: int | None
     ) -> Detections:
+        sides = list(image_size) if isinstance(image_size, Iterable) else []
+        if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
+            raise TypeError(
+                f"image_size: expected height and width in pixels, (H, W), got {image_size!r}."
+            )
         labels, classes = table.class_indices(class_count)
         own = torch.arange(classes, device=labels.device) == labels[:, None]
         found = cls(
@@ -336,7 +342,7 @@ class Detections:
             regions=table.boxes,
             levels=torch.zeros_like(labels),
             class_scores=own * table.scores[:, None],
-            image_size=image_size,
+            image_size=(int(sides[0]), int(sides[1])),
             corners=table.corners,
             masks=table.masks,
         )

@@ -13,6 +13,8 @@ from typing import Any
 BACKGROUND = "__background__"
 COCO = "coco"
 _BACKGROUNDS = (BACKGROUND, "background", "__bg__", "bg")
+# A data set of Ultralytics, the configuration of a model of transformers, a data set of COCO.
+_BELOW = ("names", "id2label", "categories")
 _MOST_BYTES = 1 << 22
 _MOST_LABELS = 100_000
 
@@ -30,8 +32,10 @@ def fit_label_names(
             * a list of names, the first for label 0, with or without the background's;
             * a dictionary from label to name, such as ``model.names`` or ``config.id2label``;
               labels are integers, or strings of digits, and may begin at 1;
-            * a file: a text file with one name per line, or a JSON or YAML file with a list or a
-              dictionary, also below ``names``;
+            * a file: a text file with one name per line (an empty line is a label without a name,
+              one that begins with ``#`` and a space is a comment), or a JSON or YAML file with a
+              list or a dictionary, also below ``names`` or ``id2label``, or ``categories`` as COCO
+              has them;
             * ``"coco"``: the names of the 80 COCO classes, or of its 91 category numbers.
         classes: how many labels the detector has, the background's included where it has one;
             ``None`` where it is not known.
@@ -80,6 +84,12 @@ def _shift(known: Mapping[int, str], classes: int, background: bool) -> int:
     """What to add to the labels of the names so that they are the detector's."""
     first, last = min(known), max(known)
     named = known[first].strip().lower() in _BACKGROUNDS
+    elsewhere = [label for label in known if known[label].strip().lower() in _BACKGROUNDS]
+    if background and not named and elsewhere:
+        raise ValueError(
+            "label_names: expected the background first, as label 0 of the model, got "
+            f"{known[elsewhere[0]]!r} for label {elsewhere[0]}."
+        )
     if last == classes - 1 and len(known) >= classes / 2:  # category numbers have gaps
         return 0
     if background and not named and (first, last) == (0, classes - 2):
@@ -114,7 +124,15 @@ def _by_label(names: LabelNames, classes: int | None) -> dict[int, str]:
             raise TypeError(
                 f"label_names: expected strings, got {type(name).__name__} for label {label}."
             )
-    return dict(pairs)
+    known = dict(pairs)
+    if len(known) < len(pairs):
+        twice = next(label for label in known if [one for one, _ in pairs].count(label) > 1)
+        raise ValueError(f"label_names: expected each label once, got label {twice} twice.")
+    return known
+
+
+def _is_category(entry: Any) -> bool:
+    return isinstance(entry, dict) and {"id", "name"} <= set(entry)
 
 
 def _label(key: Any) -> int:
@@ -149,10 +167,16 @@ def _read(path: Path) -> list[str] | dict[Any, Any]:
         raise ValueError(f"label_names: {path} is no text in UTF-8.") from None
     kind = path.suffix.lower()
     if kind not in _PARSERS:
-        return [line.strip() for line in text.rstrip().splitlines()]
+        lines = [line.strip() for line in text.rstrip().splitlines()]
+        names = [line for line in lines if not line.startswith("# ")]
+        return {label: name for label, name in enumerate(names) if name}
     content = _PARSERS[kind](text, path)
-    if isinstance(content, dict) and isinstance(content.get("names"), (list, dict)):
-        content = content["names"]  # a data set of Ultralytics
+    if isinstance(content, dict):
+        content = next(
+            (content[key] for key in _BELOW if isinstance(content.get(key), (list, dict))), content
+        )
+    if isinstance(content, list) and content and all(_is_category(one) for one in content):
+        content = {_label(one["id"]): one["name"] for one in content}
     if not isinstance(content, (list, dict)):
         raise ValueError(
             f"label_names: {path}: expected a list of names, or an object from label to name."

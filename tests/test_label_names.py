@@ -12,6 +12,7 @@ import pytest
 from captum_ssgc.label_names import BACKGROUND, fit_label_names, own_label_names
 
 ANIMALS = ("cat", "dog", "eel")
+CATEGORIES = [{"id": at, "name": name} for at, name in enumerate(ANIMALS, 1)]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,8 @@ def test_names_that_do_not_fit_are_refused(names, classes, background):
         ([], ValueError),
         ({}, ValueError),
         ({123456: "a"}, ValueError),
+        ({0: "a", "0": "b"}, ValueError),
+        ({"1": "a", "01": "b"}, ValueError),
     ],
     ids=str,
 )
@@ -112,6 +115,10 @@ def test_what_is_no_names_is_refused(names, error):
     [
         ("names.txt", "cat\ndog\n eel \n\n"),
         ("names", "\ufeffcat\r\ndog\r\neel"),
+        ("names.txt", "# animals\ncat\ndog\neel\n"),
+        ("config.json", json.dumps({"id2label": dict(enumerate(ANIMALS)), "label2id": {"cat": 0}})),
+        ("instances.json", json.dumps({"images": [], "categories": CATEGORIES})),
+        ("categories.json", json.dumps(CATEGORIES[::-1])),
         ("names.json", json.dumps(ANIMALS)),
         ("names.JSON", json.dumps({"1": "cat", "2": "dog", "3": "eel"})),
         ("data.json", json.dumps({"names": ANIMALS, "nc": 3})),
@@ -160,6 +167,20 @@ def test_a_file_of_something_else_is_refused(tmp_path, file, content):
     (tmp_path / file).write_bytes(content)
     with pytest.raises(ValueError, match="label_names: "):
         fit_label_names(tmp_path / file)
+
+
+def test_an_empty_line_is_a_label_without_a_name(tmp_path):
+    (tmp_path / "names.txt").write_text("\ncat\n\ndog\n")
+    assert fit_label_names(tmp_path / "names.txt", 4) == ("0", "cat", "2", "dog")
+    names = fit_label_names(tmp_path / "names.txt", 4, background=True)
+    assert names == (BACKGROUND, "cat", "2", "dog")
+
+
+def test_the_background_comes_first():
+    for name in ("background", "__background__", "BG"):
+        with pytest.raises(ValueError, match=f"expected the background first, .*{name}.* label 2"):
+            fit_label_names(["cat", "dog", name], 3, background=True)
+    assert fit_label_names(["cat", "background"], 2) == ("cat", "background")
 
 
 def test_words_of_yaml_are_names(tmp_path):

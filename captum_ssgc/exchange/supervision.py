@@ -37,9 +37,12 @@ def from_supervision(found: Any) -> DetectionTable:
     """Boxes, class ids, confidences, masks and oriented boxes; nothing else of ``data``.
 
     Raises:
+        TypeError: for anything else.
         ValueError: without class ids or confidences.
     """
     of = "supervision.Detections"
+    if not hasattr(found, "xyxy"):
+        raise TypeError(f"found: expected {of}, got {type(found).__name__}.")
     masks, corners = found.mask, found.data.get(CORNERS)
     if masks is not None:
         masks = torch.from_numpy(np.array(getattr(masks, "to_dense", lambda: masks)(), dtype=bool))

@@ -23,8 +23,16 @@ def from_torchmetrics(found: Mapping[str, Tensor]) -> DetectionTable:
     """Masks may be ``(K, H, W)`` or, as torchvision has them, ``(K, 1, H, W)``.
 
     Raises:
-        ValueError: if a part is missing.
+        TypeError: for anything but a dictionary of tensors.
+        ValueError: if a part is missing, or a label is no whole number.
     """
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            f"found: expected a dictionary of boxes, scores and labels, got {type(found).__name__}."
+        )
+    for name, value in found.items():
+        if name in ("boxes", "scores", "labels", "masks") and not isinstance(value, Tensor):
+            raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}.")
     boxes, scores, labels = (
         needed(found.get(name), name, "the dictionary") for name in ("boxes", "scores", "labels")
     )
@@ -32,4 +40,7 @@ def from_torchmetrics(found: Mapping[str, Tensor]) -> DetectionTable:
     if masks is not None:
         masks = masks[:, 0] if masks.dim() == 4 else masks
         masks = masks if masks.is_floating_point() else masks.to(torch.bool)
-    return DetectionTable(boxes.reshape(-1, 4), labels.long(), scores, masks=masks)
+    if labels.is_floating_point() and not bool((labels == labels.round()).all()):
+        raise ValueError(f"labels: expected whole numbers, got {labels.tolist()[:8]}.")
+    whole = torch.promote_types(boxes.dtype, torch.float32)  # pixels may be integers
+    return DetectionTable(boxes.reshape(-1, 4).to(whole), labels.long(), scores, masks=masks)
