@@ -20,6 +20,7 @@ from captum_ssgc._annotations import (
 )
 from captum_ssgc._arguments import check_number, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
+from captum_ssgc._box_checks import check_corners_in_pixels
 from captum_ssgc._outputs import with_label_indices
 from captum_ssgc.attr import (
     LayerChoice,
@@ -150,6 +151,8 @@ def explain(
             candidates = detector.candidates_above(raw, 0.0)[0]
             wanted = label_indices(asked[1], detector, candidates.class_scores.shape[1])
             rows, ious = candidates_for(candidates, asked[0], wanted)
+            # What is no box of this image may overlap a candidate by accident.
+            check_corners_in_pixels(asked[0], (images.shape[-2], images.shape[-1]))
             chosen = candidates[rows]
             order, reported = list(range(len(rows))), is_among(chosen, found).tolist()
         if record is not None:

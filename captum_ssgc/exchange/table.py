@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_SMALL = 16  # pixels; in a smaller image a box may lie in its first one
+from captum_ssgc._box_checks import check_corners_in_pixels
+
 _ROUNDING = 1e-4
 
 
@@ -55,26 +56,8 @@ class DetectionTable:
             ValueError: for boxes that are not finite, end before they begin, lie outside the image
                 or are shares of it, and for scores outside [0, 1].
         """
-        height, width = image_size
-        boxes, scores = self.boxes.detach().cpu().double(), self.scores.detach().cpu().double()
-        expected = f"boxes: expected x1, y1, x2, y2 in pixels of an image of {height} x {width}"
-        finite = boxes.isfinite().all(1)
-        ordered = (boxes[:, 2:] >= boxes[:, :2]).all(1)
-        size = boxes.new_tensor([width, height])
-        in_image = (boxes[:, :2] <= size).all(1) & (boxes[:, 2:] >= 0).all(1)
-        for fits, why in (
-            (finite, "which is not finite"),
-            (ordered, "which ends before it begins (x, y, width, height?)"),
-            (in_image, "which lies outside (is image_size (H, W), and of this image?)"),
-        ):
-            if not bool(fits.all()):
-                row = int(fits.logical_not().nonzero()[0])
-                raise ValueError(f"{expected}, got {boxes[row].tolist()} in row {row}, {why}.")
-        shares = len(boxes) > 0 and bool(((boxes >= 0) & (boxes <= 1)).all())
-        if shares and max(image_size) > _SMALL and bool((boxes != boxes.round()).any()):
-            raise ValueError(
-                f"{expected}, got shares of it: multiply them by its width and height."
-            )
+        check_corners_in_pixels(self.boxes, image_size)
+        scores = self.scores.detach().cpu().double()
         known = (scores >= 0) & (scores <= 1 + _ROUNDING)  # NaN is in no range
         if not bool(known.all()):
             row = int(known.logical_not().nonzero()[0])

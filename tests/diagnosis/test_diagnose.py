@@ -204,6 +204,8 @@ def test_labels_are_names_or_indices():
         ([[0, 0, 1, 1]], [1], {}, TypeError, "boxes: expected a tensor"),
         (torch.zeros(1, 3), [1], {}, ValueError, r"boxes: expected shape \(G, 4\), got \(1, 3\)"),
         (torch.tensor([[5.0, 5, 2, 2]]), [1], {}, ValueError, "box_convert"),
+        (torch.tensor([[0.1, 0.2, 0.5, 0.5]]), [1], {}, ValueError, "got shares of it: multiply"),
+        (torch.tensor([[900.0, 0, 999, 9]]), [1], {}, ValueError, "row 0, which lies outside"),
         (torch.zeros(1, 4), [1, 2], {}, ValueError, "one for each of 1 boxes, got 2"),
         (torch.zeros(1, 4), ["cow"], {}, ValueError, "knows no 'cow'; expected one of cat, dog"),
         (torch.zeros(1, 4), [3], {}, ValueError, "labels: expected 0 to 2"),
