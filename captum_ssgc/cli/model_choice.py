@@ -46,6 +46,11 @@ class ModelChoice:
         files = [rest] if self.checkpoint is None else [rest, str(self.checkpoint)]
         return ", ".join(PurePath(file).name for file in files)
 
+    @property
+    def lowest_reported(self) -> float:
+        """Low enough to tell how close an image was where nothing reached the threshold."""
+        return min(0.05, self.score_threshold)
+
     def check_labels(self) -> None:
         """Raise ``CommandError`` if there are no class names in the file."""
         if self.labels is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from captum_ssgc.cli.hints import close_names
-from captum_ssgc.cli.messages import CommandError, one_line, warnings_as_lines
+from captum_ssgc.cli.messages import CommandError, complain, one_line, warnings_as_lines
 from captum_ssgc.cli.model_choice import ModelChoice
 from captum_ssgc.cli.vendors import KINDS, VENDORS, hint
 
@@ -46,6 +47,8 @@ def load_detector(choice: ModelChoice) -> Detector:
     except Exception as error:  # vendors raise what they like
         text = one_line(error).replace("label_names:", f"--labels {choice.labels}:")
         raise CommandError(f"--model {choice.name}: {text}") from error
+    if all(re.fullmatch(r"LABEL_\d+", name) for name in detector.label_names or ()):
+        complain("the model does not know its class names: --labels FILE shows them", kind="note")
     return detector
 
 

@@ -6,14 +6,12 @@ To add a vendor: a function from what follows ``PREFIX:`` to a detector, and a l
 
 from __future__ import annotations
 
-import logging
-import pickle
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from captum_ssgc.cli.hints import close_names
-from captum_ssgc.cli.messages import CommandError, on_screen, say
+from captum_ssgc.cli.messages import CommandError, say
 
 if TYPE_CHECKING:
     from captum_ssgc.cli.model_choice import ModelChoice
@@ -23,8 +21,6 @@ KINDS = (
     "torchvision:NAME, onnx:FILE, torchscript:FILE, transformers:FOLDER_OR_NAME, ultralytics:FILE "
     "or demo"
 )
-# Low enough to tell how close an image was where nothing reached the user's threshold.
-_LOWEST_REPORTED = 0.05
 
 
 def _torchvision(name: str, choice: ModelChoice) -> Detector:
@@ -53,12 +49,19 @@ def _from_file(read: Callable[..., Detector], file: str, choice: ModelChoice) ->
     choice.refuse_weights("the file holds the weights")
     detector: Any = read(
         file,
-        score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
+        score_threshold=choice.lowest_reported,
         label_names=choice.labels,
         **choice.onnx,
     )
     say(f"{Path(file).name}: {detector.description}")
     return detector
+
+
+def _transformers(name: str, choice: ModelChoice) -> Detector:
+    from captum_ssgc.cli import transformers_folders
+
+    choice.refuse_weights("the folder or hub entry holds the weights")
+    return transformers_folders.load(name, choice)
 
 
 def _demo(rest: str, choice: ModelChoice) -> Detector:
@@ -69,46 +72,6 @@ def _demo(rest: str, choice: ModelChoice) -> Detector:
     if rest:
         raise CommandError(f"expected demo alone, got {choice.name}{hint(rest)}")
     return wrap_detector(detector(), label_names=choice.labels or CLASS_NAMES)
-
-
-def _transformers(name: str, choice: ModelChoice) -> Detector:
-    from captum_ssgc.detectors import wrap_detector
-
-    choice.refuse_weights("the folder or hub entry holds the weights")
-    import transformers
-    from transformers.utils import logging as transformers_logging
-
-    from captum_ssgc.detectors.transformers_text import is_zero_shot
-
-    if not Path(name).exists() and (name[:1] in ("", ".", "/", "~") or name.count("/") > 1):
-        raise CommandError(f"--model transformers:{name}: there is no such folder.")
-    transformers_logging.set_verbosity_error()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    if not on_screen():
-        transformers_logging.disable_progress_bar()
-    # Neither code that the folder brings along nor what else it pickles is executed.
-    config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
-    zero_shot = is_zero_shot(config.model_type)
-    if zero_shot != bool(choice.text):
-        raise CommandError(
-            f"a {config.model_type} looks for what --text says, such as --text 'a cat,a remote'."
-            if zero_shot
-            else f"--text does not apply: a {config.model_type} looks for its own classes."
-        )
-    kind = f"AutoModelFor{'ZeroShot' if zero_shot else ''}ObjectDetection"
-    try:
-        model = getattr(transformers, kind).from_pretrained(name, trust_remote_code=False).eval()
-    except pickle.UnpicklingError as error:
-        raise CommandError(
-            f"the weights of {name} hold Python objects, which are not loaded for safety; expected "
-            "model.safetensors, as save_pretrained writes it."
-        ) from error
-    return wrap_detector(
-        model,
-        score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
-        label_names=choice.labels,
-        **({"text": choice.text} if zero_shot else {}),
-    )
 
 
 def _ultralytics(file: str, choice: ModelChoice) -> Detector:
@@ -128,7 +91,7 @@ def _ultralytics(file: str, choice: ModelChoice) -> Detector:
         ) from error
     return wrap_detector(
         YOLO(file),
-        score_threshold=min(_LOWEST_REPORTED, choice.score_threshold),
+        score_threshold=choice.lowest_reported,
         label_names=choice.labels,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import transformers
@@ -18,6 +19,7 @@ from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.geometry import ImageGeometry
 
 _SPREAD = 3.0
+_PROCESSOR_FILE = "preprocessor_config.json"
 _UNLISTED = {
     "conditional_detr": "ConditionalDetrImageProcessor",
     "d_fine": "RTDetrImageProcessor",
@@ -96,10 +98,14 @@ def processor_for(model: nn.Module) -> Any:
             return transformers.AutoImageProcessor.from_pretrained(saved, trust_remote_code=False)
         except (OSError, ValueError) as error:
             if family is not None:
+                missing = Path(saved).is_dir() and not (Path(saved) / _PROCESSOR_FILE).is_file()
                 reason = str(error).strip().splitlines()[0]
+                if missing:
+                    reason = f"it has no {_PROCESSOR_FILE}"
                 warn_user(
                     f"no image processor could be loaded from {saved!r} ({reason}); using the "
-                    f"defaults of {family.__name__}: pass processor=... to choose another."
+                    f"defaults of {family.__name__}, which may not be what it was trained with: "
+                    "save the right one there (processor.save_pretrained), or pass processor=..."
                 )
     if family is None:
         raise ValueError(

@@ -210,8 +210,14 @@ def test_labels_of_other_vendors_are_fitted_and_checked(tmp_path: Path) -> None:
         load_detector(choice("demo", labels=str(names)))
 
 
-def test_without_labels_numbers_are_shown(checkpoint: Path) -> None:
+def test_without_labels_numbers_are_shown(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert load_detector(choice(checkpoint=checkpoint)).label_name(2) == "2"
+    assert "note: the model does not know its class names: --labels" in capsys.readouterr().err
+    (tmp_path / "names.txt").write_text("ant\nbee")
+    load_detector(choice(checkpoint=checkpoint, labels=str(tmp_path / "names.txt")))
+    assert capsys.readouterr().err == ""
 
 
 def test_published_weights_bring_their_class_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,7 +430,7 @@ def test_unusable_onnx_files(tmp_path: Path) -> None:
         load_detector(choice(f"onnx:{path}"))
 
 
-def test_transformers_folders(tmp_path: Path) -> None:
+def test_transformers_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     transformers = pytest.importorskip("transformers")
     from detectors.transformers_families import processor_of
 
@@ -448,6 +454,38 @@ def test_transformers_folders(tmp_path: Path) -> None:
     for name in (tmp_path / "none", "./none"):
         with pytest.raises(CommandError, match="there is no such folder"):
             load_detector(choice(f"transformers:{name}"))
+    with pytest.raises(CommandError, match=rf"got the file .*did you mean transformers:{tmp_path}"):
+        load_detector(choice(f"transformers:{tmp_path / 'model.safetensors'}"))
+    (tmp_path / "preprocessor_config.json").unlink()
+    load_detector(choice(f"transformers:{tmp_path}"))
+    assert "it has no preprocessor_config.json); using the defaults" in capsys.readouterr().err
+    text = json.loads((tmp_path / "config.json").read_text())
+    text["id2label"]["2"], text["label2id"]["cow"] = "cow", 2
+    (tmp_path / "config.json").write_text(json.dumps(text))
+    with pytest.raises(CommandError, match=r"weights .* do not fit its config.json: class_labels"):
+        load_detector(choice(f"transformers:{tmp_path}"))
+
+
+def test_folders_of_trainings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder above the checkpoints, and a checkpoint without its head."""
+    pytest.importorskip("transformers")
+    from transformers import YolosConfig, YolosModel
+
+    with pytest.raises(CommandError, match=r"has no config.json, as save_pretrained writes it\."):
+        load_detector(choice(f"transformers:{tmp_path}"))
+    config = YolosConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        image_size=[64, 64], num_detection_tokens=10,
+    )  # fmt: skip
+    for steps in (500, 1500, 1000):
+        YolosModel(config).save_pretrained(tmp_path / f"checkpoint-{steps}")
+    last = tmp_path / "checkpoint-1500"
+    with pytest.raises(CommandError, match=rf"did you mean transformers:{last}\?"):
+        load_detector(choice(f"transformers:{tmp_path}"))
+    load_detector(choice(f"transformers:{last}"))
+    errors = capsys.readouterr().err
+    assert "and are random, such as bbox_predictor.layers.0.bias" in errors
+    assert "the model does not know its class names" in errors
 
 
 def test_a_zero_shot_folder_needs_a_text(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
