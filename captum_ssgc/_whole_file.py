@@ -14,9 +14,15 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Where to write: what is written there becomes ``path`` unless something is raised.
 
     Raises:
+        FileNotFoundError: if there is no such folder.
         OSError: if the file cannot be put in its place.
     """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"{target} cannot be written: there is no folder {target.parent}; make it first."
+        )
+    # A short name of its own: the target's may be as long as the system allows.
     unfinished = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         yield unfinished

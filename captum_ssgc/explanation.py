@@ -218,7 +218,9 @@ def _asked(boxes: Tensor | None, labels: Labels | None) -> tuple[Tensor, Labels]
     if boxes is None and labels is None:
         return None
     if boxes is None or labels is None:
-        raise ValueError("boxes and labels: expected both, or none of them.")
+        raise ValueError(
+            "boxes and labels: expected both, or none of them; class names are label_names=."
+        )
     boxes, _ = check_annotations(boxes, labels, None)
     if not len(boxes):
         raise ValueError("boxes: expected at least one, got none.")

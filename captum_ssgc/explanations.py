@@ -63,6 +63,11 @@ class Explanation:
     corners: Tensor | None = None
     mask: Tensor | None = None
 
+    def __repr__(self) -> str:
+        box = " ".join(f"{side:.0f}" for side in self.box.tolist())
+        where = f"{self.method} at {self.layer}" if self.layer else self.method
+        return f"<Explanation {self.index}: {self.label!r} {self.score:.3f}, box {box}, {where}>"
+
     def energy_in_box(self) -> float:
         """Share of the heat map's energy inside the box, in [0, 1]; 0 for an all-zero map.
 

@@ -82,9 +82,10 @@ def _loaded(source: ImageSource, channels: int, *, upright: bool) -> Tensor:
     if isinstance(source, Image.Image):
         return _from_pillow(source, "image", channels, upright)
     if not isinstance(source, np.ndarray):
+        one_by_one = "; pass images one by one" if isinstance(source, (list, tuple)) else ""
         raise TypeError(
             "image: expected a path, a Pillow image, a uint8 array or a float tensor, "
-            f"got {type(source).__name__}."
+            f"got {type(source).__name__}{one_by_one}."
         )
     if source.dtype != np.uint8:
         raise TypeError(
@@ -98,6 +99,8 @@ def _loaded(source: ImageSource, channels: int, *, upright: bool) -> Tensor:
 
 
 def _from_file(source: str | os.PathLike[str], channels: int, upright: bool) -> Tensor:
+    if str(source).startswith(("http://", "https://")):
+        raise ValueError(f"image: expected a file, got the address {source}: download it first.")
     path = Path(source)
     try:
         mode = path.stat().st_mode
@@ -110,7 +113,8 @@ def _from_file(source: str | os.PathLike[str], channels: int, upright: bool) -> 
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
     if not stat.S_ISREG(mode):  # reading a pipe may wait for ever
-        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        what = "a folder, whose images are passed one by one"
+        what = what if stat.S_ISDIR(mode) else "no regular file"
         raise ValueError(f"{path} cannot be read as an image: it is {what}.")
     if path.suffix.lower() == ".npy":
         return _checked(image_of(array_file(path), channels, str(path)), channels, str(path))
@@ -121,7 +125,9 @@ def _from_file(source: str | os.PathLike[str], channels: int, upright: bool) -> 
     try:
         picture = Image.open(path)
     except (UnidentifiedImageError, ImportError):  # ultralytics patches in its own plugin
-        raise ValueError(f"{path} is not an image file that Pillow can read.") from None
+        raise ValueError(
+            f"{path} is not an image file that Pillow can read: convert it to JPEG or PNG."
+        ) from None
     except Exception as error:  # each of Pillow's readers has its own
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
     with picture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Set
 from numbers import Integral
@@ -17,6 +18,11 @@ _BACKGROUNDS = (BACKGROUND, "background", "__bg__", "bg")
 _BELOW = ("names", "id2label", "categories")
 _MOST_BYTES = 1 << 22
 _MOST_LABELS = 100_000
+
+_NUMBERED = {
+    1: re.compile(r"(\d{1,5})\s*[,;:\t]\s*(\S.*)"),
+    2: re.compile(r"(.*\S)\s*[,;\t]\s*(\d{1,5})"),
+}
 
 LabelNames = Iterable[str] | Mapping[Any, str] | str | os.PathLike[str]
 
@@ -33,7 +39,8 @@ def fit_label_names(
             * a dictionary from label to name, such as ``model.names`` or ``config.id2label``;
               labels are integers, or strings of digits, and may begin at 1;
             * a file: a text file with one name per line (an empty line is a label without a name,
-              one that begins with ``#`` and a space is a comment), or a JSON or YAML file with a
+              one that begins with ``#`` and a space is a comment), also with the label beside each
+              (``1,cat``), or a JSON or YAML file with a
               list or a dictionary, also below ``names`` or ``id2label``, or ``categories`` as COCO
               has them;
             * ``"coco"``: the names of the 80 COCO classes, or of its 91 category numbers.
@@ -169,7 +176,8 @@ def _read(path: Path) -> list[str] | dict[Any, Any]:
     if kind not in _PARSERS:
         lines = [line.strip() for line in text.rstrip().splitlines()]
         names = [line for line in lines if not line.startswith("# ")]
-        return {label: name for label, name in enumerate(names) if name}
+        numbered = _numbered(list(filter(None, names)), header=kind in (".csv", ".tsv"))
+        return numbered or {label: name for label, name in enumerate(names) if name}
     content = _PARSERS[kind](text, path)
     if isinstance(content, dict):
         content = next(
@@ -182,6 +190,23 @@ def _read(path: Path) -> list[str] | dict[Any, Any]:
             f"label_names: {path}: expected a list of names, or an object from label to name."
         )
     return content
+
+
+def _numbered(lines: list[str], header: bool) -> dict[int, str]:
+    """Names by label where every line has both, as ``1,cat``, ``cat,1`` or ``1: cat``; else none.
+
+    Args:
+        lines: of a text file.
+        header: the first line may say what the columns are.
+    """
+    for number, name in ((1, 2), (2, 1)):
+        found = [_NUMBERED[number].fullmatch(line) for line in lines]
+        if header and len(found) > 1 and found[0] is None:
+            found = found[1:]
+        known = [(int(one[number]), one[name]) for one in found if one is not None]
+        if known and len(known) == len(found) == len(dict(known)):
+            return dict(known)
+    return {}
 
 
 def _from_json(text: str, path: Path) -> Any:

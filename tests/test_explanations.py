@@ -128,3 +128,25 @@ def test_a_map_is_the_same_whenever_it_is_looked_at():
 def test_a_result_is_small_until_it_is_looked_at():
     found = ssgc.explain(demo.detector(), demo.scene(26).image)
     assert len(pickle.dumps(found[0])) < found[0].heat_map.numel()
+
+
+def test_it_is_one_line_in_a_session(found):
+    layer = "backbone.fpn.layer_blocks"
+    one = found[0]
+    assert repr(one) == f"<Explanation 0: '3' 1.000, box 276 87 352 166, ssgrad-cam++ at {layer}.0>"
+    assert repr(found).count("\n") == 0
+    assert "d-rise>" in repr(dataclasses.replace(one, method="d-rise", layer=""))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda found, path: found.save_html(path),
+        lambda found, path: found.save_maps(path),
+        lambda found, path: found.overview().savefig(path),
+    ],
+    ids=["page", "maps", "picture"],
+)
+def test_a_folder_that_is_missing_is_named(found, tmp_path, write):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*none; make it first"):
+        write(found, tmp_path / "none" / "it.png")

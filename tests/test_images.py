@@ -68,7 +68,7 @@ def bad_files(folder):
         ("text.jpg", ValueError, "is not an image file"),
         ("empty.jpg", ValueError, "is not an image file"),
         ("cut.png", ValueError, "cannot be read as an image"),
-        (".", ValueError, "cannot be read as an image: it is a folder"),
+        (".", ValueError, "cannot be read as an image: it is a folder, whose images are"),
         ("whole.png/more", FileNotFoundError, "does not exist"),
         ("x" * 300, ValueError, "cannot be read as an image: .*too long"),
         ("a\0b", ValueError, "cannot be read as an image: .*embedded null"),
@@ -78,6 +78,13 @@ def bad_files(folder):
 def test_bad_files_are_named(tmp_path, name, error, message):
     with pytest.raises(error, match=message):
         load_image(bad_files(tmp_path) / name)
+
+
+def test_what_is_no_single_file_is_named():
+    with pytest.raises(ValueError, match=r"got the address https://x.org/a.jpg: download it first"):
+        load_image("https://x.org/a.jpg")
+    with pytest.raises(TypeError, match="got list; pass images one by one"):
+        load_image(["a.jpg", "b.jpg"])
 
 
 BAD_IMAGES = {

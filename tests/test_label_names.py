@@ -114,6 +114,11 @@ def test_what_is_no_names_is_refused(names, error):
     ("file", "content"),
     [
         ("names.txt", "cat\ndog\n eel \n\n"),
+        ("names.txt", "0: cat\n1: dog\n2: eel"),
+        ("names.txt", "cat,0\ndog,1\neel,2\n"),
+        ("names.csv", "id,name\n0,cat\n1,dog\n2,eel\n"),
+        ("names.tsv", "2\teel\n1\tdog\n0\tcat\n"),
+        ("names.csv", "cat\ndog\neel\n"),
         ("names", "\ufeffcat\r\ndog\r\neel"),
         ("names.txt", "# animals\ncat\ndog\neel\n"),
         ("config.json", json.dumps({"id2label": dict(enumerate(ANIMALS)), "label2id": {"cat": 0}})),
@@ -227,3 +232,11 @@ def test_what_a_model_says_of_itself_may_not_fit():
     assert own_label_names({0: "a", 1: "b"}, 2) == ("a", "b")
     assert own_label_names(["a"], 80) is None
     assert own_label_names(None, 80) is None
+
+
+@pytest.mark.parametrize(
+    "names", [["1 euro", "2 euro", "1 cent"], ["1,5 litres", "2,0 litres", "cup"]]
+)
+def test_numbers_in_names_are_no_labels(tmp_path, names):
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    assert fit_label_names(tmp_path / "names.txt") == tuple(names)

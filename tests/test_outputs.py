@@ -152,7 +152,7 @@ def test_score_and_place_both_matter():
     [
         (torch.zeros(0, 4), [], "boxes: expected at least one"),
         (torch.tensor([[0.0, 0, 4, 4]]), None, "expected both, or none"),
-        (None, [1], "expected both, or none"),
+        (None, [1], "expected both, or none of them; class names are label_names="),
         (torch.tensor([[90.0, 90, 99, 99]]), [1], "no candidate of label 1 overlaps box 0"),
         (torch.tensor([[0.0, 0, 4, 4]]), [7], "labels: expected 0 to 1"),
     ],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from captum_ssgc._printable import printable
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
-from captum_ssgc.cli.image_files import exists, image_files, is_folder
+from captum_ssgc.cli.image_files import exists, image_files, is_folder, missing
 from captum_ssgc.cli.messages import (
     DONE,
     FAILED,
@@ -145,7 +145,7 @@ def _run(args: argparse.Namespace, handle: HandleImages) -> int:
     paths = image_files(args.images)
     if not any(map(exists, paths)):
         for path in paths:
-            complain(f"image file {path} does not exist.")
+            complain(missing(path))
         return FAILED
     arguments = explain_arguments(args)
     prepare_folder(args.output_dir)
@@ -179,6 +179,9 @@ def _one(
 
     if is_folder(path):
         complain("the folder holds no image file", about=str(path))
+        return FAILED
+    if not exists(path):
+        complain(missing(path))
         return FAILED
     try:
         with warnings_as_lines(str(path)):

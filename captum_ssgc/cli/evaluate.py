@@ -81,7 +81,10 @@ def _print(name: str, quality: MapQuality) -> None:
             lines.append([*known, one["method"] + " *" * one["empty"], *figures])
     head = ["#", "label", "score", "method", *COLUMNS]
     shown = table(head, lines, right=["#", "score", *COLUMNS])
-    say(f"{name}: Deletion lower, all others higher is better")
+    legend = (
+        "Deletion (lower is better), Insertion; the map's maximum (P) and energy (eP) in the box"
+    )
+    say(f"{name}: {legend}")
     say("\n".join(f"  {line}" for line in shown.splitlines()))
     if any(one["empty"] for one in quality.records):
         say("  * the map names no pixel: these are the worst figures there are")

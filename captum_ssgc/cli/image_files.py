@@ -34,6 +34,13 @@ def exists(path: Path) -> bool:
         return False
 
 
+def missing(path: Path) -> str:
+    """What to say of a name that is no file."""
+    if glob.has_magic(str(path)):
+        return f"no image matches the pattern {path}."
+    return f"image file {path} does not exist."
+
+
 def _found(name: str) -> list[Path]:
     if name and is_folder(Path(name)):
         suffixes = _suffixes()

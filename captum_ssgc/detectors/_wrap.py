@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import inspect
-import os
 from typing import Any
-
-from torch import jit, nn
 
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.detector import Detector
+from captum_ssgc.detectors._no_detector import refuse
 
 _HERE = "captum_ssgc.detectors"
 _TORCHVISION = "torchvision.models.detection"
@@ -37,7 +34,6 @@ _ALIKE = ("module", "_orig_mod", "ema", "base_model")
 _HELD = (*_ALIKE, "model", "ema_model", "detector", "net")
 _FRAMEWORKS = ("transformers", "ultralytics", "peft", "lightning", "pytorch_lightning", "timm")
 _FRAMEWORK_CLASSES = ("LightningModule", "PeftModel")
-_WITHOUT_BOXES = ("torchvision.models.", "timm.models.")  # but for the adapters' own
 _DEEPEST = 4
 
 
@@ -89,7 +85,7 @@ def wrap_detector(model: Any, processor: Any = None, **options: Any) -> Detector
         module, name = _ADAPTERS[_family(known)]
         detector: Detector = getattr(importlib.import_module(module), name)(known, **options)
         return detector
-    _refuse(model, decoded="decode" in options)
+    refuse(model, held=_HELD, decoded="decode" in options)
     from captum_ssgc.detectors.candidates import CandidateDetector
 
     return CandidateDetector(model, **options)
@@ -115,68 +111,10 @@ def _known_inside(thing: Any, depth: int) -> Any:
     return None
 
 
-def _network_in(thing: Any, depth: int) -> tuple[str, nn.Module | None]:
-    """Where something keeps a network, such as ``.model.model``; empty where it keeps none."""
-    for name in _HELD if depth else ():
-        held = getattr(thing, "__dict__", {}).get(name)
-        if isinstance(held, nn.Module):
-            return f".{name}", held
-        path, network = _network_in(held, depth - 1)
-        if path:
-            return f".{name}{path}", network
-    return "", None
-
-
 def _is_frame(thing: Any) -> bool:
     """Whether ``thing`` is around a model without being a detector of its own."""
     classes = type(thing).__mro__
     return not callable(thing) or any(
         base.__module__.partition(".")[0] in _FRAMEWORKS or base.__name__ in _FRAMEWORK_CLASSES
         for base in classes
-    )
-
-
-def _refuse(model: Any, decoded: bool) -> None:
-    """Raise ``TypeError`` for what is no detector, nor a function that could be one."""
-    kind = type(model).__name__
-    expected = "model: expected a detection model or a function, got"
-    if isinstance(model, (str, os.PathLike)):
-        raise TypeError(
-            f"{expected} {kind} {str(model)[:80]!r}: load the model first, with YOLO(path), "
-            "AutoModelForObjectDetection.from_pretrained(path), torchvision.models.get_model(name, "
-            "weights=...) or captum_ssgc.detectors.yolox(path)."
-        )
-    if isinstance(model, type):
-        raise TypeError(f"{expected} the class {model.__name__}: make an object of it first.")
-    if isinstance(model, (jit.ScriptModule, jit.ScriptFunction)):
-        raise TypeError(
-            f"{expected} a scripted {kind}, whose layers cannot be read: pass the Python model "
-            "that it was made from, or its file to captum_ssgc.detectors.torchscript_detector."
-        )
-    if not callable(model) or kind.endswith("Predictor"):
-        path, network = _network_in(model, _DEEPEST)
-        advice = (
-            f"; its {path} is a {type(network).__name__}: wrap that, with decode=... that makes "
-            "captum_ssgc.detectors.Candidates from its output"
-        )
-        raise TypeError(f"{expected} {kind}{advice if path else ''}.")
-    if type(model).__module__.startswith(_WITHOUT_BOXES) and not decoded:
-        raise TypeError(
-            f"{expected} a {kind} of {type(model).__module__.partition('.')[0]}, which gives no "
-            "boxes: a classifier is explained by captum.attr.LayerGradCam; for a detector made of "
-            "it pass the detector, or decode=... that makes captum_ssgc.detectors.Candidates."
-        )
-    if inspect.isfunction(model) and not _takes_images(model):
-        raise TypeError(
-            f"{expected} {model.__name__}, which takes no images: if it builds a model, call it "
-            f"and pass what it returns ({model.__name__}(...).eval())."
-        )
-
-
-def _takes_images(function: Any) -> bool:
-    """Whether the first argument may be given by place, and must be, as images are."""
-    parameters = list(inspect.signature(function).parameters.values())
-    return any(one.kind is one.VAR_POSITIONAL for one in parameters) or any(
-        one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-        for one in parameters
     )

@@ -58,6 +58,8 @@ def comparison_grid(
 ) -> Figure:
     """Draw one row for each detection and one column for each method.
 
+    Where the panels of so many methods could not be read side by side, they go on in further lines.
+
     The first column shows the image with the row's box, label and score. Every map is scaled to
     its own lowest and highest value; a small box fills more of its panel, with its surroundings.
 
@@ -125,7 +127,7 @@ def comparison_grid(
             draw_shape(panel, Shape.of(one, size), size, color)
             if caption:
                 note(panel, caption)
-        if number % blocks.rows == 0:
+        if blocks.is_titled(number):
             panel_title(panels[0], "image")
             for panel, (name, style) in zip(panels[1:], line_styles(methods, ()).items()):
                 panel_title(panel, name)

@@ -178,31 +178,49 @@ def _largest(
 
 
 class Blocks(NamedTuple):
-    """Detections one below the other, in as many blocks side by side as use the space best."""
+    """Detections one below the other, in as many blocks side by side as use the space best.
+
+    Many panels of a detection stand on several lines, each with room for titles above it.
+    """
 
     side_by_side: int
     rows: int
     columns: int
     cell_width: float
     cell_height: float
+    lines: int = 1
+
+    @property
+    def panels_per_line(self) -> int:
+        return math.ceil(self.columns / self.lines)
 
     @property
     def block_width(self) -> float:
-        return self.columns * (self.cell_width + _SMALL_GAP) - _SMALL_GAP
+        return self.panels_per_line * (self.cell_width + _SMALL_GAP) - _SMALL_GAP
 
     @property
     def width(self) -> float:
         return self.side_by_side * (self.block_width + _BLOCK_GAP) - _BLOCK_GAP
 
     @property
+    def line_height(self) -> float:
+        """From one line to the next."""
+        return self.cell_height + _SMALL_GAP + (TITLE if self.lines > 1 else 0)
+
+    @property
     def height(self) -> float:
-        return self.rows * (self.cell_height + _SMALL_GAP) - _SMALL_GAP
+        return (self.rows * self.lines - 1) * self.line_height + self.cell_height
+
+    def is_titled(self, number: int) -> bool:
+        """Whether the panels of detection ``number`` need titles of their own."""
+        return self.lines > 1 or number % self.rows == 0
 
     def place(self, number: int, column: int) -> tuple[float, float]:
         """Left and top of a panel of detection ``number``."""
         block, row = divmod(number, self.rows)
+        line, column = divmod(column, self.panels_per_line)
         left = block * (self.block_width + _BLOCK_GAP) + column * (self.cell_width + _SMALL_GAP)
-        return left, row * (self.cell_height + _SMALL_GAP)
+        return left, (row * self.lines + line) * self.line_height
 
 
 def best_blocks(columns: int, detections: int, aspect: float, room: Room = SCREEN) -> Blocks:
@@ -215,18 +233,30 @@ def best_blocks(columns: int, detections: int, aspect: float, room: Room = SCREE
         room: for all panels.
     """
     shape = cell_aspect(aspect)
+    narrowest = _SMALLEST_SMALL_CELL
+    smallest = narrowest * min(shape, 1.33) if room.grows else 1.0
+    lines = 1
+    if room.grows:  # nobody scrolls to the side, and what is smaller cannot be read
+        while lines < columns and _widest(room, math.ceil(columns / lines), 1) < narrowest:
+            lines += 1
+    on_a_line = math.ceil(columns / lines)
     options = []
     for wanted in range(1, detections + 1):
         rows = math.ceil(detections / wanted)
         count = math.ceil(detections / rows)
-        gaps = count * (columns - 1) * _SMALL_GAP + (count - 1) * _BLOCK_GAP
-        widest = (room.width - gaps) / (count * columns)
-        fits = (room.height / rows - _SMALL_GAP) * shape
-        smallest = _SMALLEST_SMALL_CELL * min(shape, 1.33) if room.grows else 1.0
+        widest = _widest(room, on_a_line, count)
+        titles = TITLE if lines > 1 else 0
+        fits = (room.height / (rows * lines) - _SMALL_GAP - titles) * shape
         if count > 1 and widest < smallest:
-            continue  # nobody scrolls to the side, and what is smaller cannot be read
+            continue
         width = max(min(widest, max(fits, smallest), _LARGEST_SMALL_CELL), 1.0)
-        blocks = Blocks(count, rows, columns, width, width / shape)
+        blocks = Blocks(count, rows, columns, width, width / shape, lines)
         visible = min(1.0, room.height / blocks.height)
         options.append((width * visible, -count, blocks))
     return max(options, key=lambda option: option[:2])[2]
+
+
+def _widest(room: Room, columns: int, blocks: int) -> float:
+    """The widest cell with which so many columns in so many blocks fit side by side."""
+    gaps = blocks * (columns - 1) * _SMALL_GAP + (blocks - 1) * _BLOCK_GAP
+    return (room.width - gaps) / (blocks * columns)

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from captum_ssgc._whole_file import written_whole
 from captum_ssgc.visualization._letters import FONT
 
 Arguments = ParamSpec("Arguments")
@@ -105,7 +106,8 @@ class Picture(Figure):
                 path = path.with_name(f"{path.name}.{options.get('format') or 'png'}")
             options["format"] = options.get("format") or path.suffix[1:]
             super().savefig(content, **options)
-        _replace(path, content.getvalue())
+        with written_whole(path) as unfinished:
+            unfinished.write_bytes(content.getvalue())
 
     def _repr_png_(self) -> bytes:
         content = io.BytesIO()
@@ -124,13 +126,3 @@ def figure_of(ax: Axes) -> Figure:
         raise ValueError("ax: expected axes of a figure, got axes that were removed from theirs.")
     root: Figure = figure.figure  # of a subfigure the figure it lies in, of a figure itself
     return root
-
-
-def _replace(path: Path, content: bytes) -> None:
-    # A short name of its own: the target's may be as long as the system allows.
-    unfinished = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from captum_ssgc.cli.image_files import exists, image_files, is_folder
+from captum_ssgc.cli.image_files import exists, image_files, is_folder, missing
 
 
 @pytest.fixture
@@ -81,3 +81,8 @@ def test_names_that_are_no_text(photos: Path) -> None:
     (photos / "more" / name).write_bytes(b"x")
     found = image_files(["photos/more"])
     assert sorted(path.name for path in found) == sorted([name, "d.jpg"])
+
+
+def test_what_is_missing_is_said_of_files_and_patterns() -> None:
+    assert missing(Path("a.jpg")) == "image file a.jpg does not exist."
+    assert missing(Path("a/*.jpg")) == "no image matches the pattern a/*.jpg."

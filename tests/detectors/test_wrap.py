@@ -176,8 +176,25 @@ class Forest:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("rtdetr.pt", r"got str 'rtdetr.pt': load the model first"),
-        (Path("a/b.onnx"), r"got .*Path 'a/b.onnx': load .*yolox\(path\)"),
+        ("facebook/detr", r"got str 'facebook/detr': load the model first"),
+        (
+            "rtdetr.pt",
+            r"got str 'rtdetr.pt': pass ultralytics.YOLO.*; for a state dict make the model",
+        ),
+        (Path("a/b.onnx"), r"got .*Path 'a/b.onnx': pass captum_ssgc.detectors.onnx_detector"),
+        ("b.torchscript", r"got str '.*': pass captum_ssgc.detectors.torchscript_detector\(path\)"),
+        (
+            ".",
+            r"got str '.': pass transformers.AutoModelForObjectDetection.from_pretrained\(path\)",
+        ),
+        (
+            torch.nn.Linear(1, 1).state_dict(),
+            "got OrderedDict; if it holds weights, make the model first, then",
+        ),
+        (
+            {"epoch": 1, "model": torch.nn.Linear(1, 1)},
+            r"got dict; pass the network in it, its \['model'\]",
+        ),
         (torchvision.models.detection.FCOS, "got the class FCOS: make an object"),
         (
             torchvision.models.detection.fcos_resnet50_fpn,

@@ -56,6 +56,18 @@ def test_is_wide_enough_to_be_read(
     assert sides.width >= 140
 
 
+@pytest.mark.parametrize("methods", [9, 11, 40])
+def test_many_methods_go_on_in_further_lines(
+    picture: Tensor, explained: list[Any], methods: int
+) -> None:
+    names = [f"ssgrad-cam++{number}" for number in range(methods)]
+    row = [dataclasses.replace(explained[0], method=name) for name in names]
+    panels = comparison_grid(picture, [row] * 2).axes[: 2 * (methods + 1)]
+    titles = [ax.get_title(loc="left") for ax in panels]
+    assert titles == ["image", *names] * 2
+    assert min(ax.get_window_extent().width for ax in panels) >= 150
+
+
 @pytest.mark.parametrize("columns", [2, 4, 7], ids="{} columns".format)
 def test_panels_of_many_detections_can_be_read(columns: int) -> None:
     assert best_blocks(columns, 300, 1.5).cell_width >= 150
@@ -84,7 +96,7 @@ def test_a_small_box_fills_more_of_the_panels_of_its_row(
 
 @pytest.mark.parametrize("aspect", [0.5, 0.75, 1.33, 2.0], ids="aspect {}".format)
 @pytest.mark.parametrize("detections", [1, 2, 5, 9, 10, 30], ids="{} detections".format)
-@pytest.mark.parametrize("columns", [2, 3, 7], ids="{} columns".format)
+@pytest.mark.parametrize("columns", [2, 3, 7, 12], ids="{} columns".format)
 def test_panels_do_not_overlap_and_stay_inside(
     columns: int, detections: int, aspect: float
 ) -> None:
