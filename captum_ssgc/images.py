@@ -99,8 +99,6 @@ def _loaded(source: ImageSource, channels: int, *, upright: bool) -> Tensor:
 
 
 def _from_file(source: str | os.PathLike[str], channels: int, upright: bool) -> Tensor:
-    if str(source).startswith(("http://", "https://")):
-        raise ValueError(f"image: expected a file, got the address {source}: download it first.")
     path = Path(source)
     try:
         mode = path.stat().st_mode

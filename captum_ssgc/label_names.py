@@ -40,9 +40,8 @@ def fit_label_names(
               labels are integers, or strings of digits, and may begin at 1;
             * a file: a text file with one name per line (an empty line is a label without a name,
               one that begins with ``#`` and a space is a comment), also with the label beside each
-              (``1,cat``), or a JSON or YAML file with a
-              list or a dictionary, also below ``names`` or ``id2label``, or ``categories`` as COCO
-              has them;
+              (``1,cat``), or a JSON or YAML file with a list or a dictionary, also below ``names``
+              or ``id2label``, or ``categories`` as COCO has them;
             * ``"coco"``: the names of the 80 COCO classes, or of its 91 category numbers.
         classes: how many labels the detector has, the background's included where it has one;
             ``None`` where it is not known.
