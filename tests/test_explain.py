@@ -108,11 +108,6 @@ def test_nothing_at_all_is_said(blobs):
         ({"layer": "backbone.layer9"}, ValueError, "no layer 'backbone.layer9'; use one of"),
         ({"layer": torch.nn.ReLU()}, ValueError, "ReLU is no module of the model"),
         ({"output": "probability"}, ValueError, "output: expected one of score, logit"),
-        (
-            {"boxes": torch.tensor([[0.1, 0.2, 0.5, 0.6]]), "labels": [1]},
-            ValueError,
-            "boxes: .*got shares of it: multiply",
-        ),
     ],
 )
 def test_bad_options_are_named(faster_rcnn, image, options, error, message):

@@ -155,6 +155,7 @@ def test_score_and_place_both_matter():
         (None, [1], "expected both, or none of them; class names are label_names="),
         (torch.tensor([[90.0, 90, 99, 99]]), [1], "no candidate of label 1 overlaps box 0"),
         (torch.tensor([[0.0, 0, 4, 4]]), [7], "labels: expected 0 to 1"),
+        (torch.tensor([[0.1, 0.2, 0.5, 0.6]]), [0], "boxes: .* got shares of it: multiply"),
     ],
     ids=str,
 )

@@ -108,6 +108,12 @@ def _run(args: argparse.Namespace, command: DataCommand) -> int:
                     kind="note",
                 )
             result = _stored(command, args)
+            if result.damaged:
+                complain(
+                    f"{result.damaged} stored lines are damaged or of another run, and left out; "
+                    "without --report-only their images are done again",
+                    kind="warning",
+                )
             return _code(result) or _finished(command, result, args)
         if args.data is None:
             raise CommandError("--data is needed: a COCO-format JSON file, or synthetic[:N].")
@@ -157,8 +163,16 @@ def _finished(command: DataCommand, result: Any, args: argparse.Namespace) -> in
 
 
 def _code(result: Any) -> int:
-    """Say which images failed; a failure if all did."""
+    """Say what was left out, and which images failed; a failure if all did."""
     counts = result.counts
+    # Where none is known, what was asked for either needs no annotation or was refused.
+    if 0 < counts["unknown_class"] < counts["annotations"]:
+        complain(
+            f"{counts['unknown_class']} of {counts['annotations']} annotations are of classes that "
+            f"the detector does not know, and left out (categories and labels were brought "
+            f"together {'; '.join(filter(None, result.labels))})",
+            kind="warning",
+        )
     if not counts["failed"]:
         return DONE
     name, why = result.failures[0]

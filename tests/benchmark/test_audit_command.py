@@ -74,6 +74,28 @@ def test_bad_options_are_named(command, capsys, tmp_path, options, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_classes_that_are_not_known_and_lines_that_are_damaged_are_said(
+    command, capsys, own_data, tmp_path
+):
+    content = json.loads(own_data.read_text())
+    [violet] = [one for one in content["categories"] if one["name"] == "blue"]
+    violet["name"] = "violet"
+    own_data.write_text(json.dumps(content))
+    count = sum(
+        one["category_id"] == violet["id"] and not one.get("iscrowd")
+        for one in content["annotations"]
+    )
+    assert command("--fills", "zero", "--method", "none") == 0
+    said = f"{count} of {len(content['annotations'])} annotations are of classes that the detector"
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "damaged" not in shown
+    [file] = (tmp_path / "run" / "results").glob("*.jsonl")
+    file.write_bytes(b"{}\n" + file.read_bytes()[:-9])
+    assert command("--report-only") == 0
+    assert "2 stored lines are damaged or of another run" in capsys.readouterr().err
+
+
 def test_nothing_that_is_annotated_is_found(command, capsys, own_data):
     content = json.loads(own_data.read_text())
     for one in content["annotations"]:
