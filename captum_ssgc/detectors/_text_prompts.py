@@ -82,6 +82,35 @@ def processor_with_text(model: nn.Module, processor: Any = None) -> Any:
     return getattr(transformers, PROCESSOR_MAPPING_NAMES[config.model_type])(*parts)
 
 
+def check_tokens(processor: Any, config: Any, phrases: tuple[str, ...]) -> None:
+    """Check that a model can read each phrase, whole, and tell its way of writing from others.
+
+    Raises:
+        ValueError: for a phrase without tokens or with too many, or two that differ in capitals or
+            blanks alone, where the tokenizer leaves these out.
+    """
+    tokenizer = processor.tokenizer
+    places = getattr(getattr(config, "text_config", None), "max_position_embeddings", None)
+    most = min(tokenizer.model_max_length, places or tokenizer.model_max_length)
+    known: dict[tuple[str, tuple[int, ...]], str] = {}
+    for phrase in phrases:
+        own = tuple(tokenizer(phrase, add_special_tokens=False)["input_ids"])
+        count = len(tokenizer(phrase)["input_ids"])
+        if not own:
+            raise ValueError(f"text: the tokenizer finds nothing to read in {phrase!r}.")
+        if count > most:
+            raise ValueError(
+                f"text: expected at most {most} tokens in a phrase, got {count} in "
+                f"{phrase[:40]!r}...: use fewer words."
+            )
+        other = known.setdefault((" ".join(phrase.casefold().split()), own), phrase)
+        if other != phrase:
+            raise ValueError(
+                f"text: the tokenizer reads {other!r} and {phrase!r} alike, as capitals and blanks "
+                "do not matter to it: leave one of them out."
+            )
+
+
 def encoded(processor: Any, phrases: tuple[str, ...]) -> dict[str, Tensor]:
     """What a processor makes of phrases, as the inputs of a model for one image."""
     blank = torch.zeros(3, _SIDE, _SIDE, dtype=torch.uint8, device="cpu")

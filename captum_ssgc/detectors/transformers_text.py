@@ -21,6 +21,7 @@ try:
     )
 
     from captum_ssgc.detectors._text_prompts import (
+        check_tokens,
         encoded,
         phrase_of_tokens,
         phrases_of,
@@ -101,6 +102,7 @@ class TextPromptDetector(TransformersBase):
         self.phrases = phrases_of(text)
         self.text = ", ".join(self.phrases)
         self.text_processor = processor_with_text(model, processor)
+        check_tokens(self.text_processor, model.config, self.phrases)
         super().__init__(
             model,
             self.text_processor,

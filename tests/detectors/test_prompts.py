@@ -152,6 +152,26 @@ def test_full_stops_inside_a_phrase_and_long_texts_are_refused(grounding):
         phrase_of_tokens(torch.tensor([101, 7, 1012, 102]), 1012, 2)
 
 
+@pytest.mark.parametrize("name", ["grounding-dino", "owlvit", "omdet-turbo"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (["a cat", "A  cat"], "reads 'a cat' and 'A  cat' alike"),
+        ([" ".join(["a cat"] * 20)], "at most 32 tokens"),
+    ],
+    ids=["alike", "long"],
+)
+def test_phrases_that_a_model_cannot_read(build_family, name, text, message):
+    detector = build_family("prompts", name).detector
+    with pytest.raises(ValueError, match=message):
+        ssgc.wrap_detector(detector.model, detector.text_processor, text=text)
+
+
+def test_a_phrase_of_no_tokens(grounding):
+    with pytest.raises(ValueError, match=r"nothing to read in .*u200b"):
+        ssgc.wrap_detector(grounding.model, grounding.text_processor, text=["\u200b", "a cat"])
+
+
 def test_other_names_may_be_shown(grounding):
     def wrapped(names):
         return ssgc.wrap_detector(
