@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._polygons import enclosing_boxes, signed_areas
 from captum_ssgc.detections import Detections
 
 _SHARES = 2.0  # boxes in shares of the image end here at the latest
@@ -212,6 +213,34 @@ def check_boxes(
         raise ValueError(
             f"regions: {apart} of {len(found)} do not overlap the box of their detection: expected "
             "x1, y1, x2, y2 in pixels of the canvas, in the order of boxes."
+        )
+
+
+def check_corners(corners: Tensor, boxes: Tensor) -> None:
+    """Check the oriented boxes that are reported for one image.
+
+    Args:
+        corners: ``(K, 4, 2)`` on the canvas.
+        boxes: ``(K, 4)`` xyxy on the canvas.
+
+    Raises:
+        ValueError: for corners that are not in order around their box, or boxes that do not
+            enclose them.
+    """
+    sides = (corners.roll(-1, 1) - corners).norm(dim=-1)
+    whole = sides[:, 0] * sides[:, 1]
+    crossed = int(((signed_areas(corners).abs() < whole / 2) & (whole > 1.0)).sum())
+    if crossed:
+        raise ValueError(
+            f"corners: {crossed} of {len(corners)} are no outline: expected the four corners in "
+            "order around each box, not row by row."
+        )
+    away = (enclosing_boxes(corners) - boxes).abs().amax(1)
+    apart = int((away > 1.0 + _ROUNDING * boxes.abs().amax(1)).sum())
+    if apart:
+        raise ValueError(
+            f"boxes: {apart} of {len(boxes)} do not enclose their corners, by up to "
+            f"{float(away.max()):.1f} pixels: expected the upright boxes around them."
         )
 
 

@@ -21,6 +21,7 @@ from captum_ssgc.detectors._candidates import (
     candidates_from,
     check_boxes,
     check_candidates,
+    check_corners,
 )
 from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.detectors._lookup import ImageCandidates, RowDetector, with_cells
@@ -191,7 +192,10 @@ class CandidateDetector(RowDetector):
             boxes = candidates.reported_boxes(rows, labels)
             chosen = candidates.detections(candidates.scores(), rows, labels, boxes)
             in_image = candidates.boxes(rows, labels)
-            check_boxes(raw.candidates.boxes[image, rows], in_image, canvas_size, chosen)
+            on_canvas = raw.candidates.boxes[image, rows]
+            check_boxes(on_canvas, in_image, canvas_size, chosen)
+            if raw.candidates.corners is not None:
+                check_corners(raw.candidates.corners[image, rows], on_canvas)
             found.append(chosen)
         return found
 

@@ -478,3 +478,27 @@ def test_scores_may_be_rounded_beyond_one():
         return BOXES.expand(len(images), 3, 4), torch.full((len(images), 3, 1), 1.0 + 1e-6)
 
     assert len(CandidateDetector(network).detect(image())[0]) == 3
+
+
+TURNED = torch.tensor([[[16.0, 4], [24, 12], [16, 20], [8, 12]]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda corners, box: (corners[:, [0, 1, 3, 2]], box), "corners: 1 of 1 are no outline"),
+        (lambda corners, box: (corners, box + 4.0), "do not enclose their corners, by up to 4.0"),
+    ],
+    ids=["row-by-row", "elsewhere"],
+)
+def test_corners_go_around_inside_their_boxes(change, message):
+    def detector(corners, box):
+        return CandidateDetector(
+            lambda images: Candidates(box[None], torch.ones(1, 1, 1), corners=corners[None])
+        )
+
+    box = torch.tensor([[8.0, 4, 24, 20]])
+    for order in (TURNED, TURNED.flip(1), TURNED.roll(1, 1)):
+        assert len(detector(order, box).detect(image())[0]) == 1
+    with pytest.raises(ValueError, match=message):
+        detector(*change(TURNED, box)).detect(image())
