@@ -24,7 +24,13 @@ from captum_ssgc.detectors.onnx_layouts import (
 from captum_ssgc.detectors.onnx_levels import Levels, levels_of_rows
 from captum_ssgc.detectors.onnx_outputs import Outputs
 from captum_ssgc.detectors.onnx_proof import TOLERANCE, largest_difference, sample_picture
-from captum_ssgc.detectors.onnx_reports import ReportReader, background_of, candidates_hold
+from captum_ssgc.detectors.onnx_reports import (
+    WRITTEN,
+    Report,
+    ReportReader,
+    background_of,
+    candidates_hold,
+)
 
 
 @dataclass(frozen=True)
@@ -103,11 +109,14 @@ class Reading:
         """
         _, ends = self._converted(cut(self.file.model, selection.ends))
         canvas = self.canvas()
-        reported = None
-        if self.check:
-            reader = ReportReader(self.size, oriented=self.layout == ORIENTED)
-            reported = reader(Runtime(self.file, self.size)(canvas))
         oriented = self.layout == ORIENTED
+        written: list[Report] = []  # what is reported, by the ways in which boxes may be written
+        if self.check:
+            found_by_runtime = Runtime(self.file, self.size)(canvas)
+            ways = ("xyxy",) if oriented else WRITTEN
+            readers = (ReportReader(self.size, oriented, way) for way in ways)
+            written = [one for read in readers if (one := read(found_by_runtime)) is not None]
+        reported = written[0] if written else None
         pairs = _tables(ends) if oriented else _pairs(ends)
         for pair, labels in [(one, labels) for labels in (True, False) for one in pairs]:
             layout = layout_of(pair, ORIENTED if oriented else "boxes-scores")
@@ -116,7 +125,7 @@ class Reading:
             found = layout(list(pair.tensors.values()))
             if reported is not None:
                 candidates = found.boxes[0], found.class_scores[0]
-                if not candidates_hold(*candidates, reported, labels):
+                if not any(candidates_hold(*candidates, one, labels) for one in written):
                     continue
                 if layout.decoder.background is None and not oriented:
                     layout = layout.without(background_of(candidates[1], reported))

@@ -19,7 +19,7 @@ from captum_ssgc.detectors.onnx_cut import selection_of
 from captum_ssgc.detectors.onnx_file import OnnxFile, Runtime, first_line
 from captum_ssgc.detectors.onnx_layouts import LAYOUTS, ORIENTED, layout_of
 from captum_ssgc.detectors.onnx_network import Reading, unknown_layout
-from captum_ssgc.detectors.onnx_reports import ReportReader
+from captum_ssgc.detectors.onnx_reports import WRITTEN, ReportReader
 from captum_ssgc.label_names import LabelNames, fit_label_names
 
 _log = logging.getLogger(__name__)
@@ -176,7 +176,8 @@ def _only_run(
         )
         detector.why_black_box = why
         return _described(detector, f"{layout.name}: {layout.title}: {said}")
-    read = ReportReader(reading.size, oriented=reading.layout == ORIENTED)
+    written = reading.boxes if reading.boxes in WRITTEN else "xyxy"
+    read = ReportReader(reading.size, reading.layout == ORIENTED, written)
     if read(found) is None:
         raise ValueError(unknown_layout(reading.file, outputs, None, why))
 

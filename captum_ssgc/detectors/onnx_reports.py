@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
+from torchvision.ops import box_convert
 
 from captum_ssgc._polygons import enclosing_boxes
 from captum_ssgc.detectors.onnx_boxes import turned
 
 # Detections of one image: boxes (K, 4) xyxy in canvas pixels, scores (K,), labels (K,).
 Report = tuple[Tensor, Tensor, Tensor]
+WRITTEN = ("xyxy", "yxyx", "cxcywh", "xywh")
 _COUNTS = ("num_dets", "num_detections", "num_detections:0", "num")
 
 
@@ -27,12 +29,14 @@ class ReportReader:
 
     Args:
         size: ``(H, W)`` of the canvas, in pixels.
+        boxes: ``"xyxy"``, ``"cxcywh"``, ``"xywh"`` or ``"yxyx"``.
         oriented: seven columns are centre, sides, score, label and angle, as Ultralytics' export
             of oriented boxes writes them; the upright boxes around these are reported.
     """
 
     size: tuple[int, int]
     oriented: bool = False
+    boxes: str = "xyxy"
 
     def __call__(self, outputs: Mapping[str, Tensor]) -> Report | None:
         """The detections of the first image."""
@@ -49,7 +53,10 @@ class ReportReader:
             return None
         [(name, table)] = tables
         if len(lists) == 1 and table.shape[1] == 6:
-            return self._report(table[:, :4], table[:, 4], table[:, 5], count)
+            score, label = table[:, 4], table[:, 5]
+            if _are_whole(score) and not _are_whole(label):
+                score, label = label, score
+            return self._report(table[:, :4], score, label, count)
         if len(lists) == 1 and table.shape[1] == 7 and self.oriented:
             boxes = enclosing_boxes(turned(table[:, [0, 1, 2, 3, 6]]))
             return self._report(boxes, table[:, 4], table[:, 5], count)
@@ -70,9 +77,22 @@ class ReportReader:
         boxes = boxes[:count].float()
         if len(boxes) and float(boxes.abs().max()) <= 2.0:
             height, width = self.size
-            boxes = boxes * boxes.new_tensor([width, height, width, height])
+            sides = [height, width] if self.boxes == "yxyx" else [width, height]
+            boxes = boxes * boxes.new_tensor(sides * 2)
+        boxes = corners_of(boxes, self.boxes)
         kept = scores[:count] > 0
         return boxes[kept], scores[:count][kept].float(), labels[:count][kept].round().long()
+
+
+def corners_of(boxes: Tensor, written: str) -> Tensor:
+    """Boxes ``(K, 4)`` as xyxy."""
+    if written == "yxyx":
+        return boxes[:, [1, 0, 3, 2]]
+    return boxes if written == "xyxy" else box_convert(boxes, written, "xyxy")
+
+
+def _are_whole(one: Tensor) -> bool:
+    return bool((one == one.round()).all())
 
 
 def _labels(name: str, one: Tensor) -> bool:

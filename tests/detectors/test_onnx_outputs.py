@@ -18,6 +18,7 @@ from detectors.exported import (
     scores,
 )
 from torch import Tensor
+from torchvision.ops import box_convert, nms
 
 from captum_ssgc.detectors import Candidates, Letterbox
 
@@ -26,6 +27,7 @@ from captum_ssgc.detectors import onnx_detector  # noqa: E402
 from captum_ssgc.detectors.onnx_boxes import BoxDecoder  # noqa: E402
 from captum_ssgc.detectors.onnx_layouts import layout_of  # noqa: E402
 from captum_ssgc.detectors.onnx_outputs import Outputs  # noqa: E402
+from captum_ssgc.detectors.onnx_reports import ReportReader  # noqa: E402
 from captum_ssgc.detectors.onnx_white import white_of  # noqa: E402
 
 IMAGE = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
@@ -218,3 +220,51 @@ def test_a_file_that_only_names_the_best_class(tmp_path):
     assert 5 <= len(found) < len(values[0])
     torch.testing.assert_close(found.scores, values[0, found.candidates])
     assert torch.equal(found.labels, labels[0, found.candidates])
+
+
+@pytest.mark.parametrize("written", ["xyxy", "yxyx", "cxcywh", "xywh"])
+@pytest.mark.parametrize("shares", [False, True])
+def test_reports_may_write_their_boxes_in_other_ways(written, shares):
+    boxes = torch.tensor([[8.0, 4, 24, 20], [30, 10, 90, 60]])
+    turned = boxes[:, [1, 0, 3, 2]]
+    given = turned if written == "yxyx" else box_convert(boxes, "xyxy", written)
+    sides = PIXELS[[1, 0, 3, 2]] if written == "yxyx" else PIXELS
+    table = torch.cat([given / sides if shares else given, torch.tensor([[0.9, 1], [0.8, 2]])], 1)
+    report = ReportReader(SIZE, boxes=written)({"output": table[None]})
+    assert report is not None
+    torch.testing.assert_close(report[0], boxes)
+
+
+@pytest.mark.parametrize("label_first", [False, True])
+def test_whole_numbers_are_labels(label_first):
+    columns = [[1.0, 0.9], [2.0, 0.8]] if label_first else [[0.9, 1.0], [0.8, 2.0]]
+    table = torch.cat([torch.tensor([[8.0, 4, 24, 20]]).expand(2, 4), torch.tensor(columns)], 1)
+    report = ReportReader(SIZE)({"output": table})
+    assert report is not None
+    assert report[1].tolist() == pytest.approx([0.9, 0.8])
+    assert report[2].tolist() == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("written", ["yxyx", "cxcywh"])
+def test_a_selection_is_cut_off_however_its_boxes_are_written(written, tmp_path):
+    pytest.importorskip("onnxruntime")
+
+    def selected(maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        boxes, (best, labels) = corners(centres(rows(maps)))[0], scores(rows(maps))[0].max(1)
+        kept = nms(boxes, best, 0.5)[:20]
+        chosen = boxes[kept]
+        middle, sides = (chosen[:, :2] + chosen[:, 2:]) / 2, chosen[:, 2:] - chosen[:, :2]
+        other = torch.cat([middle, sides], 1) if written == "cxcywh" else chosen[:, [1, 0, 3, 2]]
+        return other, best[kept], labels[kept]
+
+    path = save(
+        tmp_path / "it.onnx",
+        Written(pyramid(), selected).eval(),
+        ["boxes", "scores", "labels"],
+    )
+    detector = onnx_detector(path, preprocess=Letterbox(SIZE, stretch=True), score_threshold=0.0)
+    detector.check_differentiable()
+    torch.testing.assert_close(
+        detector.run(IMAGE).candidates.boxes, parts(pyramid()(IMAGE))[0], atol=1e-3, rtol=1e-5
+    )
