@@ -14,10 +14,13 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Where to write: what is written there becomes ``path`` unless something is raised.
 
     Raises:
+        IsADirectoryError: if it is the name of a folder.
         FileNotFoundError: if there is no such folder.
         OSError: if the file cannot be put in its place.
     """
     target = Path(path)
+    if not target.name or target.is_dir():
+        raise IsADirectoryError(f"expected the name of a file to write, got the folder {target}.")
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"{target} cannot be written: there is no folder {target.parent}; make it first."

@@ -19,6 +19,7 @@ from captum_ssgc.visualization._views import Photo, smoothed, view_of, whole
 
 _LONGEST_LABEL = 56
 _WORTHWHILE = 1.5  # times as large as in the whole image
+_READABLE, _NARROW = 480, 240  # pixels for lines of text; panels have no room for theirs
 _LONGEST_SIDE, _LARGEST_WIDTH, _LARGEST_HEIGHT = 800, 1100, 900
 
 
@@ -98,6 +99,9 @@ def overlay(
     described = SimpleNamespace(box=box, corners=corners, mask=mask)
     shape = None if box is None else Shape.of(described, size)
     panels = [] if ax is None else [(ax, whole(size))]
+    name = shortened(label or "", _LONGEST_LABEL)
+    name = name if number is None else named(number, name)
+    shown_score = "" if score is None else f"{score:.2f}"
     if ax is None:
         scale = max(1.0, _LONGEST_SIDE / max(width, height))
         scale = min(scale, _LARGEST_WIDTH / width, _LARGEST_HEIGHT / height)
@@ -109,14 +113,19 @@ def overlay(
         below = [smoothing_remark(smoothing), method, layer, source, composed]
         caption = " · ".join(part for part in below[1:] + below[:1] if part)
         top = MARGIN + TITLE - 6
+        beside = side + GAP if detail else 0.0
         sheet = Sheet(
-            wide + 2 * MARGIN + (side + GAP if detail else 0.0),
+            max(wide + beside, _READABLE if wide < _NARROW else 0.0) + 2 * MARGIN,
             top + max(tall, side if detail else 0.0) + MARGIN + (FOOTER - 6 if caption else 0),
             pixels=0,
         )
         panels.append((sheet.panel(MARGIN, top, wide, tall), whole(size)))
         if detail:
             panels.append((sheet.panel(MARGIN + wide + GAP, top, side, side), detail))
+        if wide < _NARROW:
+            line = " ".join(part for part in (name, shown_score) if part)
+            sheet.text(MARGIN, top - 12, line, room=sheet.width - 2 * MARGIN)
+            name = shown_score = ""
         if caption:
             room = sheet.width - 2 * MARGIN
             sheet.text(MARGIN, sheet.height - MARGIN, caption, room=room, quiet=True)
@@ -126,10 +135,8 @@ def overlay(
         draw_heat_map(panel, photo, heat, look, view)
         if shape is not None:
             draw_shape(panel, shape, size, box_color)
-    name = shortened(label or "", _LONGEST_LABEL)
-    name = name if number is None else named(number, name)
-    if name or score is not None:
-        panel_title(panels[0][0], name, "" if score is None else f"{score:.2f}")
+    if name or shown_score:
+        panel_title(panels[0][0], name, shown_score)
     return figure_of(panels[0][0])
 
 

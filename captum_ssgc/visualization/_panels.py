@@ -151,8 +151,15 @@ def show_pixels(ax: Axes, pixels: Bytes, view: View) -> None:
 
 
 def panel_title(ax: Axes, left: str, right: str = "") -> None:
-    """The label at the left and the score at the right, above the panel."""
+    """The label at the left and the score at the right, above the panel.
+
+    Above a picture that is much narrower than its panel one follows the other, into free space.
+    """
     room = ax.get_window_extent().width
+    ax.apply_aspect()
+    drawn = ax.get_window_extent().width
+    if drawn < room / 3:
+        left, right, room = f"{left} {right}".rstrip(), "", (room + drawn) / 2
     style: dict[str, Any] = {"fontsize": _TEXT, "pad": 6}
     if right:
         number = ax.set_title(right, loc="right", **style, **lettering(right))

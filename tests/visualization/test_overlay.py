@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from rendering import rendered
 from torch import Tensor
 
-from captum_ssgc.visualization import BOX_COLORS, overlay
+from captum_ssgc import Explanation
+from captum_ssgc.visualization import BOX_COLORS, overlay, overview
 
 
 def where_is(axes: Axes, x: float, y: float) -> tuple[int, int]:
@@ -133,6 +134,27 @@ def test_a_single_picture_says_what_it_shows(picture: Tensor, heat_map: Tensor) 
     unnamed = overlay(picture, heat_map, box, "17", 0.93, number=1)
     assert unnamed.axes[0].get_title(loc="left") == "#1 class 17"
     assert unnamed.texts == []
+
+
+def test_a_narrow_picture_has_room_for_what_it_says() -> None:
+    """Beside 36 pixels of image nothing else would fit."""
+    image, heat_map = torch.full((3, 500, 20), 0.5), torch.rand(500, 20)
+    said = {"number": 3, "method": "odam", "layer": "backbone.layer3", "source": "receipt.jpg"}
+    figure = overlay(image, heat_map, torch.tensor([2.0, 9.0, 18.0, 400.0]), "a cat", 0.9, **said)
+    lines = [text.get_text() for text in figure.texts]
+    assert lines == ["3 a cat 0.90", "odam · backbone.layer3 · receipt.jpg"]
+    assert figure.axes[0].get_title(loc="left") == ""
+    for text in figure.texts:
+        assert text.get_window_extent().x1 <= figure.get_window_extent().width
+
+
+def test_titles_of_narrow_panels_do_not_meet() -> None:
+    one = Explanation(
+        0, "cat", 0, 0.5, torch.tensor([2.0, 9, 18, 400]), torch.rand(500, 20), "odam", "layer"
+    )
+    figure = overview(torch.full((3, 500, 20), 0.5), [one])
+    titles = [[ax.get_title(loc=side) for side in ("left", "right")] for ax in figure.axes]
+    assert ["1 cat 0.50", ""] in titles
 
 
 def test_a_small_box_is_shown_enlarged_beside_the_image() -> None:
