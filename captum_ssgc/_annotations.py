@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
@@ -12,15 +14,18 @@ from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 
 Labels = Tensor | Sequence[int] | Sequence[str]
+Boxes = Tensor | np.ndarray | Sequence[Sequence[float]]
 
 
-def check_annotations(boxes: Tensor, labels: Labels, crowd: Tensor | None) -> tuple[Tensor, Tensor]:
+def check_annotations(boxes: Boxes, labels: Labels, crowd: Tensor | None) -> tuple[Tensor, Tensor]:
     """The boxes as float32 and the crowds as bool, on the CPU.
 
     Raises:
         TypeError: if they are no tensors.
         ValueError: for a wrong shape, or boxes that are not finite or end before they begin.
     """
+    if isinstance(boxes, (list, tuple, np.ndarray)):
+        boxes = _tensor_of(boxes)
     if not isinstance(boxes, Tensor):
         raise TypeError(f"boxes: expected a tensor (G, 4), got {type(boxes).__name__}.")
     boxes = boxes.detach().cpu().float()
@@ -42,6 +47,18 @@ def check_annotations(boxes: Tensor, labels: Labels, crowd: Tensor | None) -> tu
     if crowd.shape != (len(boxes),):
         raise ValueError(f"crowd: expected shape ({len(boxes)},), got {tuple(crowd.shape)}.")
     return boxes, crowd.cpu()
+
+
+def _tensor_of(rows: Any) -> Tensor:
+    """Boxes in lists or an array, as files of annotations have them."""
+    try:
+        if isinstance(rows, np.ndarray):
+            return torch.from_numpy(np.asarray(rows, dtype=np.float32))
+        return torch.tensor([[float(side) for side in row] for row in rows])
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"boxes: expected x1, y1, x2, y2 in numbers for each box, (G, 4): {error}"
+        ) from None
 
 
 def label_indices(labels: Labels, detector: Detector, classes: int) -> Tensor:

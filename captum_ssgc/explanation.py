@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from captum_ssgc._annotations import (
+    Boxes,
     Labels,
     candidates_for,
     check_annotations,
@@ -70,7 +71,7 @@ def explain(
     output: Output = "score",
     mask: Mask = "region",
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
-    boxes: Tensor | None = None,
+    boxes: Boxes | None = None,
     labels: Labels | None = None,
     label_names: LabelNames | None = None,
 ) -> Explanations[Explanation]:
@@ -96,9 +97,9 @@ def explain(
         mask: as in :meth:`captum_ssgc.SSGradCAMPlusPlus.attribute`, for methods that use one.
         method_options: further arguments of single methods by their name, such as
             ``{"d-rise": {"n_masks": 1000}, "odam": {"smoothing": 1.0}}``.
-        boxes: ``(G, 4)`` x1, y1, x2, y2 in pixels, detected or not: of each the candidate before
-            suppression is explained that has the highest IoU times score of its label, instead of
-            detections; ``score_threshold`` and ``top_k`` do not matter then.
+        boxes: ``(G, 4)`` x1, y1, x2, y2 in pixels, a tensor, array or lists, detected or not: of
+            each the candidate before suppression is explained that has the highest IoU times score
+            of its label, instead of detections; ``score_threshold`` and ``top_k`` do not matter.
         labels: ``G`` class indices or names, of ``boxes``.
         label_names: class names, for this call: a list, a dictionary, a file, or ``"coco"`` (see
             :func:`captum_ssgc.label_names.fit_label_names`); ``None`` for those of the detector.
@@ -214,7 +215,7 @@ def _named(detector: Detector, label_names: LabelNames | None) -> Detector:
     return other
 
 
-def _asked(boxes: Tensor | None, labels: Labels | None) -> tuple[Tensor, Labels] | None:
+def _asked(boxes: Boxes | None, labels: Labels | None) -> tuple[Tensor, Labels] | None:
     if boxes is None and labels is None:
         return None
     if boxes is None or labels is None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import captum_ssgc as ssgc
+from captum_ssgc._annotations import check_annotations
 from captum_ssgc._outputs import parse_output, with_label_indices
 
 
@@ -162,6 +164,21 @@ def test_score_and_place_both_matter():
 def test_boxes_that_cannot_be_explained(named, coloured, boxes, labels, message):
     with pytest.raises(ValueError, match=message):
         ssgc.explain(named, coloured, boxes=boxes, labels=labels, layer="fine")
+
+
+@pytest.mark.parametrize(
+    "boxes", [[[0, 0, 8, 8]], ((0.0, 0.0, 8.0, 8.0),), np.array([[0, 0, 8, 8]])], ids=type
+)
+def test_boxes_may_be_lists_and_arrays(boxes):
+    checked, _ = check_annotations(boxes, [0], None)
+    assert torch.equal(checked, torch.tensor([[0.0, 0.0, 8.0, 8.0]]))
+
+
+def test_lists_that_are_no_boxes_are_named():
+    with pytest.raises(TypeError, match=r"boxes: expected x1, y1, x2, y2 in numbers"):
+        check_annotations([["a", 0, 1, 1]], [0], None)
+    with pytest.raises(ValueError, match=r"boxes: expected shape \(G, 4\), got \(1, 3\)"):
+        check_annotations([[0, 1, 1]], [0], None)
 
 
 @pytest.mark.parametrize(

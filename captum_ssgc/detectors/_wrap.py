@@ -77,6 +77,11 @@ def wrap_detector(model: Any, processor: Any = None, **options: Any) -> Detector
     if isinstance(model, Detector):
         return model
     known = None if "decode" in options else _known_inside(model, _DEEPEST)
+    if known is None and processor is not None:
+        raise TypeError(
+            f"processor: is for a model of transformers, got {type(model).__name__} as the model "
+            f"and {type(processor).__name__} as the processor (the order is model, processor)."
+        )
     if processor is not None:
         options["processor"] = processor
     if known is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_ssgc._annotations import Labels, check_annotations, label_indices
+from captum_ssgc._annotations import Boxes, Labels, check_annotations, label_indices
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._box_checks import check_corners_in_pixels
 from captum_ssgc.attr import LayerChoice, Layers
@@ -31,7 +31,7 @@ from captum_ssgc.images import ImageSource, load_image
 def diagnose(
     model: Any,
     image: ImageSource,
-    boxes: Tensor,
+    boxes: Boxes,
     labels: Labels,
     *,
     crowd: Tensor | None = None,
@@ -49,7 +49,8 @@ def diagnose(
     Args:
         model: anything that :func:`captum_ssgc.wrap_detector` takes, or a detector.
         image: a path, array, PIL image or tensor, see :func:`captum_ssgc.load_image`.
-        boxes: ``(G, 4)`` of the annotated objects, x1, y1, x2, y2 in pixels of the image.
+        boxes: ``(G, 4)`` of the annotated objects, x1, y1, x2, y2 in pixels of the image; a tensor,
+            an array or lists.
         labels: ``G`` class indices as the detector numbers them, or class names.
         crowd: ``(G,)`` bool, annotations of crowds, which no detection can find; ``None``: none.
         score_threshold: detections below it do not count.

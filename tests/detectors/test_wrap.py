@@ -219,6 +219,11 @@ def test_what_is_no_detector_is_named(model, message):
         ssgc.wrap_detector(model)
 
 
+def test_a_processor_needs_a_model_of_transformers():
+    with pytest.raises(TypeError, match=r"got Forest as the model and Linear as the processor"):
+        ssgc.wrap_detector(Forest(), torch.nn.Linear(1, 1))
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("traced", [False, True])
 def test_a_scripted_model_is_refused(traced):
