@@ -427,6 +427,16 @@ class Detector(ABC):
                 f"{self.why_black_box}: methods made of gradients cannot explain this detector. "
                 "What is left: method='d-rise', and all metrics that only run it."
             )
+        if any(getattr(one, "_compiled_call_impl", None) for one in self.model.modules()):
+            raise ValueError(
+                "a part of the model is compiled in place (model.compile()), so that its layers "
+                "cannot be read: pass copy.deepcopy(model), which is not compiled."
+            )
+        if any(parameter.is_inference() for parameter in self.model.parameters()):
+            raise ValueError(
+                "the model was made under torch.inference_mode(), so that no gradient can pass "
+                "through it: make or load it outside, or pass copy.deepcopy(model) made outside."
+            )
 
     def check_ready(self) -> None:
         """Raise ``ValueError`` if the model, or any part of it, is in training mode."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
+import torch
 from torch import nn
 
+import captum_ssgc as ssgc
 from captum_ssgc.detector import refuse_training
 
 
@@ -53,3 +57,32 @@ def test_all_parts_are_counted():
         refuse_training(model)
     with pytest.raises(ValueError, match=r"^the model is in training mode"):
         refuse_training(model.train())
+
+
+def own_detector(model: nn.Module) -> ssgc.Detector:
+    def decode(output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        boxes = torch.tensor([[[0.0, 0, 8, 8]]]).expand(len(output), 1, 4)
+        return boxes, output.mean((2, 3)).sigmoid()[:, None]
+
+    return ssgc.detectors.CandidateDetector(
+        model.eval(), decode, level_layers=["0"], score_threshold=0.0
+    )
+
+
+def test_what_was_made_in_inference_mode_is_named():
+    with torch.inference_mode():
+        model = nn.Sequential(nn.Conv2d(3, 2, 1))
+        model[0].weight.fill_(0.5)
+    image = torch.rand(3, 8, 8)
+    with pytest.raises(ValueError, match=r"made under torch.inference_mode\(\).*deepcopy"):
+        ssgc.explain(own_detector(model), image)
+    assert len(own_detector(model).detect(image)[0])
+    copied = own_detector(copy.deepcopy(model))
+    assert len(ssgc.explain(copied, image, "odam", score_threshold=0.0))
+
+
+def test_what_is_compiled_in_place_is_named():
+    model = nn.Sequential(nn.Conv2d(3, 2, 1))
+    model[0]._compiled_call_impl = model[0]._call_impl  # as compile() sets it
+    with pytest.raises(ValueError, match=r"compiled in place .*deepcopy"):
+        ssgc.explain(own_detector(model), torch.rand(3, 8, 8))
