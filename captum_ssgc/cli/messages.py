@@ -43,7 +43,7 @@ _OPTIONS = {
 }
 _ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?:'([\w.+-]+)'|(?=[\s,.;]|$))")
 _PACKAGE = str(Path(__file__).resolve().parents[1])
-_LONGEST = 600
+_LONGEST, _ADVICE = 600, 200  # characters; what to do stands at the end
 _Item = TypeVar("_Item")
 
 
@@ -100,7 +100,9 @@ def one_line(problem: str | BaseException) -> str:
         elif not isinstance(problem, (CommandError, *_TELLING)) or not text:
             text = f"{name}: {text}" if text else name
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST - _ADVICE - 5]} ... {text[-_ADVICE:]}"
 
 
 def as_options(text: str) -> str:

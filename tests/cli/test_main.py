@@ -205,6 +205,15 @@ def test_messages_are_one_line() -> None:
     assert one_line(ValueError()) == "ValueError"
     assert one_line(KeyError("x")) == "unknown name 'x'"
     assert len(one_line("x" * 5000)) == 600
+    long = one_line(ValueError(f"expected this, got {'x' * 5000}; use another folder."))
+    assert (len(long), long[:13]) == (600, "expected this")
+    assert long.endswith("; use another folder.")
+
+
+def test_advice_is_given_in_options() -> None:
+    error = ValueError("what is left: method='d-rise'; or pass layout= or size=, output='a b'.")
+    expected = "what is left: --method d-rise; or pass --layout or --canvas, output='a b'."
+    assert one_line(error) == expected
 
 
 def test_table_aligns() -> None:
