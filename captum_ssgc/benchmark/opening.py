@@ -46,6 +46,8 @@ def open_source(
         )
     if isinstance(data, str) and re.fullmatch(r"synthetic(:.*)?", data):
         data = SceneDataset(FIRST_SEED, _scene_count(data))
+    if images is not None and isinstance(data, (CocoDataset, SceneDataset)):
+        raise ValueError("images: for a JSON file; this data set has images of its own.")
     if isinstance(data, SceneDataset):
         count = len(data) if limit is None else min(limit, len(data))
         source: Source = SceneSource(SceneDataset(data.start_seed, count, data.size))

@@ -187,6 +187,8 @@ def _code(result: Any) -> int:
 def _data_set(args: argparse.Namespace, world: World) -> CocoDataset | SceneDataset | str:
     """What the user names, and where its images are if he does not say."""
     if _is_synthetic(args.data):
+        if args.images is not None:
+            raise CommandError(f"--images: for a JSON file; the images of {args.data} are drawn.")
         return str(args.data)
     from captum_ssgc.benchmark.opening import coco_dataset
 

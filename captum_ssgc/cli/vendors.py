@@ -106,7 +106,7 @@ def hint(name: str) -> str:
     meant = _MEANT_BY_SUFFIX.get(suffix, "")
     if suffix in _WEIGHTS and (path.parent / "config.json").is_file():
         file, meant = str(path.parent), "transformers:{0}"
-    elif not meant and ("/" in file or path.is_dir()) and not path.is_file():
+    elif not meant and file and ("/" in file or path.is_dir()) and not path.is_file():
         meant = "transformers:{0}"
     if meant:
         return f"; did you mean {meant.format(file)}?"

@@ -66,6 +66,10 @@ def test_data_are_checked_before_a_model_is_loaded(name, tmp_path, capsys, monke
         (("--method", "d-rise"), "cannot tell what speaks for"),
         (("--without", "2"), "without: expected a number in [0, 1]"),
         (("--layer", "nowhere"), "no layer 'nowhere'"),
+        (
+            ("--data", "synthetic:1", "--images", "x"),
+            "--images: for a JSON file; the images of syn",
+        ),
     ],
 )
 def test_bad_options_are_named(command, capsys, tmp_path, options, message):

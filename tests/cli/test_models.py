@@ -350,6 +350,7 @@ def test_a_truncated_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
         ("ultralytics:none.pt", {}, "none.pt does not exist"),
         ("demo", {"weights": "none"}, "do not apply to demo"),
         ("demo:x", {}, "--model demo:x: expected demo alone"),
+        ("", {}, "unknown model ''; expected one of demo"),
         ("demo", {"onnx": {"size": (9, 9), "boxes": "xyxy"}}, "--canvas, --boxes: for ONNX files"),
         (SMALL, {"weights": "IMAGENET"}, "has COCO_V1, DEFAULT, none"),
         (SMALL, {"checkpoint": Path("none.pt")}, "none.pt does not exist"),
