@@ -11,7 +11,6 @@ from torchvision.ops import clip_boxes_to_image
 
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._probability import softmax_score
-from captum_ssgc._warnings import warn_user
 from captum_ssgc.detections import Detections
 from captum_ssgc.detectors._lookup import ImageCandidates
 from captum_ssgc.detectors._precision import at_least_single
@@ -63,50 +62,6 @@ class QuerySelection(FunctionMode):
             result = torch.return_types.topk((scores.gather(1, indices), indices))
         self.tokens = indices
         return result
-
-
-class ChoiceWatch(FunctionMode):
-    """Watches one forward of an unknown network for choices that depend on the image.
-
-    A network that gives only the best of its tokens, or what suppression leaves, gives other
-    candidates on a changed image: row ``k`` is then no longer the same one.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._chosen: dict[int, int] = {}
-        self._suppresses = False
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func in (torch.topk, Tensor.topk):
-            scores = args[0] if args else (kwargs or {})["input"]
-            if result.indices.shape[-1] < scores.shape[-1]:
-                self._chosen[result.indices.shape[-1]] = scores.shape[-1]
-        elif "nms" in getattr(func, "__name__", ""):
-            self._suppresses = True
-        return result
-
-    def warn_of(self, rows: int) -> None:
-        """Warn if ``rows`` candidates came from a choice."""
-        if rows in self._chosen:
-            warn_user(
-                f"the network chooses its {rows} candidates among {self._chosen[rows]} by their "
-                "scores: on a changed image candidate k may be another object. Pass "
-                f"queries={rows}, which keeps the tokens of detections in their places, or give "
-                "all of them."
-            )
-        elif self._suppresses:
-            warn_user(
-                "the network suppresses its candidates itself: on a changed image row k may be "
-                "another object. Give all candidates, as they were before suppression."
-            )
 
 
 class Queries(ImageCandidates):

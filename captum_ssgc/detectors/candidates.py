@@ -23,12 +23,12 @@ from captum_ssgc.detectors._candidates import (
     check_candidates,
     check_corners,
 )
+from captum_ssgc.detectors._choice_watch import ChoiceWatch
 from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.detectors._lookup import ImageCandidates, RowDetector, with_cells
 from captum_ssgc.detectors._modules_behind import modules_behind
 from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.detectors._query_selection import (
-    ChoiceWatch,
     QuerySelection,
     candidates_of,
     query_of,
@@ -156,7 +156,10 @@ class CandidateDetector(RowDetector):
         except RuntimeError:
             super().check_channels(images)  # says it better, where that is what is wrong
             raise
-        candidates = candidates_from(output if self.decode is None else self.decode(output))
+        if self.decode is not None:
+            with self._choice or nullcontext():  # which may choose as well
+                output = self.decode(output)
+        candidates = candidates_from(output)
         count, rows = candidates.boxes.shape[:2]
         if count != images.shape[0]:
             raise ValueError(
@@ -245,6 +248,8 @@ class CandidateDetector(RowDetector):
     ) -> tuple[Any, Tensor | None]:
         """What the network gives, and the tokens of its rows."""
         if self.queries is None:
+            if self._choice is not None:
+                self._choice.follow(canvas)
             with self._choice or nullcontext():
                 return self.network(canvas), None
         with QuerySelection(self.queries, detections) as selection:

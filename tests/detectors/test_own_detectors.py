@@ -30,6 +30,21 @@ def network_of(boxes: torch.Tensor, **more):
     return network
 
 
+def peaks(best, height, width):
+    grid = best.view(1, 1, height, width)
+    return (nn.functional.max_pool2d(grid, 3, 1, 1) == grid).flatten().nonzero()[:, 0]
+
+
+# Rows that a network picks by what it sees, without topk.
+PICKED = {
+    "sort": lambda best, *size: best.sort(descending=True).indices[:5],
+    "order": lambda best, *size: best.argsort(),
+    "mask": lambda best, *size: best > best.mean(),
+    "above": lambda best, *size: torch.where(best >= best.median())[0],
+    "peaks": peaks,
+}
+
+
 class TwoStage(nn.Module):
     """Gives boxes for the best of its 8 x 10 tokens, as DINO and RF-DETR do.
 
@@ -55,6 +70,9 @@ class TwoStage(nn.Module):
             chosen = torch.topk(best, self.queries, dim=1)[1]
         elif self.choose == "method":
             chosen = best.topk(self.queries, 1).indices
+        elif self.choose in PICKED:
+            rows = PICKED[self.choose](best[0], height, width)
+            return boxes[:, rows], scores[:, rows]
         elif self.choose == "suppression":
             [row] = boxes
             chosen = batched_nms(row, best[0], best[0].argsort(), 0.5)[None]
@@ -103,6 +121,39 @@ def test_candidates_that_move_are_warned_of_once(choose):
 def test_suppression_inside_is_warned_of():
     with pytest.warns(UserWarning, match="suppresses its candidates itself"):
         two_stage(choose="suppression").detect(image())
+
+
+@pytest.mark.parametrize("choose", PICKED)
+@pytest.mark.parametrize("where", ["network", "decode"])
+def test_picked_candidates_are_warned_of(choose, where):
+    torch.manual_seed(1)
+    network, decode = TwoStage(choose=choose).eval(), None
+    if where == "decode":
+        network = TwoStage(choose="not").eval()
+
+        def decode(output):
+            rows = PICKED[choose](output[1][0].amax(-1), 8, 10)
+            return output[0][:, rows], output[1][:, rows]
+
+    with pytest.warns(UserWarning, match=r"picks its \d+ candidates, or their order"):
+        CandidateDetector(network, decode, score_threshold=0.0).detect(image())
+
+
+def test_classes_that_are_picked_are_no_choice_of_rows():
+    """Each candidate's box for its best class, read in two ways; and rows that are always so."""
+
+    def network(images):
+        scores = images.flatten(2)[..., :12].unflatten(2, (4, 3)).mean(1)
+        best = scores.argmax(-1)
+        boxes = torch.tensor([8.0, 8, 20, 20]).expand(len(images), 4, 3, 4) * 1.0
+        gathered = boxes.gather(2, best[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+        indexed = boxes[0][torch.arange(4), best[0]][None]
+        order = torch.tensor([2, 0, 1, 3])
+        return (gathered + indexed)[:, order] / 2, scores[:, order]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(CandidateDetector(network, score_threshold=0.0).detect(image())[0])
 
 
 def test_candidates_that_stay_are_not_warned_of():
