@@ -19,6 +19,7 @@ except ImportError as error:
 
 from captum_ssgc.detectors.onnx_repair import in_order
 from captum_ssgc.detectors.onnx_white import white_of
+from captum_ssgc.label_names import own_label_names
 
 _DEFAULT_SIDE = 640
 # Inputs beside the image that say how large it was; the canvas is what boxes shall refer to.
@@ -133,7 +134,8 @@ class OnnxFile:
         """Class names by label, where the exporter wrote them."""
         names = self.metadata.get("names")
         if isinstance(names, dict):
-            return [str(names.get(label, label)) for label in range(max(names, default=-1) + 1)]
+            known = own_label_names({key: str(name) for key, name in names.items()})
+            return None if known is None else list(known)
         return [str(name) for name in names] if isinstance(names, (list, tuple)) else None
 
 

@@ -43,6 +43,7 @@ class Network:
         levels: of the candidates.
         said: what was found, and how it was proved.
         queries: how many rows it makes of tokens that it chooses, ``None`` where it chooses none.
+        classes: columns of scores.
     """
 
     module: torch.nn.Module
@@ -50,6 +51,7 @@ class Network:
     levels: Levels
     said: str
     queries: int | None
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -185,11 +187,12 @@ class Reading:
                     "explanations would be of another function; please report this file."
                 )
             said += f"; agrees with ONNX Runtime to {away:.1g}"
-        rows = layout(tensors).boxes.shape[1]
+        candidates = layout(tensors)
+        rows, classes = candidates.boxes.shape[1], candidates.class_scores.shape[-1]
         with ChosenTokens() as chosen, torch.no_grad():
             module(canvas)
         queries = rows if rows in chosen.counts else None
-        return Network(module, layout, levels_of_rows(module, canvas, rows), said, queries)
+        return Network(module, layout, levels_of_rows(module, canvas, rows), said, queries, classes)
 
 
 def _run(module: torch.nn.Module, canvas: Tensor) -> list[Tensor]:

@@ -145,6 +145,7 @@ def onnx_detector(
         **{"iou_threshold": default, **suppression},
         **options,
     )
+    detector.fit_names(network.classes)
     detector.window_share = found.window_share
     if channels is not None:
         detector.channels = channels

@@ -81,7 +81,8 @@ def torchscript_detector(
     with torch.no_grad():
         tensors = network(sample_picture((height, width)))
     named = _named(tensors)
-    count = None if names is None else len(fit_label_names(names))
+    counted = own.get("names") or names  # the file's own cannot be wrong
+    count = None if counted is None else len(fit_label_names(counted))
     outputs = Outputs(named, (height, width), count, boxes, scores)
     read = ReportReader((height, width), oriented=layout == ORIENTED)
     if layout in (None, ORIENTED) and read(named) is not None:
@@ -109,6 +110,7 @@ def torchscript_detector(
         label_names=names,
         **{"iou_threshold": found.iou_threshold, **options},
     )
+    detector.fit_names(found(tensors).class_scores.shape[-1])
     detector.why_black_box = f"{path.name} is TorchScript, whose layers cannot be read"
     detector.description = (
         f"{found.name}: {found.title}: {outputs.described()}; canvas {detector.preprocess}; only "

@@ -208,6 +208,14 @@ def test_a_fixed_size_is_respected(network, tmp_path):
         onnx_detector(path, size=128)
 
 
+def test_names_that_do_not_fit_are_refused_before_any_image(network, tmp_path):
+    metadata = {"names": {0: "cat", 1: "dog", 2: "hen"}}
+    module = Written(network, yolov8).eval()
+    path = save(tmp_path / "it.onnx", module, ["output0"], metadata=metadata)
+    with pytest.raises(ValueError, match=r"label_names: expected 3 names.*got 2"):
+        onnx_detector(path, label_names=["a", "b"], **OPTIONS)
+
+
 def test_a_fixed_batch_takes_any_number_of_images(network, image, tmp_path):
     images = torch.cat([image, image.flip(-1), image.flip(-2)])
     example = (torch.zeros(2, 3, *SIZE),)

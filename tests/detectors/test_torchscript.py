@@ -51,6 +51,8 @@ def test_ultralytics_writes_size_and_names(image, tmp_path):
     detector = torchscript_detector(path)
     assert detector.label_name(1) == "dog"
     assert detector.geometry((10, 10)).canvas_size == SIZE
+    with pytest.raises(ValueError, match=r"label_names: expected 3 names.*got 2"):
+        torchscript_detector(path, label_names=["a", "b"])
 
 
 def reports(maps: list[Tensor]) -> Any:
