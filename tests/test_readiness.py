@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import captum_ssgc as ssgc
 from captum_ssgc.detector import refuse_training
@@ -86,3 +87,15 @@ def test_what_is_compiled_in_place_is_named():
     model[0]._compiled_call_impl = model[0]._call_impl  # as compile() sets it
     with pytest.raises(ValueError, match=r"compiled in place .*deepcopy"):
         ssgc.explain(own_detector(model), torch.rand(3, 8, 8))
+
+
+def test_activation_checkpointing_is_named():
+    class Checkpointed(nn.Sequential):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            run = super().forward
+            found: torch.Tensor = checkpoint(run, images, use_reentrant=False)
+            return found
+
+    model = Checkpointed(nn.Conv2d(3, 2, 1), nn.Sigmoid())
+    with pytest.raises(ValueError, match=r"activation checkpointing.*switch it off"):
+        ssgc.explain(own_detector(model), torch.rand(3, 8, 8), score_threshold=0.0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import CheckpointError
 
 _SHIFTS = (0, 6, 12)  # powers of two by which the value is made smaller
 
@@ -27,16 +28,30 @@ def gradients_of(
 
     Returns:
         One gradient per tensor, float32 instead of float16.
+
+    Raises:
+        ValueError: if the network computes a part of itself again, without the recorded layers.
     """
     half = any(tensor.dtype == torch.float16 for tensor in tensors)
     if not half or "grad_outputs" in options:
-        return torch.autograd.grad(value, tensors, **options)
+        return _gradients(value, tensors, **options)
     options = {**options, "retain_graph": True}
     slopes: list[Tensor | None] = []
     for shift in _SHIFTS:
         seed = torch.full_like(value, 2.0**-shift)
-        found = torch.autograd.grad(value, tensors, seed, **options)
+        found = _gradients(value, tensors, seed, **options)
         slopes = [None if slope is None else slope.float() * 2.0**shift for slope in found]
         if all(slope is None or bool(torch.isfinite(slope).all()) for slope in slopes):
             break
     return slopes
+
+
+def _gradients(*args: Any, **options: Any) -> Sequence[Tensor | None]:
+    try:
+        return torch.autograd.grad(*args, **options)
+    except CheckpointError as error:
+        raise ValueError(
+            "the network uses activation checkpointing, which runs a part of it a second time: "
+            "switch it off, with model.set_grad_checkpointing(False) (timm) or "
+            "model.gradient_checkpointing_disable() (transformers)."
+        ) from error
