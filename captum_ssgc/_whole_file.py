@@ -19,7 +19,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: if the file cannot be put in its place.
     """
     target = Path(path)
-    if not target.name or target.is_dir():
+    if not target.name or os.path.isdir(target):  # noqa: PTH112, as a name may be too long
         raise IsADirectoryError(f"expected the name of a file to write, got the folder {target}.")
     if not target.parent.is_dir():
         raise FileNotFoundError(

@@ -37,9 +37,11 @@ def load_detector(choice: ModelChoice) -> Detector:
             f"--text does not apply to {choice.name}: it is for zero-shot detectors "
             "(--model transformers:FOLDER_OR_NAME)."
         )
-    if choice.onnx and prefix != "onnx":
+    if choice.onnx and prefix not in ("onnx", "torchscript"):
         given = ", ".join("--canvas" if name == "size" else f"--{name}" for name in choice.onnx)
-        raise CommandError(f"{given}: for ONNX files (--model onnx:FILE), not for {choice.name}.")
+        raise CommandError(
+            f"{given}: for exported files (--model onnx:FILE), not for {choice.name}."
+        )
     try:
         with warnings_as_lines(choice.name):
             detector = VENDORS[prefix](rest, choice)
@@ -47,7 +49,8 @@ def load_detector(choice: ModelChoice) -> Detector:
     except Exception as error:  # vendors raise what they like
         text = one_line(error).replace("label_names:", f"--labels {choice.labels}:")
         raise CommandError(f"--model {choice.name}: {text}") from error
-    if all(re.fullmatch(r"LABEL_\d+", name) for name in detector.label_names or ()):
+    names = detector.label_names or ()  # without any, numbers are shown, and as such
+    if names and all(re.fullmatch(r"LABEL_\d+", name) for name in names):
         complain("the model does not know its class names: --labels FILE shows them", kind="note")
     return detector
 

@@ -67,7 +67,7 @@ def _how_to_load(path: Path) -> str:
     reader = _READERS.get(path.suffix.lower())
     if reader is not None:
         return f"pass captum_ssgc.detectors.{reader}(path)"
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112, as it takes any text, however long
         return "pass transformers.AutoModelForObjectDetection.from_pretrained(path).eval()"
     if path.suffix.lower() in (".pt", ".pth", ".ckpt"):
         return (

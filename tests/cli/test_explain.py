@@ -293,7 +293,7 @@ def test_an_all_zero_map_is_a_warning_line_not_a_failure(
         (("--method", "odam[smoothing=nan]"), "--option odam.smoothing: expected a width"),
         (("-o", ""), "-o/--output-dir: expected a name, got ''"),
         (("--checkpoint", " "), "--checkpoint: expected a name, got ' '"),
-        (("--canvas", "64"), "--canvas: for ONNX files"),
+        (("--canvas", "64"), "--canvas: for exported files"),
         (("--mask", "circle"), "--mask: expected region, box, mask or none, got 'circle'"),
         (("--output", "middle"), "--output: expected one of score, logit, left"),
         (("--device", "warp"), "--device warp cannot be used here"),

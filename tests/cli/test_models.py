@@ -214,7 +214,6 @@ def test_without_labels_numbers_are_shown(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert load_detector(choice(checkpoint=checkpoint)).label_name(2) == "2"
-    assert "note: the model does not know its class names: --labels" in capsys.readouterr().err
     (tmp_path / "names.txt").write_text("ant\nbee")
     load_detector(choice(checkpoint=checkpoint, labels=str(tmp_path / "names.txt")))
     assert capsys.readouterr().err == ""
@@ -351,7 +350,11 @@ def test_a_truncated_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
         ("demo", {"weights": "none"}, "do not apply to demo"),
         ("demo:x", {}, "--model demo:x: expected demo alone"),
         ("", {}, "unknown model ''; expected one of demo"),
-        ("demo", {"onnx": {"size": (9, 9), "boxes": "xyxy"}}, "--canvas, --boxes: for ONNX files"),
+        (
+            "demo",
+            {"onnx": {"size": (9, 9), "boxes": "xyxy"}},
+            "--canvas, --boxes: for exported files",
+        ),
         (SMALL, {"weights": "IMAGENET"}, "has COCO_V1, DEFAULT, none"),
         (SMALL, {"checkpoint": Path("none.pt")}, "none.pt does not exist"),
         (SMALL, {"device": "cuda:99"}, "--device cuda:99 cannot be used here"),
