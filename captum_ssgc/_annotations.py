@@ -54,7 +54,8 @@ def _tensor_of(rows: Any) -> Tensor:
     try:
         if isinstance(rows, np.ndarray):
             return torch.from_numpy(np.asarray(rows, dtype=np.float32))
-        return torch.tensor([[float(side) for side in row] for row in rows])
+        sides = [[float(side) for side in row] for row in rows]
+        return torch.tensor(sides, device="cpu")
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"boxes: expected x1, y1, x2, y2 in numbers for each box, (G, 4): {error}"

@@ -232,7 +232,7 @@ def check_images(images: object, channels: int | None = 3) -> None:
     if not known or 0 in images.shape:
         expected = shape_of(3 if channels is None else channels)
         raise ValueError(f"images: expected shape {expected}, got {tuple(images.shape)}.")
-    low, high = (float(value) for value in torch.aminmax(images.detach()))
+    low, high = torch.stack(torch.aminmax(images.detach())).tolist()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("images: expected finite values in [0, 1], got NaN or infinity.")
     if low < 0.0 or high > 1.0:

@@ -40,17 +40,21 @@ def _report(given: Any) -> dict[str, Tensor] | None:
     if any(name not in entries for name in _NEEDED):
         return None
     try:
-        found = {name: torch.as_tensor(entries[name]) for name in _NEEDED}
+        found = {name: _tensor(entries[name]) for name in _NEEDED}
         if not found["boxes"].is_floating_point():
             found["boxes"] = found["boxes"].to(found["scores"].dtype)
         found["labels"] = found["labels"].long()
         masks = entries.get("masks")
         if masks is not None:
-            masks = torch.as_tensor(masks)
+            masks = _tensor(masks)
             found["masks"] = masks[:, 0] if masks.dim() == 4 else masks
     except (TypeError, ValueError, RuntimeError):
         return None
     return found
+
+
+def _tensor(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.as_tensor(value, device="cpu")
 
 
 def _attributes(given: Any) -> dict[str, Any]:

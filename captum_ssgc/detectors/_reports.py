@@ -136,7 +136,7 @@ def _labels(value: Any, names: Sequence[str] | None, device: torch.device) -> Te
 
 def _tensor(value: Any, device: torch.device) -> Tensor:
     if isinstance(value, (list, tuple)) and any(isinstance(one, Tensor) for one in value):
-        value = torch.stack([torch.as_tensor(one) for one in value])
+        value = torch.stack([torch.as_tensor(one, device=device) for one in value])
     if not isinstance(value, Tensor):
         value = np.asarray(value)
         value = value.astype(float) if value.dtype == object else value

@@ -194,14 +194,15 @@ def test_crowds_are_neither_missed_nor_false():
 def test_labels_are_names_or_indices():
     detector, (boxes, _) = made((0, 20, 0, 0.9, 0)), annotated((0, 20, "dog"))
     for labels in (["dog"], [1], torch.tensor([1])):
-        [one] = ssgc.diagnose(detector, IMAGE, boxes, labels)
+        [one] = ssgc.diagnose(detector, IMAGE, boxes.tolist(), labels)
         assert (one.kind, one.label, one.label_index) == ("found", "dog", 1)
 
 
 @pytest.mark.parametrize(
     ("boxes", "labels", "options", "error", "message"),
     [
-        ([[0, 0, 1, 1]], [1], {}, TypeError, "boxes: expected a tensor"),
+        ({0: 1}, [1], {}, TypeError, "boxes: expected a tensor"),
+        ([["0", 0, "x", 1]], [1], {}, TypeError, "in numbers for each box"),
         (torch.zeros(1, 3), [1], {}, ValueError, r"boxes: expected shape \(G, 4\), got \(1, 3\)"),
         (torch.tensor([[5.0, 5, 2, 2]]), [1], {}, ValueError, "box_convert"),
         (torch.tensor([[0.1, 0.2, 0.5, 0.5]]), [1], {}, ValueError, "got shares of it: multiply"),
