@@ -96,6 +96,7 @@ def table_without_time(run):
     return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in rows]
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_goes_on(start, data, finished, numbers_of, stored, tmp_path):
     run = tmp_path / "run"
     process = start(data, run, at=(finished.forwards // 2, signal.SIGKILL))

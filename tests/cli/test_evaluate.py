@@ -41,6 +41,7 @@ def test_the_table_the_curves_and_the_record(
     assert (out / "scene_evaluation" / "scene_evaluation_curves.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_odd_names_of_files_and_classes(
     run: Callable[..., Any], scene: Path, tmp_path: Path
 ) -> None:

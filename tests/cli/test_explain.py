@@ -193,10 +193,10 @@ def test_a_folder_and_a_pattern(explain: Callable[..., Any], photo: Path, tmp_pa
     "name",
     [
         pytest.param("x" * 250, marks=pytest.mark.slow),
-        "é" * 120,
+        pytest.param("é" * 120, marks=pytest.mark.slow),
         pytest.param("cost_$5_{x}", marks=pytest.mark.slow),
         os.fsdecode(b"caf\xe9\xff"),
-        "\x1b[31mred\n",
+        pytest.param("\x1b[31mred\n", marks=pytest.mark.slow),
         pytest.param("nul", marks=pytest.mark.slow),
     ],
     ids=["long", "bytes", "formula", "no text", "escapes", "device"],

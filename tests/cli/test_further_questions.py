@@ -60,7 +60,12 @@ def test_a_map_of_an_edge_does_not_say_what_a_score_rests_on(explain, photo, tmp
 
 
 @pytest.mark.parametrize(
-    "given", [("--output", "contrast:ant"), ("--option", "output=contrast:1")], ids=" ".join
+    "given",
+    [
+        ("--output", "contrast:ant"),
+        pytest.param(("--option", "output=contrast:1"), marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
 )
 def test_a_contrast_is_a_text(explain, photo, tmp_path, small_model, labels, given):
     outcome = explain(photo, "-o", tmp_path / "out", "--labels", labels, *given)

@@ -48,7 +48,7 @@ def detector_of(build):
 @pytest.mark.parametrize(
     ("build", "names"),
     [
-        (one_level, ["backbone"]),
+        pytest.param(one_level, ["backbone"], marks=pytest.mark.slow),
         (
             pooled_pyramid,
             ["backbone.fpn.layer_blocks.0", "backbone.fpn.layer_blocks.1", "backbone.body.layer4"],

@@ -34,7 +34,10 @@ def of_top(subject: Subject, count: int, method: str) -> list[ssgc.Explanation]:
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "refined-cam")) for name in METHODS],
+)
 def test_top_1_is_the_first_of_top_2_but_for_the_last_digits(method, own, demo_subject):
     for subject in (own, demo_subject):
         alone, first = of_top(subject, 1, method)[0], of_top(subject, 2, method)[0]

@@ -56,7 +56,7 @@ def test_is_wide_enough_to_be_read(
     assert sides.width >= 140
 
 
-@pytest.mark.parametrize("methods", [9, 11, 40])
+@pytest.mark.parametrize("methods", [9, 11, pytest.param(40, marks=pytest.mark.slow)])
 def test_many_methods_go_on_in_further_lines(
     picture: Tensor, explained: list[Any], methods: int
 ) -> None:
