@@ -32,9 +32,9 @@ class RefinedCAM(PerturbationMethod):
 
     Deletion and Insertion look at the order of a map's pixels alone. With :math:`v(S)` for the
     score of a detection when only the pixels :math:`S` are visible, and :math:`T_s` for the first
-    pixels of an order, a share :math:`s` of all, the better order has the larger
+    pixels of an order, a share :math:`s` of all :math:`N`, the better order has the larger
 
-    .. math:: \sum_s v(T_s) - v(N \setminus T_s),
+    .. math:: \sum_s v(T_s) - v(N - T_s),
 
     Insertion less Deletion. The sets :math:`T_s` are found one after the other,
     :math:`s = 0.1, 0.2, 0.3, 0.5, 0.7`, each holding the one before: a few are proposed, each

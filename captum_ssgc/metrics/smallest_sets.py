@@ -84,10 +84,10 @@ def minimal_sets(
 ) -> MinimalSets:
     r"""What is enough for each detection, and what it cannot do without, in patches.
 
-    .. math:: \min |S| : v(S) \ge \rho\, v(N), \qquad \min |S| : v(N \setminus S) < \rho\, v(N)
+    .. math:: \min |S| : v(S) \ge \rho\, v(N), \qquad \min |S| : v(N - S) < \rho\, v(N)
 
     with :math:`v(S)` the best score of a candidate of the detection's class that overlaps its box
-    (IoU at least 0.5) when only the pixels :math:`S` are visible and the others are black.
+    (IoU at least 0.5) when only the pixels :math:`S` of all :math:`N` are visible, others black.
 
     Patches are taken in the falling order of the map's mean, as many as are needed. Then they are
     left out again one by one, those first whose loss matters least, until each of them is needed.
