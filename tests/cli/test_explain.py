@@ -139,7 +139,15 @@ def test_one_bad_image_does_not_stop_the_others(
     assert (tmp_path / "out" / "cat" / "cat.json").exists()
 
 
-@pytest.mark.parametrize("error", [MemoryError(), ZeroDivisionError("x"), AssertionError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        pytest.param(ZeroDivisionError("x"), marks=pytest.mark.slow),
+        pytest.param(AssertionError(), marks=pytest.mark.slow),
+    ],
+    ids=repr,
+)
 def test_nothing_that_goes_wrong_with_one_image_stops_the_others(
     explain: Callable[..., Any],
     photo: Path,
@@ -193,9 +201,9 @@ def test_a_folder_and_a_pattern(explain: Callable[..., Any], photo: Path, tmp_pa
     "name",
     [
         pytest.param("x" * 250, marks=pytest.mark.slow),
-        pytest.param("é" * 120, marks=pytest.mark.slow),
+        "é" * 120,
         pytest.param("cost_$5_{x}", marks=pytest.mark.slow),
-        os.fsdecode(b"caf\xe9\xff"),
+        pytest.param(os.fsdecode(b"caf\xe9\xff"), marks=pytest.mark.slow),
         pytest.param("\x1b[31mred\n", marks=pytest.mark.slow),
         pytest.param("nul", marks=pytest.mark.slow),
     ],

@@ -147,7 +147,10 @@ def in_a_child(folder: Path, cases: int, start: int) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("cases", "start"),
-    [(120, 0), pytest.param(4_000, 1, marks=pytest.mark.slow)],
+    [
+        pytest.param(120, 0, marks=pytest.mark.slow),
+        pytest.param(4_000, 1, marks=pytest.mark.slow),
+    ],
     ids=["some", "many"],
 )
 def test_no_mutated_file_crashes(tmp_path, cases, start):

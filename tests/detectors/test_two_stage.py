@@ -87,7 +87,11 @@ def perturb(model, image):
         head.weight.copy_(2.0 * weight / seen["features"].norm(dim=1).mean())
 
 
-SLOW = {"faster-rcnn-resnet50-fpn-v2", "keypoint-rcnn-resnet18-fpn"}
+SLOW = {
+    "faster-rcnn-resnet50-fpn-v2",
+    "mask-rcnn-resnet18-fpn",
+    "keypoint-rcnn-resnet18-fpn",
+}
 CASES = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FAMILY]
 
 
