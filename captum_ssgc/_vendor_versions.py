@@ -18,7 +18,7 @@ from torch import Tensor
 def loadable_classes(*classes: type) -> Iterator[None]:
     """``torch.load(weights_only=True)`` takes these during the body (torch 2.4 cannot undo it)."""
     serialization: Any = torch.serialization
-    before = serialization.get_safe_globals()
+    before = list(serialization.get_safe_globals())  # in torch 2.4 it is the list that grows
     serialization.add_safe_globals(list(classes))
     try:
         yield

@@ -44,6 +44,10 @@ def read_checkpoint(path: Path) -> Any:
     """
     if not path.is_file():
         raise CommandError(f"--checkpoint {path} does not exist.")
+    if _holds(path, "constants.pkl"):
+        raise CommandError(
+            f"--checkpoint {path} is a TorchScript file: give it as --model torchscript:{path}."
+        )
     foreign = _classes_in(path)
     try:
         with loadable_classes(*foreign):
@@ -53,10 +57,6 @@ def read_checkpoint(path: Path) -> Any:
             raise CommandError(
                 f"--checkpoint {path} holds Python objects that cannot be left out; save "
                 "model.state_dict() instead."
-            ) from error
-        if _holds(path, "constants.pkl"):
-            raise CommandError(
-                f"--checkpoint {path} is a TorchScript file: give it as --model torchscript:{path}."
             ) from error
         raise CommandError(
             f"--checkpoint {path} is no readable PyTorch checkpoint (truncated?)."
@@ -112,10 +112,14 @@ def _classes_in(path: Path) -> list[type]:
 def _closed_class(module: str, name: str) -> type:
     # The names of Python 2, in which torch.save writes.
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+    if (module, name) == ("builtins", "set"):  # of names, in modules; PyTorch 2.4 does not know it
+        return set
     return type(name, (_Closed,), {"__module__": module, "__qualname__": name})
 
 
 def _holds(path: Path, file: str) -> bool:
-    return zipfile.is_zipfile(path) and any(
-        name.endswith(f"/{file}") for name in zipfile.ZipFile(path).namelist()
-    )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(f"/{file}") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):  # another format, or damaged
+        return False
