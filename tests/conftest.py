@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,19 @@ def shared_data() -> Path:
     if not (folder / "coco_val_50" / "instances.json").exists():
         pytest.skip(f"no real data at {folder} (set CAPTUM_SSGC_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def accelerator() -> Iterator[torch.device]:
+    """A GPU, computing in full single precision; skips where there is none.
+
+    ``CAPTUM_SSGC_DEVICE`` names another device, such as ``mps``, or ``cpu`` to try the tests.
+    """
+    device = torch.device(os.environ.get("CAPTUM_SSGC_DEVICE", "cuda"))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU here (CAPTUM_SSGC_DEVICE names another device)")
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield device
 
 
 def perturb_class_head(head: nn.Linear | nn.Conv2d, spread: float) -> None:

@@ -1,9 +1,11 @@
 """What an explanation costs: the tables and the plot of ``docs/performance.rst``.
 
     python tests/benchmarks/measure_performance.py docs [--repeats 3] [--skip-growth] [--skip-peers]
+    python tests/benchmarks/measure_performance.py docs --device cuda
 
-Processor time of one thread, every row measured beside the vendor's own forward in the same run;
-ratios of medians. Random weights, the demo detector excepted, and as many detections as asked for.
+Processor time of one thread, on a GPU the time until it is done; every row measured beside the
+vendor's own forward in the same run; ratios of medians. Random weights, the demo detector excepted,
+and as many detections as asked for.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ METHOD = "ssgrad-cam++"
 FIVE = ["grad-cam", "grad-cam++", "odam", "ssgrad-cam", METHOD]
 DETECTION = torchvision.models.detection
 Case = tuple[ssgc.Detector, Tensor, Callable[[], object]]
+DEVICE = torch.device("cpu")  # --device
 
 
 def of_torchvision(name: str, side: tuple[int, int], count: int) -> Case:
@@ -49,8 +52,9 @@ def of_torchvision(name: str, side: tuple[int, int], count: int) -> Case:
     if not name.startswith("ssd"):
         limits |= {"min_size": min(side), "max_size": max(side)}
     torch.manual_seed(0)
-    model = getattr(DETECTION, name)(weights=None, weights_backbone=None, **limits).eval()
-    image = torch.rand(1, 3, *side)
+    model = getattr(DETECTION, name)(weights=None, weights_backbone=None, **limits)
+    model.eval().to(DEVICE)
+    image = torch.rand(1, 3, *side).to(DEVICE)
     return ssgc.wrap_detector(model), image, lambda: model(list(image))
 
 
@@ -59,8 +63,8 @@ def of_ultralytics(name: str, side: tuple[int, int], count: int) -> Case:
     from ultralytics.utils.nms import non_max_suppression
 
     torch.manual_seed(0)
-    model: Any = YOLO(f"{name}.yaml").model.eval()
-    image = torch.rand(1, 3, *side)
+    model: Any = YOLO(f"{name}.yaml").model.eval().to(DEVICE)
+    image = torch.rand(1, 3, *side).to(DEVICE)
     detector = ssgc.wrap_detector(model, score_threshold=0.0, max_detections=count)
     return detector, image, lambda: non_max_suppression(model(image)[0], 0.0, 0.7, max_det=count)
 
@@ -75,7 +79,8 @@ def of_onnx(name: str, side: tuple[int, int], count: int) -> Case:
         model.model.pt_path = str(Path(folder) / "it.pt")
         path = model.export(format="onnx", imgsz=side, simplify=False, verbose=False)
         detector = onnx_detector(path, score_threshold=0.0, max_detections=count)
-    image = torch.rand(1, 3, *side)
+    detector.model.to(DEVICE)
+    image = torch.rand(1, 3, *side).to(DEVICE)
     return detector, image, lambda: detector.detect(image)
 
 
@@ -106,7 +111,8 @@ def of_transformers(name: str, side: tuple[int, int], count: int) -> Case:
         )
         model = transformers.RTDetrForObjectDetection(config).eval()
         processor = transformers.RTDetrImageProcessor(size=dict(zip(("height", "width"), side)))
-    image = torch.rand(1, 3, *side)
+    model.to(DEVICE)
+    image = torch.rand(1, 3, *side).to(DEVICE)
     detector = ssgc.wrap_detector(model, processor=processor, score_threshold=0.0)
 
     def plain() -> object:
@@ -118,8 +124,8 @@ def of_transformers(name: str, side: tuple[int, int], count: int) -> Case:
 
 
 def of_demo(name: str, side: tuple[int, int], count: int) -> Case:
-    model = demo.detector()
-    image = demo.scene(3).image[None]
+    model = demo.detector().to(DEVICE)
+    image = demo.scene(3).image[None].to(DEVICE)
     return ssgc.wrap_detector(model), image, lambda: model(list(image))
 
 
@@ -153,16 +159,24 @@ def explained(case: Case, methods: str | list[str], count: int) -> Callable[[], 
     return lambda: ssgc.explain(detector, image, methods, score_threshold=0.0, top_k=count)
 
 
+def now() -> float:
+    """Seconds of the processor, or those until a GPU has done all that was asked of it."""
+    if DEVICE.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(DEVICE)
+    return time.perf_counter()
+
+
 def ratios(contestants: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Processor time of each, as a multiple of the first's: ratios of medians, taking turns."""
+    """Time of each, as a multiple of the first's: ratios of medians, taking turns."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for repeat in range(repeats + 1):
         for name, run in contestants.items():
-            start = time.process_time()
+            start = now()
             with torch.no_grad():
                 run()
             if repeat:
-                seconds[name].append(time.process_time() - start)
+                seconds[name].append(now() - start)
     medians = {name: statistics.median(each) for name, each in seconds.items()}
     first = next(iter(medians.values()))
     return {name: median / first for name, median in medians.items()}
@@ -208,14 +222,30 @@ def measured(name: str, side: tuple[int, int], count: int, repeats: int) -> dict
 def peak_megabytes(name: str, mode: str, count: int) -> float:
     """Of processes of their own: their peak memory above what they held before the run, the median.
 
-    A run on a small image comes first, so that libraries are loaded.
+    A run on a small image comes first, so that libraries are loaded. Of a GPU: what PyTorch takes.
     """
+    if DEVICE.type == "cuda":
+        return peak_of_gpu(name, mode, count)
     command = [sys.executable, __file__, "--peak", name, mode, str(count)]
     peaks = []
     for _ in range(3):
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
         peaks.append(float(done.stdout.split()[-1]))
     return statistics.median(peaks)
+
+
+def peak_of_gpu(name: str, mode: str, count: int) -> float:
+    make, model, side = ROWS[name]
+    case = make(model, side, count)
+    run = case[2] if mode == "plain" else explained(case, METHOD, count)
+    with torch.no_grad():
+        run()
+        torch.cuda.synchronize(DEVICE)
+        torch.cuda.reset_peak_memory_stats(DEVICE)
+        before = torch.cuda.memory_allocated(DEVICE)
+        run()
+        torch.cuda.synchronize(DEVICE)
+    return (torch.cuda.max_memory_allocated(DEVICE) - before) / 2**20
 
 
 def print_peak(name: str, mode: str, count: int) -> None:
@@ -250,7 +280,7 @@ def perturbed(name: str, repeats: int) -> tuple[float, float]:
     make, model, side = ROWS[name]
     detector, image, _ = make(model, side, 4)
     found = detector.detect(image)[0][:4]
-    maps = torch.rand(len(found), *image.shape[-2:])
+    maps = torch.rand(len(found), *image.shape[-2:], device=DEVICE)
     drise = ssgc.DRISE(ssgc.InstanceScoreWrapper(detector, found))
     points = CurveSettings(steps=8)  # seven changed images, and both ends once for all four maps
     options = {"perturbations_per_eval": AT_ONCE}
@@ -318,7 +348,8 @@ def growth(folder: Path, repeats: int) -> str:
         axes.grid(alpha=0.3)
         axes.legend()
     left.set_xscale("log")
-    figure.savefig(folder / "performance.png", dpi=110)
+    suffix = "" if DEVICE.type == "cpu" else f"_{DEVICE.type}"
+    figure.savefig(folder / f"performance{suffix}.png", dpi=110)
     sizes = [[f"{h} x {w}" for h, w in sides], [f"{value:.2f}" for value in by_size]]
     return (
         table(["detections", *map(str, COUNTS)], rows)
@@ -353,8 +384,11 @@ def main() -> None:
     parser.add_argument("--skip-growth", action="store_true")
     parser.add_argument("--skip-peers", action="store_true")
     parser.add_argument("--skip-perturbing", action="store_true")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--peak", nargs=3, metavar=("ROW", "MODE", "COUNT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    global DEVICE
+    DEVICE = torch.device(options.device)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     if options.peak:
@@ -367,7 +401,8 @@ def main() -> None:
         parts.append(peers(options.repeats))
     if not options.skip_perturbing:
         parts.append(perturbing(options.repeats))
-    (options.folder / "performance_tables.rst").write_text("\n".join(parts))
+    name = "performance_tables" if DEVICE.type == "cpu" else f"performance_{DEVICE.type}"
+    (options.folder / f"{name}.rst").write_text("\n".join(parts))
 
 
 if __name__ == "__main__":
