@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -83,24 +84,57 @@ class WindowGradient:
 def nonzero_windows(tensors: Sequence[Tensor]) -> list[Window]:
     """The smallest window that holds all non-zero cells of each ``(N, C, h, w)``.
 
-    The bounds of all of them come to the host at once.
+    What is in the rows and columns of all of them comes to the host at once.
     """
     if not tensors:
         return []
-    bounds = torch.stack([_bounds(tensor) for tensor in tensors]).tolist()
-    return [Window(*(int(bound) for bound in four)) for four in bounds]
+    hits = [_nonzero_cells(tensor) for tensor in tensors]
+    ends = torch.cat([side for hit in hits for side in (hit.any(1), hit.any(0))])
+    found, start = ends.cpu().numpy(), 0
+    windows = []
+    for hit in hits:
+        middle, end = start + hit.shape[0], start + sum(hit.shape)
+        windows.append(Window(*_limits(found[start:middle]), *_limits(found[middle:end])))
+        start = end
+    return windows
 
 
-def _bounds(tensor: Tensor) -> Tensor:
-    hit = (tensor != 0) if tensor.dtype == torch.bool else (tensor.abs().amax((0, 1)) != 0)
-    if hit.dim() == 4:
-        hit = hit.any(1).any(0)
-    limits = [_first_and_end(hit.any(1)), _first_and_end(hit.any(0))]
-    return torch.cat(limits) * hit.any()
+def hull(windows: Sequence[Window]) -> Window:
+    """The smallest window that holds these."""
+    some = [window for window in windows if not window.is_empty] or [Window(0, 0, 0, 0)]
+    return Window(
+        min(window.top for window in some),
+        max(window.bottom for window in some),
+        min(window.left for window in some),
+        max(window.right for window in some),
+    )
 
 
-def _first_and_end(hit: Tensor) -> Tensor:
-    places = torch.arange(len(hit), device=hit.device)
-    first = torch.where(hit, places, len(hit)).amin()
-    end = torch.where(hit, places + 1, 0).amax()
-    return torch.stack([first, end])
+def aligned(windows: Sequence[Window], grid: tuple[int, int]) -> list[Window]:
+    """Windows of one size within the grid that hold these, each its own."""
+    height = max(window.size[0] for window in windows)
+    width = max(window.size[1] for window in windows)
+    tops = [min(window.top, grid[0] - height) for window in windows]
+    lefts = [min(window.left, grid[1] - width) for window in windows]
+    return [Window(top, top + height, left, left + width) for top, left in zip(tops, lefts)]
+
+
+def gathered(values: Tensor, windows: Sequence[Window]) -> Tensor:
+    """``(1|K, C, h, w)`` on a window of its own for each of ``K`` rows, all of one size."""
+    if len(set(windows)) == 1:
+        return windows[0].of(values)
+    shared = len(values) == 1
+    each = zip(windows, [values] * len(windows) if shared else values.split(1), strict=True)
+    return torch.cat([window.of(own) for window, own in each])
+
+
+def _nonzero_cells(tensor: Tensor) -> Tensor:
+    if tensor.dtype != torch.bool:
+        return tensor.abs().amax((0, 1)) != 0
+    return tensor[0, 0] if tensor.shape[:2] == (1, 1) else tensor.any(1).any(0)
+
+
+def _limits(hit: np.ndarray) -> tuple[int, int]:
+    """The first that is set, and the one after the last; nothing, where none is."""
+    places = np.flatnonzero(hit)
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_ssgc._autocast import own_precision
-from captum_ssgc._windows import Window, WindowGradient
+from captum_ssgc._windows import Window, WindowGradient, gathered
 from captum_ssgc.attr._maps import (
     CHANNEL_WEIGHTS,
     FINISH,
@@ -21,6 +21,7 @@ from captum_ssgc.attr._maps import (
     smoothing_radius,
 )
 from captum_ssgc.attr._masks import Mask
+from captum_ssgc.attr._row_gradients import RowGradients
 
 WHOLE = "whole"
 
@@ -94,6 +95,38 @@ class Formula:
         with own_precision(activations.device):
             return self._contributions(activations, gradient, mask, whole, summed)
 
+    def of_rows(
+        self,
+        activations: Tensor,
+        gradients: RowGradients,
+        mask: Tensor | None,
+        whole: WholeGrid,
+        summed: bool,
+    ) -> tuple[Sequence[Window], Tensor]:
+        """:meth:`contributions` to the maps of several instances of one image, at once.
+
+        Args:
+            activations: ``(1, C, h, w)``, of the image.
+            gradients: of ``R`` instances, each not zero somewhere.
+            mask: ``(1|R, 1|C, h, w)``, or ``None`` for all cells.
+            whole: of these activations and these masks.
+            summed: over the channels.
+
+        Returns:
+            A window for each instance, all of one size, and ``(R, C|1, *size)``.
+        """
+        count, grid = len(gradients.rows), (activations.shape[-2], activations.shape[-1])
+        if self.channel_weights is None:
+            reach = smoothing_radius(self.options.get("smoothing", 0)) if self.is_local else None
+            windows, slopes = gradients.on_windows(reach)
+            activations = gathered(activations, windows).expand(count, -1, -1, -1)
+            mask = None if mask is None else gathered(mask, windows)
+        else:  # wherever they are: it is a sum over the cells that counts
+            windows, slopes = [Window.whole(grid)] * count, gradients.on_windows(0)[1]
+        within = Window.whole((slopes.shape[-2], slopes.shape[-1]))
+        gradient = WindowGradient(within, slopes)
+        return windows, self.contributions(activations, gradient, mask, whole, summed)[1]
+
     def _contributions(
         self,
         activations: Tensor,
@@ -108,7 +141,9 @@ class Formula:
             weights = self.channel_weights(activations, gradient.values, whole=whole)
             if not summed:
                 return everything, weights * activations
-            total = torch.bmm(weights.flatten(1)[:, None], activations.flatten(2))
+            weights_row, cells = weights.flatten(1)[:, None], activations.flatten(2)
+            shared = len(activations) == 1
+            total = weights_row @ cells[0] if shared else torch.bmm(weights_row, cells)
             return everything, total.unflatten(-1, grid)
         window = everything
         if self.is_local:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from captum_ssgc._windows import Window, nonzero_windows
+from captum_ssgc._windows import Window, hull, nonzero_windows
 from captum_ssgc.attr._maps import WholeGrid
 from captum_ssgc.attr._masks import Mask, resolve_mask
 from captum_ssgc.detections import Detections
@@ -104,26 +104,32 @@ class GridMasks:
     def __init__(self, activations: Tensor, mask: Tensor | None, everything: WholeGrid) -> None:
         self._activations, self.mask, self._everything = activations, mask, everything
         self._windows = [] if mask is None else nonzero_windows(mask.split(1))
+        self._last: tuple[list[int], Tensor | None, WholeGrid] | None = None
 
-    def of(self, row: int) -> Tensor | None:
-        """The mask of one instance, ``(1, 1|C, h, w)``."""
-        if self.mask is None or len(self.mask) == 1:
-            return self.mask
-        return self.mask[row : row + 1]
+    def of(self, rows: Sequence[int]) -> tuple[Tensor | None, WholeGrid]:
+        """The masks of some instances, ``(1|R, 1|C, h, w)``, and the sums over them.
+
+        Those that were asked for last are remembered, for the next method.
+        """
+        if self._last is None or self._last[0] != rows:
+            self._last = (list(rows), *self._of(rows))
+        return self._last[1:]
+
+    def _of(self, rows: Sequence[int]) -> tuple[Tensor | None, WholeGrid]:
+        if self.mask is None:
+            return None, self._everything
+        some = self.mask
+        if len(some) > 1:
+            some = torch.cat([some[row : row + 1] for row in rows])
+        around = hull([window for row in rows if (window := self.window(row)) is not None])
+        inside = around.of(self._activations)
+        return some, WholeGrid(inside, around.of(some), self._everything.cells)
 
     def window(self, row: int) -> Window | None:
         """Where it is not zero; ``None`` without a mask."""
         if self.mask is None:
             return None
         return self._windows[row if len(self._windows) > 1 else 0]
-
-    def whole(self, row: int) -> WholeGrid:
-        """The sums over the mask of one instance."""
-        mask, window = self.of(row), self.window(row)
-        if mask is None or window is None:
-            return self._everything
-        inside = window.of(self._activations)
-        return WholeGrid(inside, window.of(mask), self._everything.cells)
 
     def of_examples(self) -> tuple[Tensor | None, WholeGrid]:
         """All masks, one per example, and the sums over them."""

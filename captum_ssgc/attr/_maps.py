@@ -75,17 +75,17 @@ class WholeGrid:
     @cached_property
     def total(self) -> Tensor:
         """``sum_ab A^k_ab M_ab``, ``(N, C, 1, 1)``."""
-        return _sum(self._inside)
+        return self._total(self._activations)
 
     @cached_property
     def positive_total(self) -> Tensor:
         """The same of the positive part of ``A``."""
-        return _sum(self._inside.clamp(min=0.0))
+        return self._total(self._activations.clamp(min=0.0))
 
     @cached_property
     def negative_total(self) -> Tensor:
         """The same of the negative part of ``A``, as a positive number."""
-        return _sum((-self._inside).clamp(min=0.0))
+        return self._total((-self._activations).clamp(min=0.0))
 
     @cached_property
     def principal_direction(self) -> Tensor:
@@ -95,6 +95,14 @@ class WholeGrid:
         an activation is not finite.
         """
         return _principal_direction(self._inside.flatten(2))[..., None, None]
+
+    def _total(self, values: Tensor) -> Tensor:
+        """Over the cells of each mask, ``(N, C, 1, 1)``."""
+        mask = self._mask
+        if mask is None or mask.shape[1] > 1 or len(values) > 1:
+            return _sum(values if mask is None else values * mask.to(values.dtype))
+        cells = mask.to(values.dtype).flatten(1) @ values[0].flatten(1).mT
+        return cells[..., None, None]
 
     @property
     def _inside(self) -> Tensor:

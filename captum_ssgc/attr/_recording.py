@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_ssgc._windows import WindowGradient, nonzero_windows
+from captum_ssgc.attr._batched_gradients import at_once, gradients_of_each
 from captum_ssgc.attr._captum import plain
 from captum_ssgc.attr._capture import LayerCapture, capturing
 from captum_ssgc.attr._formula import MapRequest
@@ -24,13 +25,11 @@ from captum_ssgc.attr._layer_grid import GridMasks, LayerGrid, Reshape
 from captum_ssgc.attr._layers import Layers
 from captum_ssgc.attr._masks import Mask
 from captum_ssgc.attr._request_maps import RequestMaps
+from captum_ssgc.attr._row_gradients import in_groups
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import OUTPUTS, Detector, LocalGradients, Output
 from captum_ssgc.geometry import CellGrid, ImageGeometry
 from captum_ssgc.map_layout import check_map_layout
-
-GRADIENTS_AT_ONCE = 8
-ENTRIES_AT_ONCE = 2**21  # of them; more would be much of the memory that a run takes
 
 
 class Recording:
@@ -93,7 +92,7 @@ class Recording:
         for place, gradient in enumerate(gradients):
             masks = self._grids[place].masks(request.mask_used, count, instances)
             mask, whole = masks.of_examples()
-            made.add(place, None, gradient, mask, whole)
+            made.add_examples(place, gradient, mask, whole)
             alive = gradient.values.flatten(1).ne(0).any(1).tolist()
             for row in (row for row, any_left in enumerate(alive) if any_left):
                 made.note_window(row, gradient.window, masks.window(row))
@@ -131,12 +130,17 @@ class Recording:
             values, gradients = self._each_gradient(instances, levels, output)
             for one in group:
                 one.values = values
-            for row, place, gradient in gradients:
-                for one in group:
-                    start, own = clock(), masks_of(place, one.request.mask_used)
-                    one.add(place, row, gradient, own.of(row), own.whole(row))
-                    one.note_window(row, gradient.window, own.window(row))
-                    one.seconds += clock() - start
+            for some in gradients:
+                for place, rows in in_groups(some, [grid.size for grid in self._grids]):
+                    for one in group:
+                        start = clock()
+                        mask, whole = masks_of(place, one.request.mask_used).of(rows.rows)
+                        one.add(place, rows, mask, whole)
+                        one.seconds += clock() - start
+                for row, place, gradient in some:
+                    for one in group:
+                        own = masks_of(place, one.request.mask_used)
+                        one.note_window(row, gradient.window, own.window(row))
         return made
 
     def heat_maps(
@@ -193,8 +197,10 @@ class Recording:
 
     def _each_gradient(
         self, instances: Detections, levels: Sequence[int | None], output: Output
-    ) -> tuple[Tensor, Iterator[tuple[int, int, WindowGradient]]]:
+    ) -> tuple[Tensor, Iterable[list[tuple[int, int, WindowGradient]]]]:
         """The values, and row, place of the layer, and gradient of each at the layers serving it.
+
+        Of some rows after the others, as many as may be held at once.
 
         From the few features that a value depends on, where the detector knows how; otherwise by
         going back through the network.
@@ -206,7 +212,7 @@ class Recording:
                 WindowGradient(one.window, one.values.to(self._grids[place].activations))
                 for one, place in zip(local.gradients, places, strict=True)
             ]
-            return local.values, zip(range(len(places)), places, single, strict=True)
+            return local.values, [list(zip(range(len(places)), places, single, strict=True))]
         if not self._has_graph:
             self._run_again()
         values = self._detector.values(self.raw, [instances], output)[0]
@@ -236,25 +242,20 @@ class Recording:
 
     def _through_network(
         self, values: Tensor, levels: Sequence[int | None], output: Output
-    ) -> Iterator[tuple[int, int, WindowGradient]]:
-        step = self._rows_at_once(levels)
-        for start in range(0, len(values), step):
-            rows = range(start, min(start + step, len(values)))
-            where = [(row, place) for row in rows for place in self.layers.places(levels[row])]
-            dense = []
-            for row in rows:
-                grids = [self._grids[place] for place in self.layers.places(levels[row])]
-                dense += self._dense_gradients(values[row], grids, output, {"retain_graph": True})
-            for (row, place), gradient in zip(where, _cropped(dense), strict=True):
-                yield row, place, gradient
-
-    def _rows_at_once(self, levels: Sequence[int | None]) -> int:
-        """How many gradients are held on whole grids, before their windows are found at once."""
-        sizes = [
-            sum(self._grids[place].tensor.numel() for place in self.layers.places(level))
-            for level in set(levels)
-        ]
-        return max(min(GRADIENTS_AT_ONCE, ENTRIES_AT_ONCE // max(sizes, default=1)), 1)
+    ) -> Iterator[list[tuple[int, int, WindowGradient]]]:
+        of_layers: dict[tuple[int, ...], list[int]] = {}
+        for row, level in enumerate(levels):
+            of_layers.setdefault(tuple(self.layers.places(level)), []).append(row)
+        for places, rows in of_layers.items():
+            grids = [self._grids[place] for place in places]
+            step = at_once(sum(grid.tensor.numel() for grid in grids), values.device)
+            for start in range(0, len(rows), step):
+                some = rows[start : start + step]
+                slopes = gradients_of_each(values, some, [grid.tensor for grid in grids])
+                dense = [one for own in slopes for one in self._on_grids(own, grids, output)]
+                where = [(row, place) for row in some for place in places]
+                pairs = zip(where, _cropped(dense), strict=True)
+                yield [(row, place, gradient) for (row, place), gradient in pairs]
 
     def _gradients(
         self,
@@ -263,20 +264,20 @@ class Recording:
         output: Output,
         grad_kwargs: dict[str, Any] | None,
     ) -> list[WindowGradient]:
-        return _cropped(self._dense_gradients(value, grids, output, grad_kwargs))
-
-    def _dense_gradients(
-        self,
-        value: Tensor,
-        grids: Sequence[LayerGrid],
-        output: Output,
-        grad_kwargs: dict[str, Any] | None,
-    ) -> list[Tensor]:
-        tensors = [grid.tensor for grid in grids]
-        slopes: Sequence[Tensor | None] = [None] * len(tensors)
+        slopes: Sequence[Tensor | None] = [None] * len(grids)
         if value.requires_grad:
             options = {"allow_unused": True, **(grad_kwargs or {})}
-            slopes = gradients_of(value, tensors, options)
+            slopes = gradients_of(value, [grid.tensor for grid in grids], options)
+        return _cropped(self._on_grids(slopes, grids, output))
+
+    def _on_grids(
+        self, slopes: Sequence[Tensor | None], grids: Sequence[LayerGrid], output: Output
+    ) -> list[Tensor]:
+        """Gradients at the layers, ``(N, C, h, w)``; zero where the value does not depend on one.
+
+        Raises:
+            ValueError: if it depends on none.
+        """
         if all(slope is None for slope in slopes):
             where = {id(grid.tensor) for grid in grids}
             names = ", ".join(

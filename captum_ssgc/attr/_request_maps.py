@@ -15,6 +15,7 @@ from captum_ssgc.attr._instance_map import InstanceMap
 from captum_ssgc.attr._layer_grid import LayerGrid
 from captum_ssgc.attr._layers import Layers
 from captum_ssgc.attr._maps import WholeGrid
+from captum_ssgc.attr._row_gradients import RowGradients
 from captum_ssgc.detections import Detections
 
 SATURATED = 1e-6
@@ -55,15 +56,10 @@ class RequestMaps:
         channels = 1 if self.request.attr_dim_summation else grid.activations.shape[1]
         return grid.activations.new_zeros(len(rows), channels, *grid.size)
 
-    def add(
-        self,
-        place: int,
-        row: int | None,
-        gradient: WindowGradient,
-        mask: Tensor | None,
-        whole: WholeGrid,
+    def add_examples(
+        self, place: int, gradient: WindowGradient, mask: Tensor | None, whole: WholeGrid
     ) -> None:
-        """Make the map of a row at one layer; of all rows, one per example, for ``None``."""
+        """Make the maps of all rows at one layer, each of an image of its own."""
         window, values = self.request.formula.contributions(
             self._grids[place].activations,
             gradient,
@@ -71,16 +67,36 @@ class RequestMaps:
             whole,
             summed=self.request.attr_dim_summation,
         )
-        if self.request.relu_attributions:
-            values = values.clamp(min=0.0)
-        maps = self._maps[place]
-        if row is not None:
-            at = self._rows[place].index(row)
-            maps = maps[at : at + 1]
-        window.of(maps).copy_(values)
+        window.of(self._maps[place]).copy_(self._kept(values))
+        if self._to_be_finished:
+            self._maps[place] = self.request.formula.finished(self._maps[place], mask)
+
+    def add(
+        self, place: int, gradients: RowGradients, mask: Tensor | None, whole: WholeGrid
+    ) -> None:
+        """Make the maps of some instances of one image at one layer."""
+        windows, values = self.request.formula.of_rows(
+            self._grids[place].activations,
+            gradients,
+            mask,
+            whole,
+            summed=self.request.attr_dim_summation,
+        )
+        maps, values = self._maps[place], self._kept(values)
+        at = [self._rows[place].index(row) for row in gradients.rows]
+        for own, window, value in zip(at, windows, values, strict=True):
+            window.of(maps[own]).copy_(value)
+        if self._to_be_finished:
+            maps[at] = self.request.formula.finished(maps[at], mask)
+
+    def _kept(self, values: Tensor) -> Tensor:
+        return values.clamp(min=0.0) if self.request.relu_attributions else values
+
+    @property
+    def _to_be_finished(self) -> bool:
         request = self.request
-        if request.formula.finish and request.relu_attributions and request.attr_dim_summation:
-            maps.copy_(request.formula.finished(maps, mask))
+        summed = request.relu_attributions and request.attr_dim_summation
+        return request.formula.finish is not None and summed
 
     def note_window(self, row: int, gradient: Window, mask: Window | None) -> None:
         """Remember where the gradient of a row was, for what warnings say."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detectors.plain_maps import assert_maps_are_plain, plain_heat_maps
+from detectors.plain_maps import assert_maps_are_plain, plain_heat_maps, recorded
 
 import captum_ssgc as ssgc
-from captum_ssgc.attr import METHODS
+from captum_ssgc.attr import METHODS, _batched_gradients, _sparse_convolution
+from captum_ssgc.attr._batched_gradients import gradients_of_each
 
 REQUESTS = [
     ("grad-cam", {}),
@@ -89,3 +90,20 @@ def test_a_head_that_does_more_is_not_taken_for_local(build_family, picture):
             torch.testing.assert_close(mine.heat_map, plain, rtol=0.0, atol=1e-5 * scale)
     finally:
         patched.undo()
+
+
+def test_gradients_as_a_batch_are_those_of_one_after_the_other(family, picture, monkeypatch):
+    """As a GPU makes them, where convolutions go back over the whole grid."""
+    monkeypatch.setattr(_sparse_convolution, "WORTH_A_LOOK", 10**9)
+    found = family.detector.detect(picture)[0]
+    rows = list(range(min(len(found), 6)))
+    leaves, values = recorded(family.detector, picture, found, "score")
+    tensors = list(leaves.values())
+    batched = _batched_gradients._as_a_batch(values, rows, tensors)
+    for row, slopes in zip(rows, batched, strict=True):
+        expected = gradients_of_each(values, [row], tensors)[0]
+        for slope, one in zip(slopes, expected, strict=True):
+            assert (slope is None) == (one is None)
+            if one is not None:
+                scale = float(one.abs().max())
+                torch.testing.assert_close(slope, one, rtol=0.0, atol=1e-5 * scale + 1e-30)
