@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,19 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from small_backbones import pyramid
 from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
 
 ROOT = Path(__file__).resolve().parents[1]
 # Programs, not tests: looking for doctests would import them, and one registers a method.
 collect_ignore = ["benchmarks"]
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: looking through it for garbage, again and again, takes seconds."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +59,8 @@ def perturb_class_head(head: nn.Linear | nn.Conv2d, spread: float) -> None:
 def faster_rcnn() -> nn.Module:
     """A Faster R-CNN with random weights that reports everything it finds."""
     torch.manual_seed(0)
-    model = torchvision.models.detection.fasterrcnn_resnet50_fpn(
-        weights=None,
-        weights_backbone=None,
+    model = FasterRCNN(
+        pyramid(),
         num_classes=7,
         box_score_thresh=0.0,
         min_size=96,

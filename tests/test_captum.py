@@ -117,7 +117,7 @@ def test_layer_methods_give_the_layers_grid(setup):
     activations = LayerActivation(wrapper, layer).attribute(image)
     grad_cam = LayerGradCam(wrapper, layer).attribute(image, target=target)
     ours = ssgc.SSGradCAMPlusPlus(wrapper, layer).attribute(image, target=target)
-    assert activations.shape[1] == 256
+    assert activations.shape[1] == detector.model.backbone.out_channels
     assert grad_cam.shape == ours.shape == (1, 1, *activations.shape[-2:])
 
 

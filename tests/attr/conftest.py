@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from small_backbones import CHANNELS, pyramid
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
@@ -137,18 +137,18 @@ def mask_rcnn() -> MaskRCNN:
     """A real detector with random weights: every proposal is reported, on several levels."""
     torch.manual_seed(0)
     model = MaskRCNN(
-        resnet_fpn_backbone(backbone_name="resnet18", weights=None),
-        mask_head=MaskRCNNHeads(256, (32,), 1),
+        pyramid(),
+        mask_head=MaskRCNNHeads(CHANNELS, (32,), 1),
         mask_predictor=MaskRCNNPredictor(32, 32, 3),
         box_score_thresh=0.0,
         min_size=64,
         max_size=96,
         rpn_post_nms_top_n_test=20,
         box_detections_per_img=5,
-        box_head=TwoMLPHead(256 * 7 * 7, 32),
+        box_head=TwoMLPHead(CHANNELS * 7 * 7, 32),
         box_predictor=FastRCNNPredictor(32, 3),
     ).eval()
-    model.roi_heads.box_roi_pool.canonical_scale = 56
+    model.roi_heads.box_roi_pool.canonical_scale = 40
     with torch.no_grad():
         model.roi_heads.box_predictor.cls_score.weight.normal_(0.0, 0.5)
     return model

@@ -82,23 +82,31 @@ def two_stage(picture):
     return model
 
 
-def changed_torchvision(model: torch.nn.Module, change: Callable[[Report], Report]):
-    def after(module, args, output):
-        return [change(report) for report in output]
+@pytest.fixture
+def returned():
+    """A detector whose model returns its reports as the latest call changes them."""
+    hooks = []
 
-    model = copy.deepcopy(model)
-    model.register_forward_hook(after)
-    return ssgc.wrap_detector(model)
+    def detector(model: torch.nn.Module, change: Callable[[list[Report]], Any]) -> ssgc.Detector:
+        while hooks:
+            hooks.pop().remove()
+        hooks.append(model.register_forward_hook(lambda module, args, output: change(output)))
+        return ssgc.wrap_detector(model)
+
+    yield detector
+    while hooks:
+        hooks.pop().remove()
 
 
 @pytest.fixture(params=["faster-rcnn", "retinanet", "ssdlite", "detr", "conditional-detr"])
-def changed_by(request, build_family, two_stage):
+def changed_by(request, build_family, two_stage, returned):
     """A detector whose model changes its final output in the way that it is told."""
-    if request.param == "faster-rcnn":
-        return lambda change: changed_torchvision(two_stage, change)
-    if request.param in ("retinanet", "ssdlite"):
-        model = build_family("torchvision", request.param).detector.model
-        return lambda change: changed_torchvision(model, change)
+    if request.param in ("faster-rcnn", "retinanet", "ssdlite"):
+        if request.param == "faster-rcnn":
+            model = two_stage
+        else:
+            model = build_family("torchvision", request.param).detector.model
+        return lambda change: returned(model, lambda reports: [change(one) for one in reports])
     detector = build_family("transformers", request.param).detector
 
     def changed(change):
@@ -213,14 +221,8 @@ CONTAINERS: dict[str, Callable[[list[Report]], Any]] = {
 }
 
 
-def returned(model: torch.nn.Module, change: Callable[[list[Report]], Any]) -> ssgc.Detector:
-    model = copy.deepcopy(model)
-    model.register_forward_hook(lambda module, args, output: change(output))
-    return ssgc.wrap_detector(model)
-
-
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_reports_may_come_in_other_containers(two_stage, picture, container):
+def test_reports_may_come_in_other_containers(two_stage, returned, picture, container):
     expected = ssgc.wrap_detector(two_stage).detect(picture)[0]
     found = returned(two_stage, CONTAINERS[container]).detect(picture)[0]
     assert torch.equal(found.boxes, expected.boxes)
@@ -240,6 +242,6 @@ def test_reports_may_come_in_other_containers(two_stage, picture, container):
     ],
     ids=["none", "twice", "dict", "boxes-only", "words"],
 )
-def test_what_is_no_report_is_named(two_stage, picture, change, message):
+def test_what_is_no_report_is_named(two_stage, returned, picture, change, message):
     with pytest.raises(ValueError, match=f"the model returned {message}.*: expected a list"):
         returned(two_stage, change).detect(picture)

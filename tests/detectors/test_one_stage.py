@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
+from small_backbones import pyramid
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import captum_ssgc as ssgc
@@ -30,12 +30,7 @@ def one_level():
 
 
 def pooled_pyramid():
-    backbone = resnet_fpn_backbone(
-        backbone_name="resnet18",
-        weights=None,
-        returned_layers=[3, 4],
-        extra_blocks=LastLevelMaxPool(),
-    )
+    backbone = pyramid((3, 4), LastLevelMaxPool())
     generator = AnchorGenerator(((16,), (32,), (64,)), ((1.0,),) * 3)
     return FCOS(backbone, anchor_generator=generator, **SETTINGS)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torchvision
 from detectors.family import enliven
+from small_backbones import residual
 from torch import nn
 from torchvision.models.detection import FCOS, FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -27,9 +28,8 @@ class Extracted(nn.Module):
 
     out_channels = 32
 
-    def __init__(self, arch, nodes, channels, extra=None) -> None:
+    def __init__(self, network, nodes, channels, extra=None) -> None:
         super().__init__()
-        network = torchvision.models.get_model(arch, weights=None)
         self.body = create_feature_extractor(network, return_nodes=nodes)
         self.fpn = FeaturePyramidNetwork(channels, self.out_channels, extra_blocks=extra)
 
@@ -41,7 +41,10 @@ def two_stage(names, extra=True, body_names=None):
     torch.manual_seed(0)
     nodes = dict(zip([f"layer{n}" for n in range(1, 5)], body_names or names, strict=True))
     backbone = Extracted(
-        "resnet18", nodes, [64, 128, 256, 512], LastLevelMaxPool() if extra else None
+        torchvision.models.resnet18(weights=None),
+        nodes,
+        [64, 128, 256, 512],
+        LastLevelMaxPool() if extra else None,
     )
     levels = 4 + extra
     model = FasterRCNN(
@@ -135,9 +138,8 @@ def test_a_body_that_names_nothing_has_its_levels_in_order(picture):
 
 def test_points_over_a_network_of_one_sequence(picture):
     torch.manual_seed(0)
-    backbone = Extracted(
-        "mobilenet_v3_large", {"features.12": "0", "features.13": "1"}, [112, 160], None
-    )
+    network = torchvision.models.mobilenet_v3_large(weights=None)
+    backbone = Extracted(network, {"features.12": "0", "features.13": "1"}, [112, 160], None)
     anchors = AnchorGenerator(((16,), (32,)), ((1.0,),) * 2)
     model = FCOS(
         backbone, anchor_generator=anchors, score_thresh=0.0, detections_per_img=20, **SMALL
@@ -257,7 +259,7 @@ class Renamed(nn.Module):
     def __init__(self, pyramid: bool) -> None:
         super().__init__()
         self.body = torchvision.models._utils.IntermediateLayerGetter(
-            torchvision.models.resnet18(weights=None), {f"layer{n}": str(n) for n in (2, 3, 4)}
+            residual(), {f"layer{n}": str(n) for n in (2, 3, 4)}
         )
         self.out_channels = 32 if pyramid else [128, 256, 512]
         self.fpn = FeaturePyramidNetwork([128, 256, 512], 32) if pyramid else None

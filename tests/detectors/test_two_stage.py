@@ -8,6 +8,7 @@ import pytest
 import torch
 import torchvision
 from detectors.plain_maps import plain_heat_maps
+from small_backbones import pyramid, residual
 from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.rpn import AnchorGenerator
@@ -51,12 +52,9 @@ def single_level(kind, **options):
     )
 
 
-def pyramid(kind, **options):
-    backbone = torchvision.models.detection.backbone_utils.resnet_fpn_backbone(
-        backbone_name="resnet18", weights=None
-    )
+def with_pyramid(kind, **options):
     settings = {k: v for k, v in SMALL.items() if not k.startswith(("weights", "num"))}
-    return kind(backbone, num_classes=6, **settings, **options)
+    return kind(pyramid(), num_classes=6, **settings, **options)
 
 
 # how to build it, its number of levels, and the canonical box size that puts a small image's
@@ -65,9 +63,9 @@ FAMILY = {
     "faster-rcnn-mobilenet-fpn": (faster_rcnn_mobilenet, 2, 224),
     "faster-rcnn-resnet50-fpn-v2": (faster_rcnn_v2, 4, 34),
     "faster-rcnn-one-level": (lambda: single_level(FasterRCNN), 0, 56),
-    "faster-rcnn-resnet18-fpn": (lambda: pyramid(FasterRCNN), 4, 56),
-    "mask-rcnn-resnet18-fpn": (lambda: pyramid(MaskRCNN), 4, 56),
-    "keypoint-rcnn-resnet18-fpn": (lambda: pyramid(KeypointRCNN, num_keypoints=5), 4, 56),
+    "faster-rcnn-resnet18-fpn": (lambda: with_pyramid(FasterRCNN), 4, 28),
+    "mask-rcnn-resnet18-fpn": (lambda: with_pyramid(MaskRCNN), 4, 28),
+    "keypoint-rcnn-resnet18-fpn": (lambda: with_pyramid(KeypointRCNN, num_keypoints=5), 4, 28),
 }
 
 
@@ -326,7 +324,7 @@ def test_recommended_layers_are_named(faster_rcnn):
 )
 def test_levels_are_found_whatever_their_names(stages, picture):
     torch.manual_seed(0)
-    body = torchvision.models.resnet18(weights=None)
+    body = residual()
     channels = [64 * 2 ** (int(stage[-1]) - 1) for stage in sorted(stages)]
     backbone = BackboneWithFPN(body, stages, channels, 64, LastLevelMaxPool())
     names = list(stages.values())
@@ -353,7 +351,7 @@ def test_levels_are_found_whatever_their_names(stages, picture):
 
 def test_a_layer_of_the_region_head_is_refused_for_one_detection_too(picture):
     torch.manual_seed(0)
-    detector = ssgc.wrap_detector(pyramid(FasterRCNN).eval())
+    detector = ssgc.wrap_detector(with_pyramid(FasterRCNN).eval())
     found = detector.detect(picture)[0]
     wrapper = ssgc.InstanceScoreWrapper(detector, found[:1])
     with pytest.raises(ValueError, match="belongs to a region head"):

@@ -7,10 +7,10 @@ from functools import partial
 import torch
 import torchvision
 from detectors.family import Family, calibrate, known_images, spread
+from small_backbones import CHANNELS, pyramid
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
@@ -20,14 +20,8 @@ SMALL = {"score_thresh": 0.0, "detections_per_img": 25}
 PYRAMID = {**SMALL, "num_classes": 6, "min_size": 96, "max_size": 300, "topk_candidates": 10}
 
 
-def backbone(channels: int) -> nn.Module:
-    return resnet_fpn_backbone(
-        backbone_name="resnet18",
-        weights=None,
-        norm_layer=nn.BatchNorm2d,
-        returned_layers=[2, 3, 4],
-        extra_blocks=LastLevelP6P7(channels, 256),
-    )
+def small(extra_from: int) -> nn.Module:
+    return pyramid((2, 3, 4), LastLevelP6P7(extra_from, CHANNELS))
 
 
 def anchors() -> AnchorGenerator:
@@ -36,17 +30,17 @@ def anchors() -> AnchorGenerator:
 
 
 def retinanet() -> nn.Module:
-    return RetinaNet(backbone(256), anchor_generator=anchors(), **PYRAMID)
+    return RetinaNet(small(CHANNELS), anchor_generator=anchors(), **PYRAMID)
 
 
 def retinanet_v2() -> nn.Module:
-    head = RetinaNetHead(256, 9, 6, norm_layer=partial(nn.GroupNorm, 32))
+    head = RetinaNetHead(CHANNELS, 9, 6, norm_layer=partial(nn.GroupNorm, 32))
     head.regression_head._loss_type = "giou"
-    return RetinaNet(backbone(512), anchor_generator=anchors(), head=head, **PYRAMID)
+    return RetinaNet(small(512), anchor_generator=anchors(), head=head, **PYRAMID)
 
 
 def fcos() -> nn.Module:
-    return FCOS(backbone(256), **PYRAMID)
+    return FCOS(small(CHANNELS), **PYRAMID)
 
 
 def ssd300() -> nn.Module:
@@ -56,9 +50,11 @@ def ssd300() -> nn.Module:
 
 
 def ssdlite() -> nn.Module:
-    return torchvision.models.detection.ssdlite320_mobilenet_v3_large(
+    model = torchvision.models.detection.ssdlite320_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=6, **SMALL
     )
+    model.transform.fixed_size = (160, 160)  # a quarter of the work
+    return model
 
 
 FAMILIES = {
