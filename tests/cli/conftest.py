@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
-from captum_ssgc.cli import main
+from captum_ssgc.cli import main, torchvision_models
+from captum_ssgc.visualization._picture import Picture
 
 SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
@@ -82,12 +84,48 @@ def checkpoint(small_state: dict[str, Tensor], tmp_path_factory: pytest.TempPath
     return path
 
 
+@pytest.fixture(scope="session")
+def loaded(checkpoint: Path) -> nn.Module:
+    """The model of :func:`checkpoint`, as the command line reads it."""
+    model, _ = torchvision_models._from_checkpoint(SMALL, checkpoint)
+    return model
+
+
 @pytest.fixture
-def explain(run: Callable[..., Outcome], checkpoint: Path) -> Callable[..., Outcome]:
-    """Runs ``explain`` with the small model; at most two detections, of any score."""
+def explain_in_full(
+    run: Callable[..., Outcome],
+    checkpoint: Path,
+    loaded: nn.Module,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Outcome]:
+    """Runs ``explain`` with the small model; at most two detections, of any score.
+
+    The checkpoint is read once for all tests (``test_models.py`` is about reading them).
+    """
+    real = torchvision_models._from_checkpoint
+
+    def read(name: str, path: Path) -> tuple[nn.Module, list[str] | None]:
+        return (loaded, None) if (name, path) == (SMALL, checkpoint) else real(name, path)
+
+    monkeypatch.setattr(loaded.roi_heads, "score_thresh", loaded.roi_heads.score_thresh)
+    monkeypatch.setattr(torchvision_models, "_from_checkpoint", read)
 
     def command(*arguments: object) -> Outcome:
         model = ("--model", SMALL, "--checkpoint", checkpoint, "--device", "cpu")
         return run("explain", *model, "--score-threshold", "0", "--top-k", "2", *arguments)
 
     return command
+
+
+@pytest.fixture
+def explain(
+    explain_in_full: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    """As :func:`explain_in_full`, but pictures have a quarter of the width and the height."""
+    savefig = Picture.savefig
+
+    def save(self: Picture, fname: Any, **options: Any) -> None:
+        savefig(self, fname, **{**options, "dpi": self.dpi / 4})
+
+    monkeypatch.setattr(Picture, "savefig", save)
+    return explain_in_full
