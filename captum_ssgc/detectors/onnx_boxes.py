@@ -13,6 +13,7 @@ from captum_ssgc.detectors.candidates import Candidates
 
 BOXES = ("xyxy", "cxcywh", "xywh", "grid", "dfl", "anchors", "cxcywhr")
 SCORES = ("none", "sigmoid", "softmax")
+_HOST = torch.device("cpu")
 # YOLOv5's own, width and height in pixels, three for each of its levels.
 ANCHORS = (
     ((10, 13), (16, 30), (33, 23)),
@@ -40,34 +41,27 @@ class Cells:
         height, width = self.size
         return [(height // one) * (width // one) * self.repeats for one in self.strides]
 
-    def corners(self, device: torch.device | None = None) -> Tensor:
+    def corners(self, device: torch.device = _HOST) -> Tensor:
         """``(R, 2)``: column and row of each cell."""
         found = []
         for stride in self.strides:
-            rows, columns = self.size[0] // stride, self.size[1] // stride
-            y, x = torch.meshgrid(_up_to(rows), _up_to(columns), indexing="ij")
+            rows, columns = (torch.arange(side // stride, device=device) for side in self.size)
+            y, x = torch.meshgrid(rows, columns, indexing="ij")
             found.append(torch.stack([x, y], -1).reshape(-1, 2).repeat(self.repeats, 1).float())
-        return torch.cat(found).to(device)
+        return torch.cat(found)
 
-    def row_strides(self, device: torch.device | None = None) -> Tensor:
+    def row_strides(self, device: torch.device = _HOST) -> Tensor:
         """``(R, 1)``: the stride of each row's level, in canvas pixels."""
-        counts = torch.tensor(self.sizes(), device="cpu")
-        return (
-            torch.tensor(self.strides, device="cpu")
-            .float()
-            .repeat_interleave(counts)[:, None]
-            .to(device)
-        )
+        return _row_by_row(self.strides, self.sizes(), device).float()[:, None]
 
-    def boxes(self, device: torch.device | None = None) -> Tensor:
+    def boxes(self, device: torch.device = _HOST) -> Tensor:
         """``(R, 4)`` xyxy on the canvas."""
         corners = self.corners(device)
         return torch.cat([corners, corners + 1], 1) * self.row_strides(device)
 
-    def levels(self, device: torch.device | None = None) -> Tensor:
+    def levels(self, device: torch.device = _HOST) -> Tensor:
         """``(R,)`` int64."""
-        counts = torch.tensor(self.sizes(), device="cpu")
-        return _up_to(len(self.strides)).repeat_interleave(counts).to(device)
+        return _row_by_row(range(len(self.strides)), self.sizes(), device)
 
 
 def cells_of_sizes(size: tuple[int, int], sizes: Sequence[int]) -> Cells | None:
@@ -145,8 +139,7 @@ class BoxDecoder:
             return self.cells.levels(device)
         if not self.level_sizes:
             return None
-        counts = torch.tensor(self.level_sizes, device="cpu")
-        return _up_to(len(counts)).repeat_interleave(counts).to(device)
+        return _row_by_row(range(len(self.level_sizes)), self.level_sizes, device)
 
     def _corners(self, boxes: Tensor) -> Tensor:
         if self.boxes in ("grid", "dfl", "anchors"):
@@ -194,5 +187,9 @@ def _around(centre: Tensor, sides: Tensor) -> Tensor:
     return torch.cat([centre - sides / 2, centre + sides / 2], -1)
 
 
-def _up_to(end: int) -> Tensor:
-    return torch.arange(end, device="cpu")
+def _row_by_row(values: Sequence[int], sizes: Sequence[int], device: torch.device) -> Tensor:
+    """One value for all rows of a level, made on the device, so that nothing is sent there."""
+    levels = zip(values, sizes, strict=True)
+    return torch.cat(
+        [torch.full((rows,), one, dtype=torch.int64, device=device) for one, rows in levels]
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, fx, nn
 
 from captum_ssgc.detectors.onnx_layers import OPERATORS
+from captum_ssgc.detectors.onnx_places import numbers_in, read_inputs, sent, stays_on_host
 
 _HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
@@ -27,6 +28,8 @@ class Operation(nn.Module):
         constants: inputs by their place; the others come from the forward, in order.
         count: how many inputs there are.
         attributes: keywords of ``function``.
+        read: places of the inputs whose numbers ``function`` reads; they are on the host.
+        on_host: so are all constants.
     """
 
     def __init__(
@@ -35,17 +38,22 @@ class Operation(nn.Module):
         constants: Mapping[int, Tensor | None],
         count: int,
         attributes: Mapping[str, Any],
+        read: Collection[int] = (),
+        on_host: bool = False,
     ) -> None:
         super().__init__()
-        self.function, self.attributes = function, dict(attributes)
+        self.function, self.attributes, self.read = function, dict(attributes), read
         self.slots: list[str | None] = ["input"] * count
         for place, constant in constants.items():
-            self.slots[place] = None if constant is None else f"constant_{place}"
-            if constant is not None and constant.is_floating_point():
-                weight = nn.Parameter(constant, requires_grad=False)
-                self.register_parameter(f"constant_{place}", weight)
-            elif constant is not None:
-                self.register_buffer(f"constant_{place}", constant)
+            name = self.slots[place] = None if constant is None else f"constant_{place}"
+            if name is None or constant is None:
+                continue
+            if on_host or place in read:
+                setattr(self, name, constant)  # no buffer, which would follow the network
+            elif constant.is_floating_point():
+                self.register_parameter(name, nn.Parameter(constant, requires_grad=False))
+            else:
+                self.register_buffer(name, constant)
 
     def forward(self, *inputs: Tensor) -> Any:
         given = iter(inputs)
@@ -53,10 +61,13 @@ class Operation(nn.Module):
             None if slot is None else next(given) if slot == "input" else getattr(self, slot)
             for slot in self.slots
         ]
-        # Shapes and ranges are made on the CPU.
-        device = next((one.device for one in inputs if one.device.type != "cpu"), None)
-        if device is not None:
-            tensors = [one if one is None else one.to(device) for one in tensors]
+        data = [i for i, one in enumerate(tensors) if one is not None and i not in self.read]
+        away = [tensors[i].device for i in data if tensors[i].device.type != "cpu"]
+        for place in data if away else ():
+            tensors[place] = sent(tensors[place], away[0])
+        for place in self.read:
+            if place < len(tensors) and tensors[place] is not None:
+                tensors[place] = tensors[place].cpu()
         return self.function(*tensors, **self.attributes)
 
     def extra_repr(self) -> str:
@@ -77,6 +88,7 @@ class Conversion:
         self.modules, self.graph = nn.Module(), fx.Graph()
         self.names: Counter[str] = Counter()
         self.values: dict[str, fx.Node | Tensor | None] = {"": None, **fixed}
+        self.numbers, self.hosted = numbers_in(model.graph), set[fx.Node]()
         for tensor in model.graph.initializer:
             self.values[tensor.name] = tensor_of(tensor)
         for entry in model.graph.input:
@@ -112,19 +124,35 @@ class Conversion:
             parts = found if isinstance(found, (tuple, list)) else [found]
             self.values.update(zip(node.output, parts, strict=False))
             return
-        constants = {i: value for i, value in enumerate(inputs) if not isinstance(value, fx.Node)}
-        module = Operation(function, constants, len(inputs), attributes)
-        name = self._unique(node)
-        self.modules.add_module(name, module)
-        arguments = tuple(value for value in inputs if isinstance(value, fx.Node))
-        call = self.graph.call_module(name, arguments)
+        on_host = stays_on_host(node, inputs, self.hosted, self.numbers)
+        read = read_inputs(node.op_type)
+        call = self._call(self._unique(node), function, inputs, attributes, read, on_host)
         if node.op_type in ("Split", "TopK"):
             for place, output in enumerate(node.output):
-                self.values[output] = self.graph.call_function(operator.getitem, (call, place))
+                part = self.graph.call_function(operator.getitem, (call, place))
+                self.values[output] = part
+                self.hosted.update([part] if on_host else ())
         elif len(used) > 1 and node.op_type not in ("Dropout", "BatchNormalization"):
             raise NotImplementedError(f"{node.op_type} with {len(used)} outputs ({node.name!r})")
         else:
             self.values[node.output[0]] = call
+
+    def _call(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        inputs: Sequence[fx.Node | Tensor | None],
+        attributes: Mapping[str, Any],
+        read: Collection[int],
+        on_host: bool,
+    ) -> fx.Node:
+        constants = {i: value for i, value in enumerate(inputs) if not isinstance(value, fx.Node)}
+        module = Operation(function, constants, len(inputs), attributes, read, on_host)
+        self.modules.add_module(name, module)
+        arguments = tuple(value for value in inputs if isinstance(value, fx.Node))
+        call = self.graph.call_module(name, arguments)
+        self.hosted.update([call] if on_host else ())
+        return call
 
     def _unique(self, node: onnx.NodeProto) -> str:
         stem = node.name.replace(".", "/") or node.op_type
@@ -132,6 +160,11 @@ class Conversion:
         return f"{stem}_{count - 1}" if count > 1 else stem
 
     def _node(self, value: fx.Node | Tensor | None) -> fx.Node:
+        if isinstance(value, fx.Node) and value in self.hosted:
+            here = torch.empty(0, dtype=torch.int64, device="cpu")  # goes where the network goes
+            return self._call(
+                f"output_{value.name}", OPERATORS["Identity"], [value, here], {}, (), False
+            )
         if isinstance(value, fx.Node):
             return value
         if value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -42,8 +43,16 @@ def resize(
         length = wanted[place] if wanted else int(size * scale)
         if length == size and scale == 1.0:
             continue
-        points = _points(length, size, scale, transform).to(x.device)
-        x = _sampled(x, axis, points, mode, nearest_mode or "round_prefer_floor", cubic_coeff_a)
+        rounding = nearest_mode or "round_prefer_floor"
+        taps = _taps(
+            length, size, scale, transform, mode, rounding, cubic_coeff_a, x.dtype, x.device
+        )
+        shape = [-1 if one == axis % x.dim() else 1 for one in range(x.dim())]
+        parts = [
+            part if weight is None else part * weight.reshape(shape)
+            for part, weight in ((x.index_select(axis, cells), weight) for cells, weight in taps)
+        ]
+        x = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
     return x
 
 
@@ -81,31 +90,35 @@ def _points(length: int, size: int, scale: float, transform: str) -> Tensor:
     raise NotImplementedError(f"Resize with {transform!r}")
 
 
-def _sampled(x: Tensor, axis: int, points: Tensor, mode: str, rounding: str, a: float) -> Tensor:
-    last = x.shape[axis] - 1
-    if mode == "nearest":
-        nearest = {
-            "floor": points.floor(),
-            "ceil": points.ceil(),
-            "round_prefer_floor": (points - 0.5).ceil(),
-            "round_prefer_ceil": (points + 0.5).floor(),
-        }[rounding]
-        return x.index_select(axis, nearest.long().clamp(0, last))
-    if mode == "linear":
-        points = points.clamp(0, last)
-    base = points.floor()
-    t = points - base
-    if mode == "linear":
-        weights = {0: 1 - t, 1: t}
-    else:
-        near, far = (
-            (lambda s: ((a + 2) * s - (a + 3)) * s * s + 1),
-            (lambda s: ((a * s - 5 * a) * s + 8 * a) * s - 4 * a),
-        )
-        weights = {-1: far(t + 1), 0: near(t), 1: near(1 - t), 2: far(2 - t)}
-    shape = [-1 if one == axis else 1 for one in range(x.dim())]
-    parts = [
-        x.index_select(axis, (base.long() + step).clamp(0, last)) * weight.to(x).reshape(shape)
-        for step, weight in weights.items()
-    ]
-    return torch.stack(parts).sum(0)
+@lru_cache(maxsize=256)  # so that a device is not sent them at every use
+def _taps(
+    length: int, size: int, scale: float, transform: str, mode: str, rounding: str, a: float,
+    dtype: torch.dtype, device: torch.device,
+) -> list[tuple[Tensor, Tensor | None]]:  # fmt: skip
+    """What the result is the sum of: cells of the input and their weights, ``(length,)`` each."""
+    with torch.inference_mode(False):  # what is remembered must serve later gradients, too
+        points, last = _points(length, size, scale, transform), size - 1
+        if mode == "nearest":
+            nearest = {
+                "floor": points.floor(),
+                "ceil": points.ceil(),
+                "round_prefer_floor": (points - 0.5).ceil(),
+                "round_prefer_ceil": (points + 0.5).floor(),
+            }[rounding]
+            return [(nearest.long().clamp(0, last).to(device), None)]
+        if mode == "linear":
+            points = points.clamp(0, last)
+        base = points.floor()
+        t = points - base
+        if mode == "linear":
+            weights = {0: 1 - t, 1: t}
+        else:
+            near, far = (
+                (lambda s: ((a + 2) * s - (a + 3)) * s * s + 1),
+                (lambda s: ((a * s - 5 * a) * s + 8 * a) * s - 4 * a),
+            )
+            weights = {-1: far(t + 1), 0: near(t), 1: near(1 - t), 2: far(2 - t)}
+        return [
+            ((base.long() + step).clamp(0, last).to(device), weight.to(dtype).to(device))
+            for step, weight in weights.items()
+        ]

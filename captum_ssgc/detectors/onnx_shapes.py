@@ -65,7 +65,8 @@ def _slice(x: Tensor, starts: Axes, ends: Axes, axes: Axes = None, steps: Axes =
             x = x[tuple(index)]
         else:
             places = range(size)[slice(begin, None if stop < -size else stop, stride)]
-            x = x.index_select(axis, torch.tensor(list(places), device=x.device))
+            reversed_places = torch.arange(len(places), device=x.device) * stride
+            x = x.index_select(axis, reversed_places + places.start)
     return x
 
 
