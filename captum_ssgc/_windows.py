@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -86,17 +85,27 @@ def nonzero_windows(tensors: Sequence[Tensor]) -> list[Window]:
 
     What is in the rows and columns of all of them comes to the host at once.
     """
-    if not tensors:
-        return []
     hits = [_nonzero_cells(tensor) for tensor in tensors]
-    ends = torch.cat([side for hit in hits for side in (hit.any(1), hit.any(0))])
-    found, start = ends.cpu().numpy(), 0
-    windows = []
-    for hit in hits:
-        middle, end = start + hit.shape[0], start + sum(hit.shape)
-        windows.append(Window(*_limits(found[start:middle]), *_limits(found[middle:end])))
-        start = end
-    return windows
+    return _windows_of([hit.any(1) for hit in hits], [hit.any(0) for hit in hits])
+
+
+def windows_of_rows(masks: Tensor) -> list[Window]:
+    """:func:`nonzero_windows` of each of ``K`` masks ``(K, C, h, w)`` of true and false."""
+    cells = masks.any(1)
+    return _windows_of([*cells.any(2)], [*cells.any(1)])
+
+
+def _windows_of(rows: Sequence[Tensor], columns: Sequence[Tensor]) -> list[Window]:
+    """From what is set in the rows ``(h,)`` and in the columns ``(w,)`` of each grid."""
+    if not rows:
+        return []
+    found, start = torch.cat([*rows, *columns]).tolist(), 0
+    limits = []
+    for side in (*rows, *columns):
+        limits.append(_limits(found[start : start + len(side)]))
+        start += len(side)
+    pairs = zip(limits[: len(rows)], limits[len(rows) :], strict=True)
+    return [Window(*vertical, *horizontal) for vertical, horizontal in pairs]
 
 
 def hull(windows: Sequence[Window]) -> Window:
@@ -134,7 +143,8 @@ def _nonzero_cells(tensor: Tensor) -> Tensor:
     return tensor[0, 0] if tensor.shape[:2] == (1, 1) else tensor.any(1).any(0)
 
 
-def _limits(hit: np.ndarray) -> tuple[int, int]:
+def _limits(hit: Sequence[bool]) -> tuple[int, int]:
     """The first that is set, and the one after the last; nothing, where none is."""
-    places = np.flatnonzero(hit)
-    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+    if True not in hit:
+        return 0, 0
+    return hit.index(True), len(hit) - hit[::-1].index(True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from captum_ssgc.attr._half_gradients import gradients_of
 from captum_ssgc.attr._row_gradients import entries_at_once
 
-GRADIENTS_AT_ONCE = 8
+GRADIENTS_AT_ONCE = 10
 _OPTIONS = {"retain_graph": True, "allow_unused": True}
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from captum_ssgc._windows import Window, hull, nonzero_windows
+from captum_ssgc._windows import Window, hull, windows_of_rows
 from captum_ssgc.attr._maps import WholeGrid
 from captum_ssgc.attr._masks import Mask, resolve_mask
 from captum_ssgc.detections import Detections
@@ -103,7 +103,7 @@ class GridMasks:
 
     def __init__(self, activations: Tensor, mask: Tensor | None, everything: WholeGrid) -> None:
         self._activations, self.mask, self._everything = activations, mask, everything
-        self._windows = [] if mask is None else nonzero_windows(mask.split(1))
+        self._windows = [] if mask is None else windows_of_rows(mask)
         self._last: tuple[list[int], Tensor | None, WholeGrid] | None = None
 
     def of(self, rows: Sequence[int]) -> tuple[Tensor | None, WholeGrid]:

@@ -18,6 +18,7 @@ from captum_ssgc.detectors._local_heads import (
     CROPS_AT_ONCE,
     SAME,
     Step,
+    alike_together,
     cell_outputs,
     gradients_at_cells,
 )
@@ -61,14 +62,27 @@ class GridHeadDetector(LookupDetector):
             chain = self.class_chain(level)
             if chain is None or level not in features:
                 return None
+            given, size = features[level].detach(), self.level_sizes(raw)[level]
+            grid = (given.shape[-2], given.shape[-1])
+            per_cell = size // (grid[0] * grid[1])
+            if per_cell * grid[0] * grid[1] != size:
+                return None
             mine = [row for row, its_level in enumerate(levels) if its_level == level]
-            size = self.level_sizes(raw)[level]
+            places = [divmod(rows[row] - starts[level], per_cell) for row in mine]
+            cells = [divmod(cell, grid[1]) for cell, _ in places]
+            order = alike_together(cells, chain, grid)
             for start in range(0, len(mine), CROPS_AT_ONCE):
-                part = mine[start : start + CROPS_AT_ONCE]
-                places = [rows[row] - starts[level] for row in part]
-                labels = detections.labels[part].to(values.device)
+                some = order[start : start + CROPS_AT_ONCE]
+                part = [mine[place] for place in some]
                 found = self._of_level(
-                    features[level].detach(), places, labels, size, chain, output, values[part]
+                    given,
+                    [cells[place] for place in some],
+                    [places[place][1] for place in some],
+                    per_cell,
+                    detections.labels[part].to(values.device),
+                    chain,
+                    output,
+                    values[part],
                 )
                 if found is None:
                     return None
@@ -78,24 +92,19 @@ class GridHeadDetector(LookupDetector):
     def _of_level(
         self,
         features: Tensor,
-        places: Sequence[int],
+        cells: Sequence[tuple[int, int]],
+        anchors: Sequence[int],
+        per_cell: int,
         labels: Tensor,
-        size: int,
         chain: Sequence[Step],
         output: Output,
         expected: Tensor,
     ) -> list[WindowGradient] | None:
         """``None`` if the values differ from what the model gave: the head does more."""
-        height, width = features.shape[-2:]
-        per_cell = size // (height * width)
-        if per_cell * height * width != size:
-            return None
-        cells = [divmod(place // per_cell, width) for place in places]
         [outputs], leaves, windows = cell_outputs(features, cells, chain)
-        each = outputs.unflatten(1, (per_cell, -1))
-        anchors = torch.tensor([place % per_cell for place in places], device=outputs.device)
-        index = torch.arange(len(places), device=outputs.device)
-        logits = at_least_single(each[index, anchors])
+        index = torch.arange(len(cells), device=outputs.device)
+        own = torch.tensor(anchors, device=outputs.device)
+        logits = at_least_single(outputs.unflatten(1, (per_cell, -1))[index, own])
         if output == "logit":
             values = logits[index, labels]
         elif self.softmax:

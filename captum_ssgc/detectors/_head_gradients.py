@@ -18,6 +18,7 @@ from captum_ssgc.detectors._local_heads import (
     CROPS_AT_ONCE,
     SAME,
     Step,
+    alike_together,
     cell_outputs,
     gradients_at_cells,
 )
@@ -98,13 +99,14 @@ def head_gradients(
     gradients: dict[int, WindowGradient] = {}
     for level in {level for level, _ in places}:
         head = heads[level]
+        given_features = features[level].detach()
         mine = [row for row, place in enumerate(places) if place[0] == level]
+        grid = (given_features.shape[-2], given_features.shape[-1])
+        order = alike_together([places[row][1] for row in mine], head.steps, grid)
         for start in range(0, len(mine), CROPS_AT_ONCE):
-            part = mine[start : start + CROPS_AT_ONCE]
+            part = [mine[row] for row in order[start : start + CROPS_AT_ONCE]]
             cells = [places[row][1] for row in part]
-            outputs, leaves, windows = cell_outputs(
-                features[level].detach(), cells, head.steps, head.ends
-            )
+            outputs, leaves, windows = cell_outputs(given_features, cells, head.steps, head.ends)
             if not all(
                 _same(output, _at(ends[module], cells), ends[module])
                 for output, module in zip(outputs, head.modules, strict=True)

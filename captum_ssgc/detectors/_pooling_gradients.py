@@ -72,16 +72,17 @@ def pooling_gradients(
     """
     if not set(levels) <= set(features):
         return None
-    crops, again, windows = [], [], []
-    for box, level in zip(proposals.tolist(), levels, strict=True):
-        scale = pool.scales[level]
-        window = _window(box, scale, features[level])
+    scales = [pool.scales[level] for level in levels]
+    each = list(zip(proposals.tolist(), levels, scales, strict=True))
+    windows = [_window(box, scale, features[level]) for box, level, scale in each]
+    corners = [[one.left / s, one.top / s] * 2 for one, s in zip(windows, scales, strict=True)]
+    regions = proposals - proposals.new_tensor(corners)
+    crops, again = [], []
+    for row, (window, level, scale) in enumerate(zip(windows, levels, scales, strict=True)):
         crop = window.of(features[level].detach()).clone().requires_grad_()
-        corner = proposals.new_tensor([window.left, window.top] * 2) / scale
-        region = proposals.new_tensor(box) - corner
-        again.append(roi_align(crop, [region[None]], pool.output_size, scale, pool.sampling_ratio))
+        region = [regions[row : row + 1]]
+        again.append(roi_align(crop, region, pool.output_size, scale, pool.sampling_ratio))
         crops.append(crop)
-        windows.append(window)
     away = (torch.cat(again).detach() - pooled.detach()).abs().amax()
     if not bool(away <= SAME * pooled.detach().abs().amax()):
         return None

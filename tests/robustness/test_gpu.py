@@ -56,14 +56,14 @@ def test_an_image_of_the_host_is_explained_there(demo_subject, accelerator):
 def waits_in(call) -> int:
     """How often the host waited, as CUDA itself says."""
     call()
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
             call()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return sum("synchroniz" in str(one.message) for one in caught)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return sum("called a synchronizing" in str(one.message) for one in caught)
 
 
 def test_more_detections_do_not_wait_more_often(accelerator, faster_rcnn, image):
