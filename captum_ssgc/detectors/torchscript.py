@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from captum_ssgc.detector import Detector
 from captum_ssgc.detectors.black_box import BlackBoxDetector
@@ -20,6 +20,7 @@ from captum_ssgc.detectors.onnx_layouts import LAYOUTS, ORIENTED, canvas_options
 from captum_ssgc.detectors.onnx_outputs import Outputs
 from captum_ssgc.detectors.onnx_proof import sample_picture
 from captum_ssgc.detectors.onnx_reports import ReportReader
+from captum_ssgc.detectors.torchscript_network import ScriptNetwork
 from captum_ssgc.label_names import LabelNames, fit_label_names
 
 _ULTRALYTICS = "config.txt"
@@ -77,7 +78,7 @@ def torchscript_detector(
     if own.get("task") == "obb":
         layout = layout or ORIENTED
     names = own.get("names") if label_names is None else label_names
-    network = _OneByOne(script).eval()
+    network = ScriptNetwork(script).eval()
     with torch.no_grad():
         tensors = network(sample_picture((height, width)))
     named = _named(tensors)
@@ -93,6 +94,7 @@ def torchscript_detector(
             why=f"{path.name} reports detections only",
             **options,
         )
+        reporting.model = network  # so that it is sent to a device
         reporting.description = f"detections: {outputs.described()}; only D-RISE explains it"
         return reporting
     found = layout_of(outputs, layout)
@@ -118,26 +120,6 @@ def torchscript_detector(
     )
     wrapped: Detector = detector
     return wrapped
-
-
-class _OneByOne(nn.Module):
-    """Traced networks often take the number of images that they were traced with."""
-
-    def __init__(self, script: nn.Module) -> None:
-        super().__init__()
-        self.script = script
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        found = [_tensors(self.script(image[None])) for image in images]
-        return [torch.cat(parts) for parts in zip(*found, strict=True)]
-
-
-def _tensors(output: Any) -> list[Tensor]:
-    """The tensors of an output, in order."""
-    if isinstance(output, Tensor):
-        return [output]
-    inner = output.values() if isinstance(output, dict) else output
-    return [one for part in inner for one in _tensors(part)]
 
 
 def _named(tensors: Sequence[Tensor]) -> dict[str, Tensor]:

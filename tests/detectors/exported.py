@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+import captum_ssgc as ssgc
 from captum_ssgc.detectors import Candidates
 
 SIZE = (64, 96)
@@ -118,3 +122,43 @@ def save(
             model.metadata_props.append(onnx.StringStringEntryProto(key=key, value=text))
         onnx.save(model, path)
     return path
+
+
+def from_shapes(maps: list[Tensor]) -> tuple[Tensor, ...]:
+    """Cells and strides by the shapes of the maps, as exports for all sizes make them."""
+    parts = []
+    for one, stride in zip(maps, STRIDES, strict=True):
+        height, width = one.shape[2:]
+        larger = nn.functional.interpolate(one, scale_factor=2.0, mode="nearest")
+        one = nn.functional.interpolate(larger, size=(height, width), mode="bilinear")
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        cells = torch.stack([x, y], -1).reshape(-1, 2).float()
+        raw = one.reshape(one.shape[0], one.shape[1], height * width).transpose(1, 2)
+        sides = raw[..., 2:4].exp() * torch.full((height * width, 1), stride).float()
+        parts.append((torch.cat([(raw[..., :2] + cells) * stride, sides], -1), raw[..., 4:]))
+    boxes, raw = (torch.cat(each, 1) for each in zip(*parts, strict=True))
+    return corners(boxes), raw[..., :1].sigmoid() * raw[..., 1:].sigmoid()
+
+
+def exported(name: str, folder: Path, **settings: Any) -> tuple[ssgc.Detector, Path]:
+    """A YOLO with random weights and its own export, of the canvas (96, 128)."""
+    pytest.importorskip("ultralytics")
+    from detectors.ultralytics_families import yolo
+    from ultralytics import YOLO
+    from ultralytics.utils import LOGGER
+
+    family = yolo(name)
+    vendor = YOLO(f"{name.removesuffix('-e2e')}.yaml")
+    vendor.model = copy.deepcopy(family.detector.model)
+    vendor.model.pt_path = str(folder / "it.pt")
+    level = LOGGER.level
+    LOGGER.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            path = vendor.export(
+                format="onnx", imgsz=(96, 128), simplify=False, verbose=False, **settings
+            )
+    finally:
+        LOGGER.setLevel(level)
+    return family.detector, Path(path)

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from detectors.exported import SIZE, STRIDES, Written, corners, pyramid, save
+from detectors.exported import SIZE, Written, exported, from_shapes, pyramid, save
 from detectors.family import known_images
-from detectors.test_onnx_detector import LAYOUTS, OPTIONS
+from detectors.test_onnx_detector import LAYOUTS, OPTIONS, entangled, yolox
 from detectors.test_onnx_operators import CASES, node_model
-from detectors.test_onnx_vendors import Queries, exported
+from detectors.test_onnx_vendors import Queries
 from elsewhere import Elsewhere, There
-from torch import Tensor, nn
+from torch import Tensor
 
 import captum_ssgc as ssgc
-from captum_ssgc.detectors import Letterbox, onnx_detector
+from captum_ssgc.detectors import BlackBoxDetector, Letterbox, onnx_detector, onnx_layers
 from captum_ssgc.detectors.onnx_convert import convert
 from captum_ssgc.detectors.onnx_resize import _taps
 
@@ -33,8 +33,10 @@ def waits_elsewhere(detector: ssgc.Detector, image: Tensor, **options: Any) -> l
     """
     options = {"top_k": 2, "score_threshold": 0.0, **options}
     wanted = detector.detect(image)[0]
+    torch.manual_seed(0)  # D-RISE
     maps = ssgc.explain(detector, image, **options)
     assert len(maps) == 2
+    with_weights = any(True for _ in detector.model.parameters())  # else explained on the host
     mode = Elsewhere()
     with mode as device:
         detector.model.to(device)
@@ -47,8 +49,9 @@ def waits_elsewhere(detector: ssgc.Detector, image: Tensor, **options: Any) -> l
         for key in ("boxes", "scores", "labels", "candidates", "levels"):
             assert isinstance(getattr(found, key), There), key
             torch.testing.assert_close(getattr(found, key).cpu(), getattr(wanted, key))
+        torch.manual_seed(0)
         for one, other in zip(ssgc.explain(detector, there, **options), maps, strict=True):
-            assert isinstance(one.heat_map, There)
+            assert isinstance(one.heat_map, There) is with_weights
             torch.testing.assert_close(one.heat_map.cpu(), other.heat_map)
     _taps.cache_clear()
     return waits
@@ -67,22 +70,6 @@ def test_a_layout(name: str, tmp_path: Path) -> None:
     assert waits_elsewhere(onnx_detector(path, **OPTIONS), IMAGE) == []
 
 
-def from_shapes(maps: list[Tensor]) -> tuple[Tensor, ...]:
-    """Cells and strides by the shapes of the maps, as exports for all sizes make them."""
-    parts = []
-    for one, stride in zip(maps, STRIDES, strict=True):
-        height, width = one.shape[2:]
-        larger = nn.functional.interpolate(one, scale_factor=2.0, mode="nearest")
-        one = nn.functional.interpolate(larger, size=(height, width), mode="bilinear")
-        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        cells = torch.stack([x, y], -1).reshape(-1, 2).float()
-        raw = one.reshape(one.shape[0], one.shape[1], height * width).transpose(1, 2)
-        sides = raw[..., 2:4].exp() * torch.full((height * width, 1), stride).float()
-        parts.append((torch.cat([(raw[..., :2] + cells) * stride, sides], -1), raw[..., 4:]))
-    boxes, raw = (torch.cat(each, 1) for each in zip(*parts, strict=True))
-    return corners(boxes), raw[..., :1].sigmoid() * raw[..., 1:].sigmoid()
-
-
 def test_operators() -> None:
     for op, first, rest, attributes, opset in CASES:
         module, given = convert(node_model(op, first, rest, attributes, opset, 1)), first
@@ -92,6 +79,20 @@ def test_operators() -> None:
             assert isinstance(found, There), op
             torch.testing.assert_close(found.cpu(), expected, equal_nan=True)
     _taps.cache_clear()
+
+
+@pytest.mark.parametrize("reports", [False, True], ids=["candidates", "reports"])
+def test_onnx_runtime_stays_on_the_host(
+    reports: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, names = (entangled, ["boxes", "labels", "scores"]) if reports else (yolox, ["output"])
+    path = save(tmp_path / "it.onnx", Written(pyramid(), layout).eval(), names)
+    monkeypatch.delitem(onnx_layers.OPERATORS, "Relu")
+    detector = onnx_detector(path, score_threshold=0.0)
+    assert isinstance(detector, BlackBoxDetector) is reports
+    settings = {"n_masks": 4}
+    options: dict[str, Any] = {"method": "d-rise", "method_options": {"d-rise": settings}}
+    waits_elsewhere(detector, IMAGE, **options)
 
 
 @pytest.mark.parametrize("opset", [pytest.param(11, marks=pytest.mark.slow), 17])

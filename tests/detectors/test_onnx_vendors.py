@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-import logging
-import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from detectors.exported import exported, save
 from detectors.family import known_images
 from torch import Tensor, nn
 
@@ -20,30 +17,6 @@ from captum_ssgc.detectors import BlackBoxDetector, CandidateDetector, Letterbox
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 OPTIONS: dict[str, Any] = {"score_threshold": 0.0, "max_detections": 25}
-
-
-def exported(name: str, folder: Path, **settings: Any) -> tuple[ssgc.Detector, Path]:
-    """A YOLO with random weights and its own export, of the canvas (96, 128)."""
-    pytest.importorskip("ultralytics")
-    from detectors.ultralytics_families import yolo
-    from ultralytics import YOLO
-    from ultralytics.utils import LOGGER
-
-    family = yolo(name)
-    vendor = YOLO(f"{name.removesuffix('-e2e')}.yaml")
-    vendor.model = copy.deepcopy(family.detector.model)
-    vendor.model.pt_path = str(folder / "it.pt")
-    level = LOGGER.level
-    LOGGER.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            path = vendor.export(
-                format="onnx", imgsz=(96, 128), simplify=False, verbose=False, **settings
-            )
-    finally:
-        LOGGER.setLevel(level)
-    return family.detector, Path(path)
 
 
 @pytest.mark.slow
@@ -149,7 +122,6 @@ class Queries(nn.Module):
 )
 def test_an_export_of_transformers_is_its_model(name, size, dynamic, tmp_path):
     pytest.importorskip("transformers")
-    from detectors.exported import save
     from detectors.transformers_families import SOFTMAX, build
 
     model = Queries(build(name).detector.model).eval()
@@ -190,7 +162,6 @@ def test_an_export_of_transformers_is_its_model(name, size, dynamic, tmp_path):
 @pytest.mark.parametrize("name", ["ssdlite", "retinanet"])
 def test_exports_of_torchvision(name, tmp_path):
     """SSD decodes all anchors before it selects; RetinaNet only those that it selected."""
-    from detectors.exported import save
     from torchvision.models import detection
 
     torch.manual_seed(0)
