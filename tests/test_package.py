@@ -41,7 +41,8 @@ def test_every_public_name_resolves(package):
         module.no_such_name  # noqa: B018
 
 
-def test_subpackages_are_attributes():
+@pytest.mark.slow
+def test_names_of_subpackages_resolve_in_a_new_process():
     program = (
         "import captum_ssgc as ssgc\n"
         "print(len(ssgc.demo.scene(3).labels), ssgc.metrics.pointing_game.__name__,\n"
@@ -53,16 +54,19 @@ def test_subpackages_are_attributes():
     assert result.stdout.split() == ["3", "pointing_game", "Letterbox", "True"]
 
 
-def test_importing_is_cheap():
+def test_importing_is_cheap_and_gives_subpackages():
     program = (
-        "import sys, captum_ssgc, captum_ssgc.detectors\n"
+        "import sys, captum_ssgc as ssgc\n"
+        "print(ssgc.detectors.__name__, ssgc.metrics.__name__, 'attr' in dir(ssgc))\n"
         "heavy = {'torch', 'captum', 'torchvision', 'matplotlib', 'transformers', 'ultralytics'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert result.stdout.strip() == "[]"
+    assert result.stdout.split() == [
+        "captum_ssgc.detectors", "captum_ssgc.metrics", "True", "[]",
+    ]  # fmt: skip
 
 
 def test_importing_the_module_does_not_hide_the_function():

@@ -38,6 +38,12 @@ def no_curve_pictures(monkeypatch):
 
 
 @pytest.fixture
+def copied(finished, tmp_path):
+    """Where :func:`run` runs, the run that is finished."""
+    return shutil.copytree(finished.folder, tmp_path / "run")
+
+
+@pytest.fixture
 def evaluated(monkeypatch):
     """The keys of all images that are evaluated; at the key in ``stop`` the user interrupts."""
     real, keys = ImageEvaluation.record, []
@@ -73,16 +79,14 @@ def test_a_finished_run_computes_nothing(run, evaluated, finished, numbers_of, t
     assert numbers_of(summary) == finished.numbers
 
 
-def test_a_line_that_was_cut_off_is_done_again(run, evaluated, finished, numbers_of, tmp_path):
-    run()
-    file = tmp_path / "run" / "results" / "rank-0000.jsonl"
+def test_a_line_that_was_cut_off_is_done_again(run, evaluated, finished, numbers_of, copied):
+    file = copied / "results" / "rank-0000.jsonl"
     file.write_bytes(file.read_bytes()[:-100])
-    del evaluated[:]
     summary = run()
     assert evaluated == [str(IMAGES - 1)]
     assert numbers_of(summary) == finished.numbers
     assert summary.damaged == 1
-    assert "Damaged lines" in (tmp_path / "run" / "report.html").read_text()
+    assert "Damaged lines" in (copied / "report.html").read_text()
 
 
 def test_a_full_disk_stops_the_run_and_loses_nothing(
@@ -110,9 +114,9 @@ def test_a_report_that_cannot_be_written_says_so(run, monkeypatch):
 
     monkeypatch.setattr("captum_ssgc.benchmark.reporting.write_whole", replace)
     with pytest.raises(BenchmarkError, match=r"report in .* cannot be written.*results are safe"):
-        run()
+        run(limit=1)
     monkeypatch.undo()
-    assert run().complete
+    assert run(limit=1).complete
 
 
 @pytest.fixture
@@ -306,10 +310,9 @@ def test_results_of_two_image_folders_do_not_mix(run, evaluated, own_data, tmp_p
 
 @pytest.mark.parametrize("damage", ["digit", "key", "line", "schema", "folder"])
 def test_a_damaged_record_is_reported_and_computed_again(
-    run, evaluated, finished, numbers_of, tmp_path, capsys, damage
+    run, evaluated, finished, numbers_of, copied, capsys, damage
 ):
-    run()
-    path = tmp_path / "run" / "results" / "rank-0000.jsonl"
+    path = copied / "results" / "rank-0000.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     lines[2] = {
         "digit": lines[2].replace(b'"score":0.', b'"score":0.1', 1),
@@ -319,13 +322,12 @@ def test_a_damaged_record_is_reported_and_computed_again(
         "folder": lines[2].replace(b'"run":"', b'"run":"0'),
     }[damage]
     path.write_bytes(b"".join(lines))
-    del evaluated[:]
     summary = run(show_progress=True)
     assert evaluated == ["2"]
     assert summary.damaged == 1
     assert numbers_of(summary) == finished.numbers
     assert "stored lines that are done again: 1 x" in capsys.readouterr().err
-    assert "Damaged lines" in (tmp_path / "run" / "report.html").read_text()
+    assert "Damaged lines" in (copied / "report.html").read_text()
 
 
 def test_what_is_left_out_of_the_data_set_is_said(run, own_data, tmp_path, capsys):

@@ -11,6 +11,7 @@ from captum_ssgc import demo
 from captum_ssgc.metrics import energy_pointing_game
 
 SEEDS = range(20_000, 20_020)
+CASES = [*SEEDS[:8], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[8:])]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def model():
     return demo.detector()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", CASES)
 def test_detections_scores_and_gradients(model, seed):
     image = demo.scene(seed).image[None]
     detector = ssgc.wrap_detector(model)

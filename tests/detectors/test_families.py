@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -17,6 +18,7 @@ from captum_ssgc.detectors import _rows
 BATCH = torch.cat([scene(3), scene(3).flip(-1)])
 
 
+@cache
 def reference(family, picture):
     """Enough detections, and on enough levels, for the tests to mean something."""
     found = family.detector.detect(picture)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 import captum_ssgc as ssgc
 
 
+@cache
 def detections_of(family, picture):
     found = family.detector.detect(picture)[0]
     assert len(found) >= 5

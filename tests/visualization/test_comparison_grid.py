@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from rendering import rendered
 from torch import Tensor
 
 from captum_ssgc.visualization import METHOD_COLORS, comparison_grid
@@ -51,7 +50,7 @@ def test_is_wide_enough_to_be_read(
 ) -> None:
     row = [dataclasses.replace(explained[0], method=str(number)) for number in range(methods)]
     figure = comparison_grid(picture, [row] * detections)
-    assert rendered(figure).shape[1] == 1600
+    assert figure.canvas.get_width_height()[0] == 1600
     sides = figure.axes[1].get_window_extent()
     assert sides.width >= 140
 

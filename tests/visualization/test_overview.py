@@ -16,7 +16,6 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from rendering import rendered
 from torch import Tensor
 
 from captum_ssgc.visualization import overview
@@ -111,7 +110,8 @@ def test_is_wide_enough_to_be_read(count: int, size: tuple[int, int]) -> None:
     box = torch.tensor([2.0, 2.0, 20.0, 20.0])
     one = SimpleNamespace(label="cat", score=0.5, box=box, heat_map=torch.rand(size), method="odam")
     many = [SimpleNamespace(**vars(one), index=index) for index in range(count)]
-    assert rendered(overview(torch.rand(3, *size), many)).shape[1] == 1600
+    figure = overview(torch.rand(3, *size), many)
+    assert figure.canvas.get_width_height()[0] == 1600
 
 
 def crowd(count: int, size: tuple[int, int]) -> list[Any]:

@@ -54,7 +54,7 @@ def drawn(kind: str, picture: Tensor, explained: list[Any]) -> Figure:
 
 def saved(figure: Figure) -> np.ndarray:
     content = io.BytesIO()
-    figure.savefig(content, format="png")
+    figure.savefig(content, format="png", pil_kwargs={"compress_level": 1})
     with Image.open(content) as image:
         return np.asarray(image.convert("RGBA"))
 
