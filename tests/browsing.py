@@ -26,16 +26,23 @@ def started() -> Iterator[Any]:
 
 
 @contextmanager
-def opened_page(browser: Any, path: Path, size: dict[str, int], **options: Any) -> Iterator[Any]:
-    """The page of a file."""
+def new_tab(browser: Any, size: dict[str, int], **options: Any) -> Iterator[tuple[Any, list[str]]]:
+    """An empty page, and what the pages that it goes to complain of."""
     context = browser.new_context(viewport=size, device_scale_factor=1, **options)
     page, complaints = context.new_page(), []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: complaints.extend(_fetched(request.url)))
-    page.goto(path.as_uri())
-    yield page
+    yield page, complaints
     context.close()
+
+
+@contextmanager
+def opened_page(browser: Any, path: Path, size: dict[str, int], **options: Any) -> Iterator[Any]:
+    """The page of a file."""
+    with new_tab(browser, size, **options) as (page, complaints):
+        page.goto(path.as_uri())
+        yield page
     assert complaints == []
 
 

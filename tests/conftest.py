@@ -24,6 +24,7 @@ def pytest_collection_finish() -> None:
     """What is there now stays: looking through it for garbage, again and again, takes seconds."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(700, 10, 100)  # the same for the models that tests share
 
 
 def pytest_sessionfinish() -> None:

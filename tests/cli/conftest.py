@@ -92,16 +92,8 @@ def loaded(checkpoint: Path) -> nn.Module:
 
 
 @pytest.fixture
-def explain_in_full(
-    run: Callable[..., Outcome],
-    checkpoint: Path,
-    loaded: nn.Module,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., Outcome]:
-    """Runs ``explain`` with the small model; at most two detections, of any score.
-
-    The checkpoint is read once for all tests (``test_models.py`` is about reading them).
-    """
+def read_once(checkpoint: Path, loaded: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is not about reading checkpoints: :func:`checkpoint` is, and has been, read."""
     real = torchvision_models._from_checkpoint
 
     def read(name: str, path: Path) -> tuple[nn.Module, list[str] | None]:
@@ -109,6 +101,13 @@ def explain_in_full(
 
     monkeypatch.setattr(loaded.roi_heads, "score_thresh", loaded.roi_heads.score_thresh)
     monkeypatch.setattr(torchvision_models, "_from_checkpoint", read)
+
+
+@pytest.fixture
+def explain_in_full(
+    run: Callable[..., Outcome], checkpoint: Path, read_once: None
+) -> Callable[..., Outcome]:
+    """Runs ``explain`` with the small model; at most two detections, of any score."""
 
     def command(*arguments: object) -> Outcome:
         model = ("--model", SMALL, "--checkpoint", checkpoint, "--device", "cpu")

@@ -63,13 +63,16 @@ def _changed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     ids=["script", "state_dict", "parallel", "lightning", "ema", "the model first"],
 )
 def test_wrapped_checkpoints_load(
-    wrap: Callable[[Any], Any],
-    small_state: dict[str, Tensor],
-    small_model: nn.Module,
-    tmp_path: Path,
+    wrap: Callable[[Any], Any], small_state: dict[str, Tensor], tmp_path: Path
 ) -> None:
     path = save(wrap(small_state), tmp_path / "tuned.pt")
-    detector = load_detector(choice(f"torchvision:{SMALL}", checkpoint=path))
+    loaded = load_detector(choice(f"torchvision:{SMALL}", checkpoint=path)).model.state_dict()
+    assert loaded.keys() == small_state.keys()
+    assert all(torch.equal(loaded[key], one) for key, one in small_state.items())
+
+
+def test_what_is_loaded_detects_the_same(checkpoint: Path, small_model: nn.Module) -> None:
+    detector = load_detector(choice(checkpoint=checkpoint))
     small_model.roi_heads.score_thresh = 0.0
     with torch.no_grad():
         expected = small_model(list(PIXELS))[0]
@@ -166,6 +169,7 @@ def test_the_number_of_classes_is_read_from_the_checkpoint(name: str) -> None:
     assert torchvision_models._classes(name, model.state_dict()) == 5
 
 
+@pytest.mark.usefixtures("read_once")
 def test_labels_fit_with_and_without_background(checkpoint: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     for content, expected in (
@@ -179,6 +183,7 @@ def test_labels_fit_with_and_without_background(checkpoint: Path, tmp_path: Path
         load_detector(choice(checkpoint=checkpoint, labels=names))
 
 
+@pytest.mark.usefixtures("read_once")
 @pytest.mark.parametrize(
     ("file", "content"),
     [
@@ -213,6 +218,7 @@ def test_labels_of_other_vendors_are_fitted_and_checked(tmp_path: Path) -> None:
         load_detector(choice("demo", labels=str(names)))
 
 
+@pytest.mark.usefixtures("read_once")
 def test_without_labels_numbers_are_shown(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,6 +251,7 @@ def test_random_weights_warn(capsys: pytest.CaptureFixture[str]) -> None:
     assert torch.equal(first.detect(PIXELS)[0].scores, second.detect(PIXELS)[0].scores)
 
 
+@pytest.mark.usefixtures("read_once")
 @pytest.mark.parametrize(
     ("threshold", "expected"), [(0.0, 0.0), (0.5, 0.05)], ids=["lowered", "kept"]
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from browsing import chosen, needs_chromium, opened_page, started, wait_for
+from browsing import chosen, needs_chromium, new_tab, opened_page, started, wait_for
 
 from captum_ssgc.report import ViewerEntry, ViewerPage, save_html
 
@@ -21,12 +21,22 @@ def browser() -> Iterator[Any]:
         yield browser
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Any) -> Iterator[tuple[Any, list[str]]]:
+    """One for all tests: a new one takes longer than what they do in it."""
+    with new_tab(browser, {"width": 1000, "height": 800}) as tab:
+        yield tab
+
+
 @pytest.fixture
-def opened(browser: Any, pages: list[ViewerPage], tmp_path: Path) -> Iterator[Any]:
-    """The page of ``pages`` at 1000 x 800."""
-    size = {"width": 1000, "height": 800}
-    with opened_page(browser, write(pages, tmp_path), size) as page:
-        yield page
+def opened(tab: Any, pages: list[ViewerPage], tmp_path: Path) -> Iterator[Any]:
+    """The page of ``pages`` at 1000 x 800, as it is loaded."""
+    page, complaints = tab
+    page.mouse.move(0, 0)
+    complaints.clear()
+    page.goto(write(pages, tmp_path).as_uri())
+    yield page
+    assert complaints == []
 
 
 def write(pages: list[ViewerPage], folder: Path) -> Path:
