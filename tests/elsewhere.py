@@ -7,7 +7,7 @@ one tensor from there and one from the host fails, unless the latter is a number
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -45,6 +45,7 @@ class There(Tensor):
         return self.cpu().tolist()
 
     def new_tensor(self, data: Any, **options: Any) -> Tensor:
+        Elsewhere.waits.append("new_tensor")
         return There(self.numbers.new_tensor(data, **options))
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -76,17 +77,24 @@ class MadeOnHost(TorchFunctionMode):
         device = kwargs.get("device")
         there = device is not None and torch.device(device) == THERE
         if func in (torch.tensor, torch.as_tensor) and there:
+            if not isinstance(args[0], There):
+                Elsewhere.waits.append(func.__name__)
             made = func(*args, **{**kwargs, "device": None})
             return made if isinstance(made, There) else There(made)
         return func(*args, **kwargs)
 
 
 class Elsewhere(TorchDispatchMode):
-    """Makes the device; ``waits`` are the operations whose numbers the host waited for."""
+    """Makes the device; ``waits`` are the operations for which the host waited.
+
+    It does where numbers come from the device, and where numbers of Python go there.
+    """
+
+    waits: ClassVar[list[str]] = []
 
     def __init__(self) -> None:
         super().__init__()
-        self.waits: list[str] = []
+        self.waits.clear()
         self._made = MadeOnHost()
 
     def __enter__(self) -> torch.device:  # type: ignore[override]

@@ -134,6 +134,8 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _per_channel(value: float | Sequence[float], images: Tensor) -> Tensor:
     """A number for all channels, or one for each, to be broadcast with ``images``."""
+    if isinstance(value, (int, float)):
+        return images.new_full((images.shape[1], 1, 1), value)  # sends nothing to a device
     tensor = images.new_tensor(value)
     if tensor.dim() and len(tensor) != images.shape[1]:
         raise ValueError(

@@ -46,10 +46,14 @@ def _clip(
     x: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None
 ) -> Tensor:
     if min is not None:
-        x = torch.maximum(x, torch.as_tensor(min, dtype=x.dtype, device=x.device))
+        x = torch.maximum(x, _like(x, min))
     if max is not None:
-        x = torch.minimum(x, torch.as_tensor(max, dtype=x.dtype, device=x.device))
+        x = torch.minimum(x, _like(x, max))
     return x
+
+
+def _like(x: Tensor, bound: Tensor | float) -> Tensor:
+    return bound.to(x) if isinstance(bound, Tensor) else x.new_full((), bound)
 
 
 def _folded(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:

@@ -146,7 +146,8 @@ class BoxDecoder:
             return self._of_cells(boxes)
         if self.normalised:
             height, width = self.size
-            boxes = boxes * boxes.new_tensor([width, height, width, height])
+            sides = (width, height, width, height)  # one by one: a tensor would wait for a GPU
+            boxes = torch.stack([boxes[..., i] * side for i, side in enumerate(sides)], -1)
         if self.boxes == "xyxy":
             return boxes
         if self.boxes == "xywh":
