@@ -36,6 +36,11 @@ def check_output(output: object) -> None:
     )
 
 
+def kind_of(output: Output) -> str:
+    """One of :data:`OUTPUTS`: what a negated one negates; a contrast is made of logits."""
+    return output[0] if isinstance(output, tuple) else output.removeprefix("-")
+
+
 def parse_output(text: str) -> Output:
     """What a command or a file calls an output: ``contrast:NAME`` for a contrast, else the same.
 

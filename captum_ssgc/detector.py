@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -239,6 +239,10 @@ class Detector(ABC):
 
     def local_outputs(self) -> tuple[str, ...]:
         """The outputs that :meth:`local_gradients` is made for; the run then needs no graph."""
+        return ()
+
+    def modules_apart(self, outputs: Collection[Output]) -> Sequence[nn.Module]:
+        """Modules that none of these outputs depends on: a graph need not hold what they do."""
         return ()
 
     def run_for_gradients(self, images: Tensor, detections: Sequence[Detections] | None) -> Any:

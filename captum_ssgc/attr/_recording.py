@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
+from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._windows import WindowGradient, nonzero_windows
 from captum_ssgc.attr._batched_gradients import at_once, gradients_of_each
 from captum_ssgc.attr._captum import plain
@@ -327,13 +329,21 @@ def recording(
         of_input: record what the layers take instead of what they give.
         reshape_transform: the user's; ``None`` for the detector's own.
     """
-    wanted = set(OUTPUTS if outputs is None else outputs)
+    wanted: set[Any] = set(OUTPUTS if outputs is None else outputs)
     is_local = not of_input and reshape_transform is None and layers.are_levels()
     with_graph = not (is_local and wanted <= set(detector.local_outputs()))
+    apart = detector.modules_apart(wanted) if with_graph else ()
     with capturing(detector.model, layers.modules, of_input, with_graph) as capture:
-        raw = _run(detector.run if with_graph else detector.run_for_gradients, images, detections)
+        run = detector.run if with_graph else detector.run_for_gradients
+        with forward_hooks(before=dict.fromkeys(apart, _without_graph)):
+            raw = _run(run, images, detections)
     with torch.inference_mode(False), torch.enable_grad():
         yield Recording(layers, capture, images, raw, reshape_transform, detections)
+
+
+def _without_graph(module: nn.Module, args: tuple[Any, ...]) -> Any:
+    """What comes in, cut off from what it was computed from."""
+    return tree_map(lambda one: one.detach() if isinstance(one, Tensor) else one, args)
 
 
 def _run(run: Callable[..., Any], images: Tensor, detections: Detections | None) -> Any:

@@ -17,7 +17,7 @@ FEWER_SIDES = [4**power for power in range(9)]
 
 def entries_at_once(device: torch.device) -> int:
     """Entries of layers that are computed with; more would be much of the memory of a run."""
-    return 2**21 if device.type == "cpu" else 2**22
+    return 2**20 if device.type == "cpu" else 2**22
 
 
 class RowGradients:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +17,7 @@ from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks
+from captum_ssgc._outputs import EDGES, Output, kind_of
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detectors._final_output import final_reports
@@ -175,6 +176,15 @@ class OneStageDetector(GridHeadDetector):
         else:
             return None
         return None if None in parts else [step for part in parts for step in part or ()]
+
+    def modules_apart(self, outputs: Collection[Output]) -> Sequence[nn.Module]:
+        head: Any = self.model.head
+        kinds = {kind_of(output) for output in outputs}
+        if kinds <= set(EDGES):
+            return [head.classification_head]
+        # The centerness, which the score of FCOS depends on, comes from the head of the boxes.
+        of_classes = {"logit"} if isinstance(self.model, FCOS) else {"score", "logit"}
+        return [head.regression_head] if kinds <= of_classes else []
 
     def _before_head(self, level: int) -> list[Step]:
         """What SSD's backbone does to its first level on the way to the head."""
