@@ -39,7 +39,7 @@ def test_writes_what_explain_writes_and_the_known_shares(
 
 
 def test_a_seed_gives_its_own_scene(run: Callable[..., Any], tmp_path: Path) -> None:
-    assert run("demo", "--seed", "12", "-o", tmp_path).code == 0
+    assert run("demo", "--seed", "12", "--top-k", "1", "-o", tmp_path).code == 0
     assert (tmp_path / "scene_12" / "scene_12_overview.png").exists()
 
 

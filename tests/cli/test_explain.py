@@ -231,15 +231,17 @@ def test_odd_names_of_files_and_classes(
 def test_options_reach_the_maps(
     explain: Callable[..., Any], photo: Path, tmp_path: Path, small_model: nn.Module
 ) -> None:
-    arguments = ("--method", "odam,grad-cam", "--option", "smoothing=1", "--mask", "none")
+    chosen = ("--method", "odam,grad-cam", "--top-k", "1")
+    arguments = (*chosen, "--option", "smoothing=1", "--mask", "none")
     assert explain(photo, *arguments, "-o", tmp_path).code == 0
     small_model.roi_heads.score_thresh = 0.0
     options = {"odam": {"smoothing": 1}}
     expected = ssgc.explain(
-        small_model, photo, ["odam"], score_threshold=0.0, top_k=2, method_options=options
+        small_model, photo, ["odam"], score_threshold=0.0, top_k=1, method_options=options
     )
-    plain = ssgc.explain(small_model, photo, ["odam"], score_threshold=0.0, top_k=2)
-    for entry, one, other in zip(record(tmp_path / "cat")["detections"], expected, plain):
+    plain = ssgc.explain(small_model, photo, ["odam"], score_threshold=0.0, top_k=1)
+    found = record(tmp_path / "cat")["detections"]
+    for entry, one, other in zip(found, expected, plain, strict=True):
         first, second = entry["maps"]
         assert first["options"] == {"smoothing": 1}
         assert second["options"] == {}

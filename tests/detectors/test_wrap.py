@@ -60,9 +60,13 @@ def test_names_are_given(build_family):
     assert (detector.label_name(1), detector.label_name(5)) == ("cat", "gnu")
 
 
+def compiled(model):
+    return torch.compile(model, backend="eager")  # importing the usual one takes seconds
+
+
 def test_a_model_inside_a_shell_is_unwrapped(build_family):
     model = build_family("torchvision", "fcos").detector.model
-    for shell in (torch.nn.DataParallel(model), torch.compile(model)):
+    for shell in (torch.nn.DataParallel(model), compiled(model)):
         detector = ssgc.wrap_detector(shell, label_names=list("abcdef"))
         assert detector.model is model
         assert detector.label_names == tuple("abcdef")
@@ -109,8 +113,8 @@ def peft(model):
 
 SHELLS = {
     "averaged-weights": torch.optim.swa_utils.AveragedModel,
-    "compiled": torch.compile,
-    "compiled-parallel": lambda model: torch.compile(torch.nn.DataParallel(model)),
+    "compiled": compiled,
+    "compiled-parallel": lambda model: compiled(torch.nn.DataParallel(model)),
     "lightning": MyTraining,
     "peft": peft,
     "ema": Average,

@@ -20,7 +20,7 @@ from torch import nn
 import captum_ssgc as ssgc
 from captum_ssgc import metrics
 
-FEW, MANY = 250, 6000
+FEW, MANY = 150, 6000
 
 ODD: list[Any] = [
     *(None, True, False, 0, 1, -1, 2, 7, 10**30, 0.0, 0.5, -0.5, 1.5, math.nan, math.inf),

@@ -75,7 +75,8 @@ def test_settings_of_the_user_do_not_matter(
 def test_settings_are_restored_by_threads(picture: Tensor, explained: list[Any]) -> None:
     with matplotlib.rc_context({"font.size": 17.0}):
         threads = [
-            threading.Thread(target=lambda: saved(overview(picture, explained))) for _ in range(2)
+            threading.Thread(target=lambda: saved(drawn("overlay", picture, explained)))
+            for _ in range(2)
         ]
         for thread in threads:
             thread.start()
