@@ -31,6 +31,12 @@ def run(tiny, data, tmp_path):
     return again
 
 
+@pytest.fixture
+def few(tiny):
+    """For what does not depend on what is measured."""
+    return tiny.settings(methods="odam", metrics="pointing-game")
+
+
 @pytest.fixture(autouse=True)
 def no_curve_pictures(monkeypatch):
     """They take longer than all the rest; `finished` has them."""
@@ -108,15 +114,15 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     assert numbers_of(run()) == finished.numbers
 
 
-def test_a_report_that_cannot_be_written_says_so(run, monkeypatch):
+def test_a_report_that_cannot_be_written_says_so(run, few, monkeypatch):
     def replace(file, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("captum_ssgc.benchmark.reporting.write_whole", replace)
     with pytest.raises(BenchmarkError, match=r"report in .* cannot be written.*results are safe"):
-        run(limit=1)
+        run(few, limit=1)
     monkeypatch.undo()
-    assert run(limit=1).complete
+    assert run(few, limit=1).complete
 
 
 @pytest.fixture
@@ -144,27 +150,29 @@ def test_bad_images_are_survived_and_named(run, tiny, spoiled, tmp_path):
     assert "does not like this &lt;image&gt; &amp; says so" in page
 
 
-def test_bad_images_are_tried_again_only_on_request(run, tiny, spoiled, evaluated):
-    run(data=spoiled)
+def test_bad_images_are_tried_again_only_on_request(run, few, spoiled, evaluated):
+    run(few, data=spoiled)
     assert evaluated == ["0", "2", "4"]
     image = Image.new("RGB", (64, 48))
     image.save(spoiled.parent / "image_001.png")
-    run(data=spoiled)
+    run(few, data=spoiled)
     assert evaluated == ["0", "2", "4"]
-    summary = run(data=spoiled, retry_failed=True)
+    summary = run(few, data=spoiled, retry_failed=True)
     assert evaluated == ["0", "2", "4", "1"]
     assert [name for name, _ in summary.failures] == ["image_003.png"]
     assert summary.counts["images"] == IMAGES
 
 
-def test_one_failure_after_the_other_stops_the_run(run, monkeypatch, evaluated, own_data, stored):
+def test_one_failure_after_the_other_stops_the_run(
+    run, few, monkeypatch, evaluated, own_data, stored
+):
     monkeypatch.setattr(runner, "FAILURES_IN_A_ROW", 2)
     for number in (1, 3, 4):
         (own_data.parent / f"image_{number:03}.png").unlink()
     with pytest.raises(BenchmarkError, match=r"2 images in a row .*image_004.*--retry-failed"):
-        run(data=own_data)
+        run(few, data=own_data)
     assert evaluated == ["0", "2"]
-    assert run(data=own_data).counts["failed"] == 3
+    assert run(few, data=own_data).counts["failed"] == 3
     assert evaluated == ["0", "2"]
 
 
@@ -206,16 +214,16 @@ def test_other_data_are_refused(run, finished, own_data):
         run(folder=finished.folder, data=own_data)
 
 
-def test_a_limit_takes_the_first_images(run, finished):
-    summary = run(limit=2)
+def test_a_limit_takes_the_first_images(run, few):
+    summary = run(few, limit=2)
     assert summary.counts["images"] == 2
     assert summary.complete
 
 
-def test_the_report_of_a_run_that_is_not_finished(run, evaluated, tmp_path, finished):
+def test_the_report_of_a_run_that_is_not_finished(run, few, evaluated, tmp_path):
     evaluated.stop = "3"
     with pytest.raises(KeyboardInterrupt):
-        run()
+        run(few)
     summary = report(tmp_path / "run")
     assert summary.counts["images"] == 3
     assert not summary.complete
@@ -289,23 +297,23 @@ def test_masks_without_pycocotools(run, tiny, monkeypatch):
     assert run(few, limit=1).complete
 
 
-def test_results_of_two_image_folders_do_not_mix(run, evaluated, own_data, tmp_path):
+def test_results_of_two_image_folders_do_not_mix(run, few, evaluated, own_data, tmp_path):
     """The JSON file is the same; only pixels tell the folders apart."""
     evaluated.stop = "3"
     with pytest.raises(KeyboardInterrupt):
-        run(data=own_data)
+        run(few, data=own_data)
     other = tmp_path / "other"
     shutil.copytree(own_data.parent, other)
-    assert run(data=own_data, images=other).complete  # copies are the same images
+    assert run(few, data=own_data, images=other).complete  # copies are the same images
     with Image.open(other / "image_001.png") as image:
         image.putpixel((0, 0), (1, 2, 3))
         image.save(other / "image_001.png")
     with pytest.raises(BenchmarkError, match=r"image_001\.png is not the file that the stored"):
-        run(data=own_data, images=other)
+        run(few, data=own_data, images=other)
     (other / "image_001.png").unlink()
     with pytest.raises(BenchmarkError, match=r"image_001\.png is not the file that the stored"):
-        run(data=own_data, images=other)
-    assert run(data=own_data).complete
+        run(few, data=own_data, images=other)
+    assert run(few, data=own_data).complete
 
 
 @pytest.mark.parametrize("damage", ["digit", "key", "line", "schema", "folder"])
@@ -330,12 +338,12 @@ def test_a_damaged_record_is_reported_and_computed_again(
     assert "Damaged lines" in (copied / "report.html").read_text()
 
 
-def test_what_is_left_out_of_the_data_set_is_said(run, own_data, tmp_path, capsys):
+def test_what_is_left_out_of_the_data_set_is_said(run, few, own_data, tmp_path, capsys):
     content = json.loads(own_data.read_text())
     content["images"].append({"id": 77, "file_name": None})
     content["annotations"][0]["category_id"] = "\x1b[31mx"
     own_data.write_text(json.dumps(content))
-    summary = run(data=own_data, show_progress=True)
+    summary = run(few, data=own_data, show_progress=True)
     places = ["images[5].file_name: ", "annotations[0].category_id: "]
     assert [one.partition(": ")[0] + ": " for one in summary.left_out] == places
     told = capsys.readouterr().err
@@ -346,11 +354,11 @@ def test_what_is_left_out_of_the_data_set_is_said(run, own_data, tmp_path, capsy
     assert "\x1b" not in told
 
 
-def test_a_name_does_not_steer_the_terminal(run, own_data, capsys):
+def test_a_name_does_not_steer_the_terminal(run, few, own_data, capsys):
     content = json.loads(own_data.read_text())
     content["images"][1]["file_name"] = "\x1b]0;mine\x07.png"
     own_data.write_text(json.dumps(content))
-    assert run(data=own_data, show_progress=True).counts["failed"] == 1
+    assert run(few, data=own_data, show_progress=True).counts["failed"] == 1
     told = capsys.readouterr().err
     assert "]0;mine" in told
     assert "\x1b" not in told
@@ -457,12 +465,12 @@ def test_examples_do_not_run_a_perturbation_method_again(run, tiny, monkeypatch,
 
 def test_a_picture_of_a_small_map_shows_the_map(tiny, data, run, tmp_path):
     few = tiny.settings(methods=("d-rise",), metrics="deletion-insertion", drise_masks=200)
-    run(few)
+    run(few, limit=2)
     source = open_source(data)
     run_print = RunFolder(tmp_path / "run").fingerprint()
     index = read_index(tmp_path / "run" / "results", run_print, ImageRecord)
     evaluation = ImageEvaluation(tiny.tiny_detector(), source.categories, few)
-    for number in range(IMAGES):
+    for number in range(2):
         record, case = index.record(number), source.load(number)
         found = evaluation.detections(case)[1]
         whole = evaluation.maps(["d-rise"], case.image, found, image_seed(few, record.key))[0]

@@ -74,6 +74,7 @@ def two_stage(picture):
         box_score_thresh=0.0,
         min_size=96,
         max_size=200,
+        rpn_post_nms_top_n_test=60,
         box_detections_per_img=20,
     ).eval()
     with torch.no_grad():  # proposals stay near their anchors

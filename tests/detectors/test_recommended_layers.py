@@ -275,6 +275,7 @@ def test_levels_have_the_names_that_the_backbone_gives(picture):
         Renamed(pyramid=True),
         rpn_anchor_generator=AnchorGenerator(((16,), (32,), (64,)), ((1.0,),) * 3),
         box_roi_pool=MultiScaleRoIAlign(["0", "1", "2"], 7, 2, canonical_scale=40),
+        rpn_post_nms_top_n_test=60,
         box_score_thresh=0.0,
         box_detections_per_img=20,
         **SMALL,

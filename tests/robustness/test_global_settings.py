@@ -134,6 +134,7 @@ def pictures_of(subject: Subject) -> None:
         visualization.overview(subject.image, found),
         visualization.comparison_grid(subject.image, [[entry] for entry in found]),
     ):
+        figure.set_dpi(figure.dpi / 4)  # the same lines of code, fewer pixels
         figure.canvas.draw()
         plt.close(figure)
 

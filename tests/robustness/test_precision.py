@@ -80,24 +80,33 @@ def test_own_models_in_half_precision(method, dtype, output):
     torch.testing.assert_close(shapes(found), shapes(expected), rtol=0, atol=0.02)
 
 
-@each_method
-@pytest.mark.parametrize(
-    "factor",
-    [pytest.param(1.0, marks=pytest.mark.slow), pytest.param(10.0, marks=pytest.mark.slow), 100.0],
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(1.0, marks=pytest.mark.slow),
+        pytest.param(10.0, marks=pytest.mark.slow),
+        100.0,
+    ],
 )
-def test_a_very_sure_detector_has_maps(method, factor, demo_subject):
-    """With the logits' factor the score's map tends to the log-odds', as alpha tends to 1/2."""
+def sure(request, demo_subject):
+    """A detector whose logits are so many times larger, and a wrapper of its best detection."""
     model = copy.deepcopy(demo_subject.model)
     with torch.no_grad():
-        model.roi_heads.box_predictor.cls_score.weight.mul_(factor)
-        model.roi_heads.box_predictor.cls_score.bias.mul_(factor)
+        model.roi_heads.box_predictor.cls_score.weight.mul_(request.param)
+        model.roi_heads.box_predictor.cls_score.bias.mul_(request.param)
     detector = ssgc.wrap_detector(model)
+    return detector, ssgc.InstanceScoreWrapper(detector, detector.detect(demo_subject.image)[0][0])
+
+
+@each_method
+def test_a_very_sure_detector_has_maps(method, sure, demo_subject):
+    """With the logits' factor the score's map tends to the log-odds', as alpha tends to 1/2."""
+    detector, wrapper = sure
     found = ssgc.explain(detector, demo_subject.image, method, top_k=2)
     assert found[0].score > 0.999
     maps = torch.stack([entry.heat_map for entry in found])
     assert maps.isfinite().all()
     assert (shapes(maps).flatten(1).amax(1) == 1.0).all()
-    wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(demo_subject.image)[0][0])
     cam = METHODS[method](wrapper, detector.level_layers())
     assert cam.attribute(demo_subject.image, target=0, fuse_layers="max").max() > 0
 
