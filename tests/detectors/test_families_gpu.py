@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from detectors.plain_maps import plain_heat_maps
 
 import captum_ssgc as ssgc
 from captum_ssgc.attr import METHODS, LayerMethod, Layers, recording
@@ -42,10 +43,14 @@ def test_detections_are_those_of_the_cpu(family, picture, accelerator):
 
 @pytest.mark.filterwarnings("ignore:.*all-zero map")
 def test_maps_are_those_of_the_cpu(family, picture, accelerator):
+    """But for those that are nothing but rounding, as what they sum cancels out (SSD300)."""
     found = family.detector.detect(picture)[0][:6]
-    expected = shapes(maps_of(family.detector, picture, found))
+    [sums] = plain_heat_maps(family.detector, picture, found, [(METHODS["hires-cam"], {})])
+    kept = [row for row, (one, scale) in enumerate(sums) if float(one.max()) > 1e-3 * scale]
+    assert kept
+    expected = shapes(maps_of(family.detector, picture, found[kept]))
     detector = moved(family.detector, accelerator)
-    made = maps_of(detector, picture.to(accelerator), found.to(accelerator))
+    made = maps_of(detector, picture.to(accelerator), found[kept].to(accelerator))
     assert made.device.type == accelerator.type
     torch.testing.assert_close(shapes(made.cpu()), expected, rtol=0.0, atol=0.01)
 

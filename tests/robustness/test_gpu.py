@@ -71,8 +71,9 @@ def test_more_detections_do_not_wait_more_often(accelerator, faster_rcnn, image)
         pytest.skip("only CUDA says when the host waits")
     detector = ssgc.wrap_detector(copy.deepcopy(faster_rcnn).to(accelerator))
     found = detector.detect(image.to(accelerator))[0]
-    few, many = (found[found.levels == found.levels[0]][:count] for count in (2, 8))
-    assert len(many) == 8
+    many = found[found.levels == found.levels[0]]
+    few = many[:1]
+    assert len(many) > 2
     counts = []
     for chosen in (few, many):
         wrapper = ssgc.InstanceScoreWrapper(detector, chosen)
@@ -113,7 +114,8 @@ def test_processes_share_a_gpu(tmp_path, accelerator):
     command += ["captum_ssgc", "benchmark", "--data", "synthetic:4", "--model", "demo"]
     command += ["--methods", "odam", "--metrics", "pointing-game", "-o", str(tmp_path / "run")]
     command += ["--device", accelerator.type]
-    environment = {**os.environ, "PYTHONPATH": str(Path(ssgc.__file__).parents[1])}
+    places = [str(Path(ssgc.__file__).parents[1]), *filter(None, sys.path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     stored = json.loads((tmp_path / "run" / "run.json").read_text())
     assert stored["device"].startswith(accelerator.type)
