@@ -258,6 +258,7 @@ def ssgrad_cam_plus_plus(
 ) -> Tensor:
     """``w_k A^k S^k`` (Yamauchi, CVPRW 2024, eq. 3): SSGrad-CAM++."""
     kind = signed_activations if isinstance(signed_activations, str) else ""
+    space = space_map(gradients, smoothing)
     if kind == "as_is":
         weights = plus_plus_weights(activations, gradients, mask, whole)
     elif kind == "split":
@@ -266,7 +267,7 @@ def ssgrad_cam_plus_plus(
         raise ValueError(
             f"signed_activations: expected 'split' or 'as_is', got {shown(signed_activations)}."
         )
-    return weights * activations * space_map(gradients, smoothing)
+    return (weights * space) * activations
 
 
 @finished_by(with_halo)
@@ -280,8 +281,11 @@ def ssgrad_cam_plus_minus(
 ) -> Tensor:
     """``w_k A^k S^k`` of the parts of each channel, net weights, space where a part helps."""
     check_share("halo", halo)
-    sides = torch.where(activations > 0, _share_of_peak(gradients), _share_of_peak(-gradients))
-    return net_weights(activations, gradients, mask, whole) * activations.abs() * sides
+    weights = net_weights(activations, gradients, mask, whole)
+    weights = torch.where(
+        activations > 0, weights * _share_of_peak(gradients), weights * _share_of_peak(-gradients)
+    )
+    return weights * activations.abs()
 
 
 def _share_of_peak(gradients: Tensor) -> Tensor:
@@ -293,7 +297,7 @@ def space_map(gradients: Tensor, smoothing: float = 0.0) -> Tensor:
     """``S^k_ij = |g^k_ij| / max_ij |g^k_ij|`` (eq. 5), 0 for a channel without gradient."""
     magnitude = smoothed(gradients.abs(), smoothing)
     peak = magnitude.amax(dim=(-2, -1), keepdim=True)
-    return torch.where(peak > 0, magnitude / peak, torch.zeros_like(magnitude))
+    return magnitude / torch.where(peak > 0, peak, torch.ones_like(peak))
 
 
 def plus_plus_alpha(activations: Tensor, gradients: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -305,7 +309,7 @@ def plus_plus_alpha(activations: Tensor, gradients: Tensor, mask: Tensor | None 
 
 
 def _alpha(total: Tensor, gradients: Tensor, mask: Tensor | None) -> Tensor:
-    alpha = 1.0 / (2.0 + (total * gradients).clamp(min=0.0))
+    alpha = (total * gradients).clamp_(min=0.0).add_(2.0).reciprocal_()
     return alpha if mask is None else alpha * mask.to(alpha.dtype)
 
 
