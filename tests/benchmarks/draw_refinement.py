@@ -16,7 +16,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from captum_ssgc.attr import RefinedCAM
+from captum_ssgc.attr import METHODS, RefinedCAM
 from captum_ssgc.benchmark import Cell, report
 from captum_ssgc.benchmark.columns import METRICS, Column, columns_of
 from captum_ssgc.visualization import METHOD_COLORS, plain_style
@@ -71,7 +71,7 @@ def drawn(titles: dict[str, list[Path]]) -> Figure:
                 for name in BESIDE:
                     if name in rows:
                         height, line = rows[name][column.key].mean, {"ls": style, "lw": 1.2}
-                        label = f"{name}, {title}"
+                        label = f"{METHODS[name].title}, {title}"
                         ax.axhline(height, color=METHOD_COLORS[name], label=label, **line)
             ax.set_title(f"{column.title} {column.arrow}", loc="left", fontweight="bold")
             ax.set_xlabel("forwards for each detection")
