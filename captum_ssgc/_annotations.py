@@ -101,7 +101,7 @@ def candidates_for(
     Raises:
         ValueError: if none of a label overlaps its box.
     """
-    overlap = box_iou(boxes.double(), candidates.boxes.cpu().double()).nan_to_num()
+    overlap = box_iou(boxes.cpu().double(), candidates.boxes.cpu().double()).nan_to_num()
     overlap = overlap * (labels[:, None] == candidates.labels.cpu())
     rows, ious = [], []
     for place, (of_box, fit) in enumerate(zip(overlap, overlap * candidates.scores.cpu())):

@@ -9,6 +9,7 @@ import torch
 
 def own_precision(device: torch.device) -> AbstractContextManager[object]:
     """The body runs outside of ``torch.autocast``."""
-    if device.type not in ("cpu", "cuda") or not torch.is_autocast_enabled(device.type):
+    kind = device.type
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
         return nullcontext()
-    return torch.autocast(device.type, enabled=False)
+    return torch.autocast(kind, enabled=False)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from captum_ssgc._exact import exact
 from captum_ssgc._resampling import resampled
 
 GROWTH = 1.5  # of the side of a patch, from one to the next one away from the box
@@ -45,9 +46,9 @@ class PatchGrid:
 
     def sums(self, maps: Tensor) -> Tensor:
         """Of maps ``(M, h, w)`` over each patch, ``(M, P)`` float64 on the CPU."""
-        flat = maps.flatten(1).double()
+        flat = exact(maps.flatten(1))
         totals = torch.zeros(len(flat), len(self), dtype=torch.float64, device=flat.device)
-        return totals.index_add_(1, self.index.flatten(), flat).cpu()
+        return totals.index_add_(1, self.index.flatten().to(flat.device), flat).cpu()
 
     def spread(self, values: Tensor) -> Tensor:
         """``(h, w)``: values ``(P,)`` at the middles of the patches, bilinear in between."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from captum_ssgc._exact import exact
+
 _AT_ONCE = 1 << 14
 _MOST_SUPPRESSED = 3000
 
@@ -19,7 +21,7 @@ def pixels_in_polygons(corners: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         ``(K, H, W)`` bool.
     """
-    corners = corners.double()
+    device, corners = corners.device, exact(corners)
     height, width = size
     y = torch.arange(height, device=corners.device, dtype=torch.float64)[:, None] + 0.5
     x = torch.arange(width, device=corners.device, dtype=torch.float64)[None, :] + 0.5
@@ -31,7 +33,7 @@ def pixels_in_polygons(corners: Tensor, size: tuple[int, int]) -> Tensor:
         for (x1, y1), (x2, y2) in zip(polygon, polygon.roll(-1, 0), strict=True):
             side = (x2 - x1) * (y - y1) - (y2 - y1) * (x - x1)
             inside[row] &= turns[row] * side >= 0
-    return inside
+    return inside.to(device)
 
 
 def polygon_iou(one: Tensor, other: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ def polygon_iou(one: Tensor, other: Tensor) -> Tensor:
     Returns:
         ``(K, J)`` in [0, 1], in the precision of ``other``; 0 where both have no area.
     """
-    ours, theirs = one.double(), other.double()
+    ours, theirs = exact(one), exact(other)
     areas, their_areas = signed_areas(ours).abs(), signed_areas(theirs).abs()
     shared = ours.new_zeros(len(ours), len(theirs))
     low = torch.maximum(ours.amin(1)[:, None], theirs.amin(1)[None])
@@ -57,7 +59,7 @@ def polygon_iou(one: Tensor, other: Tensor) -> Tensor:
         shared[part] = _shared_areas(ours[part[0]], theirs[part[1]])
     shared = torch.minimum(shared, torch.minimum(areas[:, None], their_areas[None]))
     union = areas[:, None] + their_areas[None] - shared
-    return (shared / union).nan_to_num().clamp(0.0, 1.0).to(other.dtype)
+    return (shared / union).nan_to_num().clamp(0.0, 1.0).to(other)
 
 
 def suppressed(corners: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from captum_ssgc._arguments import shown
 from captum_ssgc._autocast import own_precision
+from captum_ssgc._exact import exact
 from captum_ssgc._resampling import resampled, taps
 
 MODES = ("nearest", "bilinear", "bicubic")
@@ -94,13 +95,15 @@ class ImageGeometry:
 
     def boxes_to_canvas(self, boxes: Tensor) -> Tensor:
         """Boxes ``(..., 4)``, xyxy in image pixels, in canvas pixels."""
-        scale, offset = self._xyxy(boxes)
-        return (boxes.double() * scale + offset).to(boxes.dtype)
+        places = exact(boxes)
+        scale, offset = self._xyxy(places)
+        return (places * scale + offset).to(boxes)
 
     def boxes_to_image(self, boxes: Tensor) -> Tensor:
         """Boxes ``(..., 4)``, xyxy in canvas pixels, in image pixels (not clipped)."""
-        scale, offset = self._xyxy(boxes)
-        return ((boxes.double() - offset) / scale).to(boxes.dtype)
+        places = exact(boxes)
+        scale, offset = self._xyxy(places)
+        return ((places - offset) / scale).to(boxes)
 
     def grid_to_image(
         self, maps: Tensor, mode: str = "bilinear", cells: CellGrid | None = None
@@ -187,7 +190,7 @@ class ImageGeometry:
             ``(K, 1, h, w)`` bool: the cells whose centre lies inside the box, at least the cell
             that holds the box's own centre (clamped to the grid).
         """
-        canvas = self.boxes_to_canvas(boxes).double()
+        canvas = exact(self.boxes_to_canvas(boxes))
         cells = grid if isinstance(grid, CellGrid) else self.cells(grid)
         rows, columns = (
             _inside(
@@ -197,7 +200,7 @@ class ImageGeometry:
             )
             for axis in (0, 1)
         )
-        return (rows[:, :, None] & columns[:, None, :])[:, None]
+        return (rows[:, :, None] & columns[:, None, :])[:, None].to(boxes.device)
 
     def mask_to_grid(self, mask: Tensor, grid: CellGrid | tuple[int, int]) -> Tensor:
         """Masks in image pixels as binary masks on a layer grid.
@@ -220,9 +223,9 @@ class ImageGeometry:
                 f"got shape {tuple(mask.shape)}."
             )
         cells = grid if isinstance(grid, CellGrid) else self.cells(grid)
-        share = self._cell_means((mask != 0).double(), cells)
+        share = self._cell_means(exact(mask != 0), cells)
         best = share.amax(dim=(-2, -1), keepdim=True)
-        return (share >= 0.5) | ((share == best) & (best > 0))
+        return ((share >= 0.5) | ((share == best) & (best > 0))).to(mask.device)
 
     def _cell_means(self, values: Tensor, cells: CellGrid) -> Tensor:
         weights = []

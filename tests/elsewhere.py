@@ -15,9 +15,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+from captum_ssgc._exact import has_double
+
 THERE = torch.device("lazy:0")  # autograd runs it on the host, and no library has to be there
 _aten = torch.ops.aten
 _TRAVELS = {_aten.copy_, _aten._to_copy, _aten.set_}
+_BY_PLACES = {_aten.index, _aten.index_put, _aten.index_put_}  # places may come from the host
 
 
 class There(Tensor):
@@ -27,6 +30,8 @@ class There(Tensor):
 
     @staticmethod
     def __new__(cls, numbers: Tensor) -> There:
+        if numbers.dtype == torch.float64 and not Elsewhere.double:
+            raise TypeError("this device has no float64")
         made: There = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls,
             numbers.shape,
@@ -88,16 +93,23 @@ class Elsewhere(TorchDispatchMode):
     """Makes the device; ``waits`` are the operations for which the host waited.
 
     It does where numbers come from the device, and where numbers of Python go there.
+
+    Args:
+        double: whether the device has double precision; Apple's have none.
     """
 
     waits: ClassVar[list[str]] = []
+    double: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, double: bool = True) -> None:
         super().__init__()
         self.waits.clear()
+        self._double = double
         self._made = MadeOnHost()
 
     def __enter__(self) -> torch.device:  # type: ignore[override]
+        has_double.cache_clear()
+        Elsewhere.double = self._double
         super().__enter__()
         self._made.__enter__()
         return THERE
@@ -105,6 +117,8 @@ class Elsewhere(TorchDispatchMode):
     def __exit__(self, *error: Any) -> None:
         self._made.__exit__(*error)
         super().__exit__(*error)
+        has_double.cache_clear()
+        Elsewhere.double = True
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = computed(func, args, kwargs or {})
@@ -141,7 +155,10 @@ def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def check_places(func: Any, tensors: list[Tensor]) -> None:
+    places = (torch.int64, torch.bool) if func.overloadpacket in _BY_PLACES else ()
     for one in tensors:
+        if one.dtype in places:
+            continue
         number = one.dim() == 0 and torch.Tag.pointwise in func.tags
         if not isinstance(one, There) and not number:
             shapes = [

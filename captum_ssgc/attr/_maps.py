@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from captum_ssgc._arguments import NUMBERS, check_share, shown
+from captum_ssgc._exact import has_double
 from captum_ssgc._gaussian import gaussian_blur, gaussian_radius
 
 Maps = Callable[..., Tensor]
@@ -338,7 +339,9 @@ def _principal_direction(rows: Tensor) -> Tensor:
     channels_first = rows.shape[-2] <= rows.shape[-1]
     # The smaller of the two products has the same largest eigenvalue.
     product = rows @ rows.mT if channels_first else rows.mT @ rows
-    direction = torch.linalg.eigh(product).eigenvectors[..., -1]
+    # Where there is no double precision, there are no eigenvectors either.
+    given = product if has_double(product.device) else product.cpu()
+    direction = torch.linalg.eigh(given).eigenvectors[..., -1].to(product.device)
     if not channels_first:
         direction = (rows @ direction[..., None])[..., 0]
         direction = torch.nn.functional.normalize(direction, dim=-1, eps=0.0).nan_to_num()

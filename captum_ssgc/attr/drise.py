@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from captum_ssgc._arguments import check_share, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
+from captum_ssgc._exact import has_double
 from captum_ssgc._similarity import similarities
 from captum_ssgc._warnings import warn_user
 from captum_ssgc.attr._captum import log_usage
@@ -207,8 +208,9 @@ class DRISE(PerturbationMethod):
                 f"generator: expected a torch.Generator or None, got {shown(generator)}."
             )
         detector = self._wrapper.detector
+        sums = torch.float64 if has_double(images.device) else torch.float32
         totals = [
-            torch.zeros(len(one), *shape.size, dtype=torch.float64, device=images.device)
+            torch.zeros(len(one), *shape.size, dtype=sums, device=images.device)
             for one in instances
         ]
         with tqdm(total=n_masks, desc="D-RISE", disable=not show_progress) as progress:
@@ -223,7 +225,7 @@ class DRISE(PerturbationMethod):
                     weights = torch.stack(
                         [similarity(instance, found, self.objectness) for found in own]
                     )
-                    total += torch.einsum("pk,phw->khw", weights.to(total), masks[:, 0].double())
+                    total += torch.einsum("pk,phw->khw", weights.to(total), masks[:, 0].to(sums))
                 progress.update(len(masks))
         return [(one / (n_masks * shape.probability)).to(images.dtype)[:, None] for one in totals]
 

@@ -141,8 +141,10 @@ def _clock(device: torch.device) -> Callable[[], float]:
     """Seconds, when everything that was asked of the device is done."""
 
     def now() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type == "mps":
+            torch.mps.synchronize()
+        elif hasattr(torch, device.type):  # torch.cuda, torch.xpu, torch.cpu
+            getattr(torch, device.type).synchronize(device)
         return time.perf_counter()
 
     return now

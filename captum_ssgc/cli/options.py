@@ -344,7 +344,7 @@ def _add_device(group: argparse._ArgumentGroup) -> None:
         "--device",
         metavar="NAME",
         default="auto",
-        help="cpu, cuda, cuda:1, ... (default: cuda where there is one, otherwise cpu)",
+        help="cpu, cuda, cuda:1, mps, ... (default: cuda where there is one, otherwise cpu)",
     )
 
 

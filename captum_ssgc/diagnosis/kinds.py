@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_area, box_iou
 
+from captum_ssgc._exact import exact
+
 Kind = Literal[
     "found", "wrong class", "badly placed", "both", "duplicate", "background", "missed", "ignored"
 ]
@@ -106,7 +108,7 @@ def kinds_of(
 
 def iou_of(boxes: Tensor, others: Tensor) -> Tensor:
     """``(K, G)`` in double precision, 0 for boxes without area."""
-    return box_iou(boxes.double(), others.double()).nan_to_num()
+    return box_iou(exact(boxes), exact(others)).nan_to_num()
 
 
 def _error(
@@ -136,7 +138,8 @@ def _most(overlap: Tensor) -> int | None:
 
 def _covered(boxes: Tensor, regions: Tensor) -> Tensor:
     """``(K, G)``: which share of each box lies in each region."""
-    low = torch.maximum(boxes[:, None, :2], regions[:, :2]).double()
-    high = torch.minimum(boxes[:, None, 2:], regions[:, 2:]).double()
+    boxes, regions = exact(boxes), exact(regions)
+    low = torch.maximum(boxes[:, None, :2], regions[:, :2])
+    high = torch.minimum(boxes[:, None, 2:], regions[:, 2:])
     shared = (high - low).clamp(min=0.0).prod(-1)
-    return (shared / box_area(boxes.double())[:, None]).nan_to_num()
+    return (shared / box_area(boxes)[:, None]).nan_to_num()

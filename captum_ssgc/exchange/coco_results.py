@@ -33,7 +33,7 @@ def to_coco(
             f"category_ids: expected the category id of every label, got none for {missing[0]}; "
             f"labels {_shown(known)} have one."
         )
-    boxes = table.boxes.detach().double().cpu()
+    boxes = table.boxes.detach().cpu().double()
     corner, size = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
     results = [
         {

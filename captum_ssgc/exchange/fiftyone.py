@@ -23,7 +23,7 @@ def to_fiftyone(table: DetectionTable, image_size: tuple[int, int]) -> Any:
     import fiftyone as fo
 
     height, width = image_size
-    boxes = array(table.boxes.double()).reshape(-1, 4)
+    boxes = array(table.boxes.cpu().double()).reshape(-1, 4)
     shares = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
     shares = shares / np.array([width, height, width, height])
     figures = dict(table.columns)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from captum_ssgc._exact import exact
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.images import check_images
@@ -123,8 +124,9 @@ def _resized(detections: Detections, size: tuple[int, int]) -> Detections:
     )
 
     def moved(places: Tensor) -> Tensor:
-        by = factors[: places.shape[-1]].to(places.device)
-        return (places.double() * by).to(places.dtype)
+        precise = exact(places)
+        by = factors[: places.shape[-1]].to(precise.device)
+        return (precise * by).to(places)
 
     corners = None if detections.corners is None else moved(detections.corners)
     return replace(

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from captum_ssgc._exact import exact
 from captum_ssgc.metrics._pixel_order import pixel_ranks
 
 Patch = tuple[int, int]
@@ -28,7 +29,7 @@ def patch_size(
     if patches is None:
         return None
     if patches == "by_box":
-        x1, y1, x2, y2 = box.double().tolist()
+        x1, y1, x2, y2 = box.cpu().double().tolist()
         share = max(x2 - x1, 0.0) * max(y2 - y1, 0.0) / (size[0] * size[1])
         number = next(number for most, number in BY_BOX if share <= most)
     else:
@@ -60,10 +61,12 @@ def unit_ranks(heat_map: Tensor, ties: Tensor, patch: Patch | None) -> Tensor:
     y = torch.arange(height, device=ties.device) // patch[0]
     x = torch.arange(width, device=ties.device) // patch[1]
     places = y[:, None] * columns + x
-    values = heat_map.to(ties.device).double().flatten()
-    sums = values.new_zeros(rows * columns).index_add_(0, places.flatten(), values)
-    means = sums / torch.bincount(places.flatten(), minlength=rows * columns)
+    values = exact(heat_map.to(ties.device)).flatten()
+    of_patches = places.flatten().to(values.device)
+    sums = values.new_zeros(rows * columns).index_add_(0, of_patches, values)
+    means = sums / torch.bincount(of_patches, minlength=rows * columns)
     turn = torch.empty_like(ties)
     turn[ties] = torch.arange(len(ties), device=ties.device)
     first = turn.reshape(height, width)[:: patch[0], :: patch[1]].flatten().argsort()
-    return pixel_ranks(means[None], first).flatten()[places]
+    ranks = pixel_ranks(means[None], first.to(means.device)).flatten()
+    return ranks.to(ties.device)[places]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from captum_ssgc._exact import has_double
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._baselines import baseline_images
@@ -30,6 +31,8 @@ class MapEnergy:
     def __init__(
         self, heat_maps: Tensor | None, masks: Masks | None, inside: Tensor, others: Tensor
     ) -> None:
+        if not has_double(inside.device):
+            inside, others = inside.cpu(), others.cpu()
         count, size = len(inside), (inside.shape[1], inside.shape[2])
         self._areas = [region.double().mean((1, 2)).tolist() for region in (inside, others)]
         self._shares: list[list[float]] | None = None

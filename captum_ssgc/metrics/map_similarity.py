@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from captum_ssgc._exact import has_double
 from captum_ssgc._gaussian import gaussian_blur
 from captum_ssgc.metrics._heat_maps import as_maps, points_somewhere, positive_shape
 from captum_ssgc.metrics.map_scores import MapScores
@@ -118,6 +119,7 @@ def structural_similarity(heat_maps: Tensor, others: Tensor) -> MapScores:
 
 def _pair(heat_maps: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     maps, others = as_maps(heat_maps), as_maps(others)
+    maps = maps if has_double(maps.device) else maps.cpu()
     if maps.shape != others.shape:
         raise ValueError(
             f"others: expected the shape of the maps, {tuple(maps.shape)}, got "
