@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,14 +79,22 @@ def label_indices(labels: Labels, detector: Detector, classes: int) -> Tensor:
                 known = f"one of {', '.join(names)}" if names else "class indices: it has no names"
                 raise ValueError(f"labels: the detector knows no {entry!r}; expected {known}.")
             found.append(names.index(entry))
-        elif isinstance(entry, bool) or not isinstance(entry, int):
-            raise TypeError(f"labels: expected class indices or names, got {entry!r}.")
         else:
-            found.append(entry)
+            found.append(_index(entry))
     wrong = [entry for entry in found if not 0 <= entry < classes]
     if wrong:
         raise ValueError(f"labels: expected 0 to {classes - 1}, as the detector's, got {wrong[0]}.")
     return torch.tensor(found, dtype=torch.int64, device="cpu")
+
+
+def _index(entry: object) -> int:
+    """A whole number of Python, NumPy or PyTorch."""
+    try:
+        if not isinstance(entry, bool):
+            return operator.index(entry)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise TypeError(f"labels: expected class indices or names, got {entry!r}.")
 
 
 def candidates_for(

@@ -21,3 +21,9 @@ def has_double(device: torch.device) -> bool:
 def exact(tensor: Tensor) -> Tensor:
     """In double precision: where it is, or on the host where its device has none."""
     return tensor.double() if has_double(tensor.device) else tensor.cpu().double()
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On a device; in single precision what comes in double where that has none."""
+    single = tensor.dtype == torch.float64 and not has_double(device)
+    return tensor.to(device, torch.float32) if single else tensor.to(device)

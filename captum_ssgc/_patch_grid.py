@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from captum_ssgc._exact import exact
+from captum_ssgc._exact import exact, sent
 from captum_ssgc._resampling import resampled
 
 GROWTH = 1.5  # of the side of a patch, from one to the next one away from the box
@@ -52,7 +52,7 @@ class PatchGrid:
 
     def spread(self, values: Tensor) -> Tensor:
         """``(h, w)``: values ``(P,)`` at the middles of the patches, bilinear in between."""
-        spread = values.reshape(self.shape).to(self.index.device)
+        spread = sent(values.reshape(self.shape), self.index.device)
         for axis, edges in enumerate(self.edges):
             spread = resampled(spread, axis, _between(edges, spread))
         return spread

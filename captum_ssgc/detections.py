@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_ssgc._exact import sent
 from captum_ssgc.exchange.coco_results import CategoryIds, from_coco, to_coco
 from captum_ssgc.exchange.fiftyone import from_fiftyone, to_fiftyone
 from captum_ssgc.exchange.supervision import from_supervision, to_supervision
@@ -157,7 +158,9 @@ class Detections:
 
     def to(self, device: torch.device | str) -> Detections:
         """The same detections with every tensor on ``device``."""
-        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in self._tensors()}
+        moved: dict[str, Any] = {
+            name: sent(tensor, torch.device(device)) for name, tensor in self._tensors()
+        }
         return replace(self, **moved)
 
     def to_supervision(

@@ -22,6 +22,7 @@ from captum_ssgc._annotations import (
 from captum_ssgc._arguments import check_number, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._box_checks import check_corners_in_pixels
+from captum_ssgc._exact import sent
 from captum_ssgc._outputs import with_label_indices
 from captum_ssgc.attr import (
     LayerChoice,
@@ -130,7 +131,7 @@ def explain(
     options = _options(methods, {} if method_options is None else method_options)
     detector = _named(wrap_detector(model), label_names)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
-    images = load_image(image, detector.channels).to(device)
+    images = sent(load_image(image, detector.channels), device)
     requests = {
         entry: request
         for entry in methods

@@ -94,8 +94,8 @@ class GrowingOrder:
         """
         if not len(values):
             return
-        values = values.double().cpu()
-        sets = torch.stack(self._sets[len(self._values) :]).double()
+        values = values.cpu().double()
+        sets = torch.stack(self._sets[len(self._values) :])
         rows = self._patches.sums(sets) / self._patches.areas
         self._model.observe(2.0 * rows - 1.0, values.sum(1) / 2, NOISE)
         self._values = torch.cat([self._values, values])

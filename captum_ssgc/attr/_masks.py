@@ -77,8 +77,8 @@ def resolve_mask(
             f"mask: expected shape (1|{count}, 1|{channels}, h, w) with (h, w) the image "
             f"({height}, {width}) or the layer grid {grid}, got {tuple(mask.shape)}."
         )
-    mask = mask.to(activations.device)
-    return (mask != 0) if size == grid else geometry.mask_to_grid(mask, cells)
+    inside = (mask != 0).to(activations.device)
+    return inside if size == grid else geometry.mask_to_grid(inside, cells)
 
 
 def _named_mask(

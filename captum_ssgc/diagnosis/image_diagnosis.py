@@ -10,6 +10,7 @@ from torch import Tensor
 from captum_ssgc._annotations import Boxes, Labels, check_annotations, label_indices
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._box_checks import check_corners_in_pixels
+from captum_ssgc._exact import sent
 from captum_ssgc.attr import LayerChoice, Layers
 from captum_ssgc.detector import Detector, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
@@ -91,7 +92,7 @@ def diagnose(
     boxes, crowd = check_annotations(boxes, labels, crowd)
     detector = wrap_detector(model)
     device = next((p.device for p in detector.model.parameters()), torch.device("cpu"))
-    images = load_image(image, detector.channels).to(device)
+    images = sent(load_image(image, detector.channels), device)
     check_corners_in_pixels(boxes, (images.shape[-2], images.shape[-1]))
     layers, requests = None, []
     if method is not None:

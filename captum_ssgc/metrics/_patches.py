@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from captum_ssgc._exact import exact
+from captum_ssgc._exact import exact, sent
 from captum_ssgc.metrics._pixel_order import pixel_ranks
 
 Patch = tuple[int, int]
@@ -61,7 +61,7 @@ def unit_ranks(heat_map: Tensor, ties: Tensor, patch: Patch | None) -> Tensor:
     y = torch.arange(height, device=ties.device) // patch[0]
     x = torch.arange(width, device=ties.device) // patch[1]
     places = y[:, None] * columns + x
-    values = exact(heat_map.to(ties.device)).flatten()
+    values = exact(sent(heat_map, ties.device)).flatten()
     of_patches = places.flatten().to(values.device)
     sums = values.new_zeros(rows * columns).index_add_(0, of_patches, values)
     means = sums / torch.bincount(of_patches, minlength=rows * columns)

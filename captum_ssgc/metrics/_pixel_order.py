@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from captum_ssgc._exact import sent
+
 
 def tied_order(like: Tensor, ties: str, generator: torch.Generator | None) -> Tensor:
     """The pixels of images like this one in the order that counts where a map does not tell.
@@ -31,7 +33,7 @@ def pixel_ranks(heat_map: Tensor, ties: Tensor) -> Tensor:
         heat_map: ``(H, W)``, finite.
         ties: from :func:`tied_order`.
     """
-    heat_map = heat_map.to(ties.device)
+    heat_map = sent(heat_map, ties.device)
     order = ties[heat_map.flatten()[ties].sort(descending=True, stable=True).indices]
     rank = torch.empty(len(order), dtype=torch.int32, device=ties.device)
     rank[order] = torch.arange(len(order), dtype=torch.int32, device=ties.device)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from captum_ssgc._exact import sent
 from captum_ssgc._polygons import pixels_in_polygons
 from captum_ssgc.detections import Detections
 
@@ -60,11 +61,11 @@ def as_pixels(
     if boxes is not None:
         known = check_boxes(boxes, count)
         _check_on_maps(known.reshape(-1, 2, 2), size, "boxes")
-        return pixels_in_boxes(known.to(like.device), size)
+        return pixels_in_boxes(sent(known, like.device), size)
     if corners is not None:
         known = check_corners(corners, count)
         _check_on_maps(known, size, "corners")
-        return pixels_in_polygons(known.to(like.device), size)
+        return pixels_in_polygons(sent(known, like.device), size)
     return check_masks(masks, count, size, "masks").to(like.device)
 
 

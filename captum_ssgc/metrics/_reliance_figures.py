@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from captum_ssgc._exact import has_double
+from captum_ssgc._exact import has_double, sent
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._baselines import baseline_images
@@ -43,7 +43,7 @@ class MapEnergy:
             raise ValueError("masks: expected heat_maps beside them.")
         if heat_maps is None:
             return
-        maps = as_maps(heat_maps).to(inside.device)
+        maps = sent(as_maps(heat_maps), inside.device)
         if maps.shape != inside.shape:
             expected, got = tuple(inside.shape), tuple(maps.shape)
             raise ValueError(f"heat_maps: expected shape {expected}, got {got}.")

@@ -134,3 +134,31 @@ def test_a_benchmark(tmp_path):
             }
         )
     assert tables[1] == pytest.approx(tables[0], rel=1e-4, abs=1e-5)
+
+
+def test_what_comes_in_double_precision(own):
+    """Images, boxes, masks and maps of NumPy and others."""
+    image, boxes, labels = own.image.double(), own.detections.boxes, own.detections.labels
+    known = {"boxes": boxes.double().numpy(), "labels": labels.numpy()}
+    curves = metrics.CurveSettings(steps=2, patches=4)
+    with Elsewhere(double=False) as device:
+        there = sent(own, device)
+        cam = ssgc.SSGradCAMPlusPlus(there.wrapper, there.layer)
+        found = [
+            ssgc.explain(there.detector, image, score_threshold=0.0),
+            ssgc.explain(there.detector, image, "refined-cam", score_threshold=0.0, top_k=1),
+            ssgc.explain(
+                there.detector, image, boxes=boxes.double().numpy(), labels=labels.numpy()
+            ),
+            ssgc.diagnose(there.detector, image, boxes.double().numpy(), labels.tolist()),
+        ]
+        for size in ((8, 8), (16, 16)):
+            mask = torch.ones(1, 1, *size, dtype=torch.float64)
+            assert cam.attribute(there.image, target=0, mask=mask).cpu().max() > 0
+        measured = metrics.deletion_insertion(
+            *(there.detector, there.image, own.detections),
+            {"a": own.image[:, 0].double().expand(len(boxes), -1, -1)},
+            curves,
+        )["a"]
+    assert all(len(one) for one in found)
+    assert measured.deletion["s1"].scores.cpu().isfinite().all()
