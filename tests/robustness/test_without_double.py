@@ -147,9 +147,7 @@ def test_what_comes_in_double_precision(own):
         found = [
             ssgc.explain(there.detector, image, score_threshold=0.0),
             ssgc.explain(there.detector, image, "refined-cam", score_threshold=0.0, top_k=1),
-            ssgc.explain(
-                there.detector, image, boxes=boxes.double().numpy(), labels=labels.numpy()
-            ),
+            ssgc.explain(there.detector, image, **known),
             ssgc.diagnose(there.detector, image, boxes.double().numpy(), labels.tolist()),
         ]
         for size in ((8, 8), (16, 16)):
