@@ -45,7 +45,7 @@ def gradients_of_each(
 
 def _is_worth_it(values: Tensor, rows: Sequence[int], tensors: Sequence[Tensor]) -> bool:
     half = any(tensor.dtype == torch.float16 for tensor in tensors)  # may go back several times
-    return values.device.type != "cpu" and len(rows) > 1 and not half
+    return values.device.type == "cuda" and len(rows) > 1 and not half
 
 
 def _as_a_batch(
