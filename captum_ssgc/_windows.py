@@ -49,6 +49,15 @@ class Window:
         """This part of ``(..., h, w)``, as a view."""
         return values[..., self.top : self.bottom, self.left : self.right]
 
+    def within(self, outer: Window) -> Window:
+        """The same cells of a window that holds them, counted from its corner."""
+        return Window(
+            self.top - outer.top,
+            self.bottom - outer.top,
+            self.left - outer.left,
+            self.right - outer.left,
+        )
+
     def padded(self, values: Tensor, window: Window) -> Tensor:
         """``values`` on this window, ``(..., *size)``, on a larger one, zero outside."""
         if window == self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,13 @@ class Formula:
         return getattr(self.maps, IS_LOCAL, False)
 
     @property
+    def reach(self) -> int | None:
+        """How far around a gradient its map looks; ``None`` for the whole grid."""
+        if self.channel_weights is not None:
+            return 0
+        return smoothing_radius(self.options.get("smoothing", 0)) if self.is_local else None
+
+    @property
     def finish(self) -> Maps | None:
         """See :func:`captum_ssgc.attr._maps.finished_by`."""
         return getattr(self.maps, FINISH, None)
@@ -102,7 +109,7 @@ class Formula:
         mask: Tensor | None,
         whole: WholeGrid,
         summed: bool,
-    ) -> tuple[Sequence[Window], Tensor]:
+    ) -> tuple[list[tuple[Window, Window]], Tensor]:
         """:meth:`contributions` to the maps of several instances of one image, at once.
 
         Args:
@@ -113,19 +120,22 @@ class Formula:
             summed: over the channels.
 
         Returns:
-            A window for each instance, all of one size, and ``(R, C|1, *size)``.
+            Of each instance its window of the grid, and where that lies in its contributions, and
+            these, ``(R, C|1, ...)``, which reach beyond the window in some.
         """
         count, grid = len(gradients.rows), (activations.shape[-2], activations.shape[-1])
+        windows, slopes = gradients.on_windows(self.reach)
+        own = gradients.reached(self.reach)
         if self.channel_weights is None:
-            reach = smoothing_radius(self.options.get("smoothing", 0)) if self.is_local else None
-            windows, slopes = gradients.on_windows(reach)
             activations = gathered(activations, windows).expand(count, -1, -1, -1)
             mask = None if mask is None else gathered(mask, windows)
         else:  # wherever they are: it is a sum over the cells that counts
-            windows, slopes = [Window.whole(grid)] * count, gradients.on_windows(0)[1]
+            windows = own = [Window.whole(grid)] * count
         within = Window.whole((slopes.shape[-2], slopes.shape[-1]))
         gradient = WindowGradient(within, slopes)
-        return windows, self.contributions(activations, gradient, mask, whole, summed)[1]
+        values = self.contributions(activations, gradient, mask, whole, summed)[1]
+        pairs = zip(own, windows, strict=True)
+        return [(inner, inner.within(outer)) for inner, outer in pairs], values
 
     def _contributions(
         self,
@@ -145,9 +155,8 @@ class Formula:
             shared = len(activations) == 1
             total = weights_row @ cells[0] if shared else torch.bmm(weights_row, cells)
             return everything, total.unflatten(-1, grid)
-        window = everything
-        if self.is_local:
-            window = gradient.window.grown(smoothing_radius(self.options.get("smoothing", 0)), grid)
+        reach = self.reach
+        window = everything if reach is None else gradient.window.grown(reach, grid)
         if window.is_empty:
             count, channels = activations.shape[:2]
             return window, activations.new_zeros(count, 1 if summed else channels, *window.size)
@@ -156,8 +165,10 @@ class Formula:
             further["mask"] = None if mask is None else window.of(mask)
         if WHOLE in keywords(self.maps):
             further[WHOLE] = whole
-        slope = gradient.window.padded(gradient.values, window)
-        each = self.maps(window.of(activations), slope, **further)
+        given = [window.of(activations), gradient.window.padded(gradient.values, window)]
+        if not self.is_local:  # a user's, which may work in place
+            given = [one.clone() for one in given]
+        each = self.maps(*given, **further)
         return window, each.sum(1, keepdim=True) if summed else each
 
 
@@ -180,6 +191,13 @@ class MapRequest:
     output: Any = "score"
     relu_attributions: bool = True
     attr_dim_summation: bool = True
+
+    @property
+    def reach(self) -> int | None:
+        """Of its formula; ``None`` also where what is kept is of the whole grid and large."""
+        if self.formula.channel_weights is not None and not self.attr_dim_summation:
+            return None
+        return self.formula.reach
 
     @property
     def mask_used(self) -> Mask:

@@ -71,6 +71,7 @@ class WholeGrid:
         self, activations: Tensor, mask: Tensor | None = None, cells: int | None = None
     ) -> None:
         self._activations, self._mask = activations, mask
+        self._spoilt: Tensor | None = None  # whether a channel is not finite in each mask
         self.cells = activations.shape[-2] * activations.shape[-1] if cells is None else cells
 
     @cached_property
@@ -99,17 +100,23 @@ class WholeGrid:
 
     def _total(self, values: Tensor) -> Tensor:
         """Over the cells of each mask, ``(N, C, 1, 1)``."""
-        mask = self._mask
-        if mask is None or mask.shape[1] > 1 or len(values) > 1:
-            return _sum(values if mask is None else values * mask.to(values.dtype))
-        cells = mask.to(values.dtype).flatten(1) @ values[0].flatten(1).mT
-        return cells[..., None, None]
+        if self._mask is None:
+            return _sum(values)
+        inside = self._mask != 0
+        if len(values) > 1:
+            return _sum(torch.where(inside, values, 0.0))
+        if inside.shape[1] > 1:
+            return torch.cat([_sum(torch.where(one, values, 0.0)) for one in inside.split(1)])
+        finite = _over_cells(inside, values.nan_to_num(0.0, 0.0, 0.0))
+        if self._spoilt is None:  # a product would carry it into the sums over all masks
+            self._spoilt = _over_cells(inside, (self._activations * 0.0).nan_to_num(1.0)) > 0
+        return torch.where(self._spoilt, torch.nan, finite)
 
     @property
     def _inside(self) -> Tensor:
         if self._mask is None:
             return self._activations
-        return self._activations * self._mask.to(self._activations.dtype)
+        return torch.where(self._mask != 0, self._activations, 0.0)
 
 
 def mean_weights(gradients: Tensor, whole: WholeGrid | None = None) -> Tensor:
@@ -348,6 +355,12 @@ def _principal_direction(rows: Tensor) -> Tensor:
     along = (direction[..., None] * rows).sum((-2, -1))[:, None]
     direction = torch.where(along < 0, -direction, direction)
     return torch.where(finite, direction, torch.nan)
+
+
+def _over_cells(masks: Tensor, values: Tensor) -> Tensor:
+    """The sums of ``(1, C, h, w)`` over masks ``(N, 1, h, w)`` of true and false."""
+    sums = masks.to(values.dtype).flatten(1) @ values[0].flatten(1).mT
+    return sums[..., None, None]
 
 
 def _sum(values: Tensor) -> Tensor:

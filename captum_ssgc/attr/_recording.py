@@ -136,8 +136,9 @@ class Recording:
                 for place, rows in in_groups(some, [grid.size for grid in self._grids]):
                     for one in group:
                         start = clock()
-                        mask, whole = masks_of(place, one.request.mask_used).of(rows.rows)
-                        one.add(place, rows, mask, whole)
+                        masks = masks_of(place, one.request.mask_used)
+                        for part in rows.parts(one.request.reach):
+                            one.add(place, part, *masks.of(part.rows))
                         one.seconds += clock() - start
                 for row, place, gradient in some:
                     for one in group:

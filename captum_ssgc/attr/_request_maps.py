@@ -84,8 +84,8 @@ class RequestMaps:
         )
         maps, values = self._maps[place], self._kept(values)
         at = [self._rows[place].index(row) for row in gradients.rows]
-        for own, window, value in zip(at, windows, values, strict=True):
-            window.of(maps[own]).copy_(value)
+        for own, (window, within), value in zip(at, windows, values, strict=True):
+            window.of(maps[own]).copy_(within.of(value))
         if self._to_be_finished:
             maps[at] = self.request.formula.finished(maps[at], mask)
 

@@ -35,17 +35,34 @@ class RowGradients:
         self.rows, self._gradients, self._grid = list(rows), gradients, grid
         self._known: dict[int | None, tuple[list[Window], Tensor]] = {}
 
+    def reached(self, reach: int | None) -> list[Window]:
+        """The cells that far around what is not zero, of each; ``None`` for the whole grid."""
+        if reach is None:
+            return [Window.whole(self._grid)] * len(self.rows)
+        return [one.window.grown(reach, self._grid) for one in self._gradients]
+
+    def parts(self, reach: int | None) -> Iterator[RowGradients]:
+        """As many at once as memory allows on windows that large; ``None``: each by itself."""
+        count, step = len(self.rows), 1
+        if reach is not None:
+            [window, *_] = aligned(self.reached(reach), self._grid)
+            values = self._gradients[0].values
+            entries = values.shape[1] * window.size[0] * window.size[1]
+            step = max(entries_at_once(values.device) // entries, 1)
+        if step >= count:
+            yield self
+            return
+        for start in range(0, count, step):
+            some = slice(start, start + step)
+            yield RowGradients(self.rows[some], self._gradients[some], self._grid)
+
     def on_windows(self, reach: int | None) -> tuple[list[Window], Tensor]:
         """Windows of one size, that far around what is not zero, and ``(R, C, *size)`` on them.
 
         ``None`` is the whole grid.
         """
         if reach not in self._known:
-            if reach is None:
-                windows = [Window.whole(self._grid)] * len(self.rows)
-            else:
-                grown = [one.window.grown(reach, self._grid) for one in self._gradients]
-                windows = aligned(grown, self._grid)
+            windows = aligned(self.reached(reach), self._grid)
             each = zip(self._gradients, windows, strict=True)
             values = torch.cat([one.window.padded(one.values, window) for one, window in each])
             self._known[reach] = windows, values

@@ -173,15 +173,7 @@ def _windows(cells: Sequence[tuple[int, int]], radius: int, grid: tuple[int, int
 def _narrowed(values: Tensor, windows: Sequence[Window], inner: Sequence[Window]) -> Tensor:
     if windows is inner:
         return values
-    parts = [
-        Window(
-            small.top - large.top,
-            small.bottom - large.top,
-            small.left - large.left,
-            small.right - large.left,
-        )
-        for large, small in zip(windows, inner, strict=True)
-    ]
+    parts = [small.within(large) for large, small in zip(windows, inner, strict=True)]
     runs, start = [], 0
     for part, equal in groupby(parts):
         end = start + len(list(equal))

@@ -9,10 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.fcos import FCOS
+from torchvision.models.detection.fcos import FCOS, FCOSHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.retinanet import RetinaNet, RetinaNetClassificationHead
-from torchvision.models.detection.ssd import SSD, SSDFeatureExtractorVGG
+from torchvision.models.detection.retinanet import (
+    RetinaNet,
+    RetinaNetClassificationHead,
+    RetinaNetHead,
+)
+from torchvision.models.detection.ssd import SSD, SSDFeatureExtractorVGG, SSDHead
+from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops.boxes import clip_boxes_to_image
 
@@ -179,6 +184,8 @@ class OneStageDetector(GridHeadDetector):
 
     def modules_apart(self, outputs: Collection[Output]) -> Sequence[nn.Module]:
         head: Any = self.model.head
+        if type(head) not in _HEADS or head._forward_hooks:  # others may mix the two
+            return []
         kinds = {kind_of(output) for output in outputs}
         if kinds <= set(EDGES):
             return [head.classification_head]
@@ -303,4 +310,5 @@ class _DefaultBoxes(_Anchors):
         return softmax_score(at_least_single(self._head["cls_logits"][rows]), labels)
 
 
+_HEADS = (RetinaNetHead, FCOSHead, SSDHead, SSDLiteHead)
 _KINDS = {RetinaNet: _Anchors, FCOS: _Points, SSD: _DefaultBoxes}

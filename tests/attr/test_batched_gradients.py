@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from captum_ssgc._windows import Window, WindowGradient, aligned, gathered, hull
-from captum_ssgc.attr import _batched_gradients, _row_gradients
+from captum_ssgc.attr import METHODS, LayerMethod, _batched_gradients, _row_gradients
 from captum_ssgc.attr._batched_gradients import at_once, gradients_of_each
+from captum_ssgc.attr._formula import Formula
+from captum_ssgc.attr._maps import WholeGrid
 
 
 @pytest.fixture
@@ -127,3 +129,46 @@ def test_groups_have_windows_of_about_one_size(monkeypatch):
     monkeypatch.setattr(_row_gradients, "entries_at_once", lambda device: 2 * 4 * 36)
     found = [(place, group.rows) for place, group in _row_gradients.in_groups(each, grids)]
     assert found == [(0, [0, 2]), (0, [5]), (1, [1]), (0, [3])]
+
+
+def one_gradient(*sides):
+    window = Window(*sides)
+    return WindowGradient(window, torch.rand(1, 2, *window.size))
+
+
+def test_a_map_holds_cells_of_its_own_window_alone():
+    """Windows of one size reach over cells that are another instance's."""
+    torch.manual_seed(0)
+    rows = _row_gradients.RowGradients(
+        [0, 1], [one_gradient(0, 2, 0, 2), one_gradient(2, 6, 1, 4)], (6, 5)
+    )
+    activations = torch.randn(1, 2, 6, 5)
+    activations[..., 2, 1] = torch.nan  # in the second window
+    whole = WholeGrid(activations, torch.zeros(2, 1, 6, 5, dtype=torch.bool))
+    for name in METHODS:
+        if not issubclass(METHODS[name], LayerMethod):
+            continue
+        formula = Formula(METHODS[name].maps)
+        if formula.is_local:
+            mask = torch.ones(2, 1, 6, 5) if formula.takes_mask else None
+            windows, values = formula.of_rows(activations, rows, mask, whole, summed=True)
+            first, second = (within.of(one) for (_, within), one in zip(windows, values))
+            assert [own for own, _ in windows] == [Window(0, 2, 0, 2), Window(2, 6, 1, 4)]
+            assert first.isfinite().all(), name
+            assert second.isnan().sum() == 1, name
+
+
+def test_parts_are_as_large_as_what_they_are_computed_on(monkeypatch):
+    """A wide smoothing makes large windows of small ones, and a user's formula sees each alone."""
+    each = [one_gradient(place, place + 2, 4, 6) for place in range(5)]
+    rows = _row_gradients.RowGradients([3, 1, 4, 0, 2], each, (10, 10))
+    monkeypatch.setattr(_row_gradients, "entries_at_once", lambda device: 2 * 2 * 6 * 6)
+    assert list(rows.parts(0)) == [rows]
+    assert [part.rows for part in rows.parts(2)] == [[3, 1], [4, 0], [2]]
+    assert [part.rows for part in rows.parts(9)] == [[3], [1], [4], [0], [2]]
+    assert [part.rows for part in rows.parts(None)] == [[3], [1], [4], [0], [2]]
+    for reach in (0, 2, None):
+        for part in rows.parts(reach):
+            for row, window, value in zip(part.rows, *part.on_windows(reach), strict=True):
+                own = each[rows.rows.index(row)]
+                torch.testing.assert_close(value, own.window.padded(own.values, window)[0])

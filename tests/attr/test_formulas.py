@@ -269,6 +269,29 @@ def test_eigen_cam_of_a_layer_without_a_direction(value):
     assert (found[0] == 0).all() if value == 0.0 else found[0].isnan().all()
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf], ids=str)
+@pytest.mark.parametrize("images", [1, 3], ids=["one image", "an image each"])
+@pytest.mark.parametrize("of_channels", [False, True], ids=["one mask", "masks of channels"])
+def test_what_is_not_finite_counts_in_its_own_mask_alone(of_channels, images, value):
+    """Not in those of other instances: a product of all masks would carry it there."""
+    torch.manual_seed(0)
+    activations = torch.randn(1, 2, 4, 5, dtype=torch.float64).repeat(images, 1, 1, 1)
+    masks = torch.rand(3, 2 if of_channels else 1, 4, 5) > 0.4
+    masks[:, :, 1, 2] = torch.tensor([True, False, False])[:, None]
+    spoilt = activations.clone()
+    spoilt[:, 1, 1, 2] = value
+    clean, found = (_maps.WholeGrid(one, masks) for one in (activations, spoilt))
+    for name in ("total", "positive_total", "negative_total"):
+        expected, total = getattr(clean, name), getattr(found, name)
+        torch.testing.assert_close(total[1:], expected[1:])
+        torch.testing.assert_close(total[:, 0], expected[:, 0])
+    assert not found.total[0, 1].isfinite().any()
+    direction = _maps.WholeGrid(spoilt[:1], masks[1:2]).principal_direction
+    torch.testing.assert_close(
+        direction, _maps.WholeGrid(activations[:1], masks[1:2]).principal_direction
+    )
+
+
 @pytest.mark.parametrize("signed", [False, True], ids=["relu", "signed"])
 @pytest.mark.parametrize("score", [-3.0, 5.0], ids=["s=-3", "s=5"])
 @pytest.mark.parametrize("grid", GRIDS, ids=str)

@@ -120,6 +120,49 @@ def test_a_method_of_ones_own_with_any_keyword(registered, detector, image, wrap
         cam.attribute(image, target=0, pwr=2.0)
 
 
+def in_place(activations, gradients):
+    return gradients.clamp_(min=0.0).mul_(activations.mul_(2.0))
+
+
+def by_the_largest(activations, gradients):
+    return activations * gradients / gradients.abs().max()
+
+
+def of_one_image(activations, gradients):
+    if len(activations) > 1:
+        raise NotImplementedError
+    return activations * gradients
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        in_place,
+        by_the_largest,
+        of_one_image,
+        lambda activations, gradients: (activations * gradients).mean(1, keepdim=True),
+        lambda activations, gradients: gradients.mean((0, 2, 3), keepdim=True),
+    ],
+    ids=["in place", "by the largest", "of one image", "one channel", "a number per channel"],
+)
+def test_a_function_of_ones_own_sees_one_detection_at_a_time(
+    registered, detector, image, wrapper, function
+):
+    """Whatever it does to what it is given, others are not changed by it."""
+    members = {"name": "own", "title": "Own", "maps": staticmethod(function)}
+    own = registered(type("Own", (LayerMethod,), members))
+    odam = ssgc.explain(detector, image, "odam")
+    both = ssgc.explain(detector, image, ["own", "odam"])
+    after = [one for one in both if one.method == "odam"]
+    for one, alone in zip(after, odam, strict=True):
+        assert torch.equal(one.heat_map, alone.heat_map)
+    for one in both:
+        if one.method == "own":
+            cam = own(wrapper, detector.layer_for(wrapper.detections[0], one.index))
+            [[expected]] = cam.attribute(image, target=one.index, interpolate_mode="bilinear")
+            torch.testing.assert_close(one.heat_map, expected)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

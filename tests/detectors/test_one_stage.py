@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
+from detectors.plain_maps import assert_maps_are_plain
 from small_backbones import pyramid
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import captum_ssgc as ssgc
@@ -182,3 +184,42 @@ def test_images_in_another_precision_than_the_model(picture):
     assert torch.equal(single.scores, double.scores)
     wrapper = ssgc.InstanceScoreWrapper(detector, double)
     torch.testing.assert_close(wrapper(picture.double())[0], double.scores)
+
+
+def class_logits_with_boxes(module, args, output):
+    quality = output["bbox_regression"].mean(-1, keepdim=True)
+    return {**output, "cls_logits": output["cls_logits"] + 9.0 * quality}
+
+
+class QualityHead(RetinaNetHead):
+    """Its class logits depend on what it says of boxes."""
+
+    def forward(self, features):
+        return class_logits_with_boxes(self, features, super().forward(features))
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")
+@pytest.mark.parametrize("how", ["class", "hook"])
+def test_a_head_that_makes_scores_of_boxes_keeps_their_graph(how, picture):
+    torch.manual_seed(1)
+    generator = AnchorGenerator(((16,), (32,), (64,)), ((1.0,),) * 3)
+    model = RetinaNet(pyramid((3, 4), LastLevelMaxPool()), anchor_generator=generator, **SETTINGS)
+    for part in model.head.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            torch.nn.init.normal_(part.weight, std=0.03)
+    if how == "class":
+        model.head.__class__ = QualityHead
+    else:
+        model.head.register_forward_hook(class_logits_with_boxes)
+    detector = ssgc.wrap_detector(model.eval())
+    found = detector.detect(picture)[0][:3]
+    assert len(found) == 3
+    assert_maps_are_plain(detector, picture, found, [("odam", {})], "logit")
+
+
+def test_what_an_output_depends_on_is_not_cut(build_family):
+    detector = build_family("torchvision", "retinanet").detector
+    head = detector.model.head
+    assert detector.modules_apart({"left", "-top"}) == [head.classification_head]
+    assert detector.modules_apart({"score", "-logit", ("logit", 1)}) == [head.regression_head]
+    assert detector.modules_apart({"score", "left"}) == []
