@@ -21,15 +21,8 @@ collect_ignore = ["benchmarks"]
 
 
 def pytest_collection_finish() -> None:
-    """What is there now stays: looking through it for garbage, again and again, takes seconds."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(700, 10, 100)  # the same for the models that tests share
-
-
-def pytest_sessionfinish() -> None:
-    """Libraries complain of objects of theirs that are still there at the end."""
-    gc.unfreeze()
+    """Looking through all that tests share for garbage, again and again, takes seconds."""
+    gc.set_threshold(700, 10, 100)
 
 
 @pytest.fixture(scope="session")
