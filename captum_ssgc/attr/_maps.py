@@ -99,7 +99,14 @@ class WholeGrid:
         return _principal_direction(self._inside.flatten(2))[..., None, None]
 
     def _total(self, values: Tensor) -> Tensor:
-        """Over the cells of each mask, ``(N, C, 1, 1)``."""
+        """Over the cells of each mask, ``(N, C, 1, 1)``; NaN where it is not finite.
+
+        An infinite one would give another map for a gradient with zeros around it.
+        """
+        sums = self._sums(values)
+        return torch.where(sums.isfinite(), sums, torch.nan)
+
+    def _sums(self, values: Tensor) -> Tensor:
         if self._mask is None:
             return _sum(values)
         inside = self._mask != 0
