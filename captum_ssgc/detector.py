@@ -242,7 +242,13 @@ class Detector(ABC):
         return ()
 
     def modules_apart(self, outputs: Collection[Output]) -> Sequence[nn.Module]:
-        """Modules that none of these outputs depends on: a graph need not hold what they do."""
+        """Modules that none of these outputs depends on: a graph need not hold what they do.
+
+        An adapter overrides this where it knows such modules, as a box regression for a score.
+
+        Args:
+            outputs: see :class:`captum_ssgc.InstanceScoreWrapper`; at least one.
+        """
         return ()
 
     def run_for_gradients(self, images: Tensor, detections: Sequence[Detections] | None) -> Any:

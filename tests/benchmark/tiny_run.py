@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from captum_ssgc.benchmark import AuditSettings, BenchmarkSettings, audit, run_benchmark
+from captum_ssgc.benchmark import AuditSettings, BenchmarkSettings, Summary, audit, run_benchmark
 from captum_ssgc.detectors import CandidateDetector
 
 CELL = 16
@@ -69,6 +69,16 @@ def tiny_detector(
         score_threshold=0.1,
         label_names=label_names,
     )
+
+
+def means_of(summary: Summary) -> dict[tuple[str, str], float]:
+    """The mean of every row and column but the times."""
+    return {
+        (row.name, key): cell.mean
+        for row in summary.rows
+        for key, cell in row.cells.items()
+        if key != "seconds"
+    }
 
 
 def write_data(folder: Path, images: int, seed: int = 0) -> Path:

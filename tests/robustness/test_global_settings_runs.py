@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from benchmark.tiny_run import settings, tiny_detector, write_data
+from benchmark.tiny_run import means_of, settings, tiny_detector, write_data
 from robustness.global_settings import SETTINGS, each_setting, same
 from robustness.subjects import Subject
 from torch import Tensor
@@ -76,13 +76,7 @@ def of_a_run(detector: ssgc.Detector, data: Path, folder: Path) -> dict[tuple[st
         drise_masks=4,
         perturbed_images=2,
     )
-    summary = run_benchmark(detector, data, folder, chosen, limit=2)
-    return {
-        (row.name, key): cell.mean
-        for row in summary.rows
-        for key, cell in row.cells.items()
-        if key != "seconds"
-    }
+    return means_of(run_benchmark(detector, data, folder, chosen, limit=2))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmark.tiny_run import settings, tiny_detector, write_data
+from benchmark.tiny_run import means_of, settings, tiny_detector, write_data
 from robustness.subjects import CALLS, Subject
 
 import captum_ssgc as ssgc
@@ -90,14 +90,7 @@ def test_a_benchmark_gives_what_it_gives_on_a_cpu(tmp_path, accelerator):
         detector = tiny_detector()
         detector.model.to(device)
         summary = run_benchmark(detector, data, tmp_path / str(device).replace(":", ""), chosen)
-        tables.append(
-            {
-                (row.name, key): cell.mean
-                for row in summary.rows
-                for key, cell in row.cells.items()
-                if key != "seconds"
-            }
-        )
+        tables.append(means_of(summary))
     assert tables[1] == pytest.approx(tables[0], rel=1e-3, abs=1e-3)
 
 

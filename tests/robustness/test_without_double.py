@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from benchmark.tiny_run import settings, tiny_detector, write_data
+from benchmark.tiny_run import means_of, settings, tiny_detector, write_data
 from elsewhere import Elsewhere, There
 from robustness.subjects import CALLS, Subject
 
@@ -125,14 +125,7 @@ def test_a_benchmark(tmp_path):
             with Elsewhere(double=False) as device:
                 detector.model.to(device)
                 summary = run_benchmark(detector, data, tmp_path / name, chosen)
-        tables.append(
-            {
-                (row.name, key): cell.mean
-                for row in summary.rows
-                for key, cell in row.cells.items()
-                if key != "seconds"
-            }
-        )
+        tables.append(means_of(summary))
     assert tables[1] == pytest.approx(tables[0], rel=1e-4, abs=1e-5)
 
 
