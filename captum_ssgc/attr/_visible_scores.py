@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from captum_ssgc._similarity import similarities
+from captum_ssgc._similarity import largest_of_own_image, similarities
 from captum_ssgc.attr._captum import plain
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
@@ -66,13 +66,10 @@ class VisibleScores:
             torch.where(pixels, self._images[owner], image, out=image)
         raw = self._detector.run(images)
         candidates = self._detector.candidates_above(raw, self._threshold)
-        again = [
-            similarities(one, found).amax() if len(found) else one.scores.new_zeros(())
-            for one, found in zip(instances, candidates, strict=True)
-        ]
+        again = largest_of_own_image(similarities, instances, candidates)
         raw = self._detector.run_from(raw, images, list(instances))
         own = torch.cat(self._detector.values(raw, list(instances), "score"))
         reported = torch.cat([one.scores for one in instances]).to(own)
         own = own / reported.clamp(min=torch.finfo(own.dtype).tiny)
         self._done(len(images))
-        return torch.stack([own, torch.stack(again).to(own)], 1)
+        return torch.stack([own, again.to(own)], 1)

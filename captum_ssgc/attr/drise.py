@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from tqdm.auto import tqdm
 from captum_ssgc._arguments import check_share, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._exact import has_double
-from captum_ssgc._similarity import similarities
+from captum_ssgc._similarity import largest_of_each_image, similarities
 from captum_ssgc._warnings import warn_user
 from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._method import PerturbationMethod, register
@@ -39,7 +40,8 @@ class DRISE(PerturbationMethod):
 
     Args:
         forward_func: the wrapper, whose detector runs on the masked images.
-        objectness: ``O_j`` of candidates, ``(J,)`` in [0, 1]; ``None`` for 1.
+        objectness: ``O_j`` of candidates, ``(J,)`` in [0, 1], which may be those of several masked
+            images; ``None`` for 1.
         score_threshold: candidates at or below it are left out.
 
     Raises:
@@ -208,6 +210,7 @@ class DRISE(PerturbationMethod):
                 f"generator: expected a torch.Generator or None, got {shown(generator)}."
             )
         detector = self._wrapper.detector
+        compared = partial(similarity, objectness=self.objectness)
         sums = torch.float64 if has_double(images.device) else torch.float32
         totals = [
             torch.zeros(len(one), *shape.size, dtype=sums, device=images.device)
@@ -222,9 +225,7 @@ class DRISE(PerturbationMethod):
                 candidates = detector.candidates_above(raw, self.score_threshold)
                 for row, (instance, total) in enumerate(zip(instances, totals, strict=True)):
                     own = candidates[row * len(masks) : (row + 1) * len(masks)]
-                    weights = torch.stack(
-                        [similarity(instance, found, self.objectness) for found in own]
-                    )
+                    weights = largest_of_each_image(compared, instance, own)
                     total += torch.einsum("pk,phw->khw", weights.to(total), masks[:, 0].to(sums))
                 progress.update(len(masks))
         return [(one / (n_masks * shape.probability)).to(images.dtype)[:, None] for one in totals]
@@ -233,13 +234,11 @@ class DRISE(PerturbationMethod):
 def similarity(
     instances: Detections, found: Detections, objectness: Objectness | None = None
 ) -> Tensor:
-    """``max_j IoU(B, B_j) cos(P, P_j) O_j`` for each instance, ``(K,)`` in [0, 1]; 0 for none."""
-    if not len(found):
-        return found.scores.new_zeros(len(instances))
-    weight = similarities(instances, found)
-    if objectness is not None:
-        weight = weight * objectness(found).to(weight)
-    return weight.amax(1)
+    """``IoU(B, B_j) cos(P, P_j) O_j`` of each instance and each candidate, ``(K, J)`` in [0, 1]."""
+    weights = similarities(instances, found)
+    if objectness is None or not len(found):
+        return weights
+    return weights * objectness(found).to(weights)
 
 
 def _warn_if_never_found(maps: Tensor, n_masks: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, cast
 
 import torch
@@ -15,29 +16,40 @@ from captum_ssgc._probability import sigmoid_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import EDGES, ClassCandidates, Detector, Output
 from captum_ssgc.detectors._precision import at_least_single
-from captum_ssgc.detectors._rows import reported_rows, rounding_of, rows_above
+from captum_ssgc.detectors._rows import levels_of, reported_rows, rounding_of, rows_above
 from captum_ssgc.geometry import ImageGeometry
 
 _REPORTED = ("boxes", "labels", "scores")
 _OPTIONAL = ("corners", "masks")
 
 
-class ImageCandidates(ABC):
-    """The candidates of one image of one forward, one row for each; what differs by adapter.
+class RowCandidates(ABC):
+    """The candidates of one image of a forward, or of all its images; what differs by adapter.
 
-    Rows and labels are ``(K,)`` int64, boxes ``(K, 4)`` xyxy in pixels of the original image.
+    One row for each, those of one image after those of another. Rows and labels are ``(K,)`` int64,
+    boxes ``(K, 4)`` xyxy in pixels of the original image.
 
     Attributes:
-        geometry: of the image.
+        geometry: of the images.
         device: where the model computed them.
+        sizes: how many rows each image has.
         count: how many rows there are.
         first_label: 1 where column 0 of the scores is the background.
     """
 
     first_label = 0
 
-    def __init__(self, geometry: ImageGeometry, device: torch.device, count: int) -> None:
-        self.geometry, self.device, self.count = geometry, device, count
+    def __init__(self, geometry: ImageGeometry, device: torch.device, sizes: Sequence[int]) -> None:
+        self.geometry, self.device, self.sizes = geometry, device, list(sizes)
+        self.count = sum(self.sizes)
+
+    def places(self, rows: Tensor) -> Tensor:
+        """Each row among those of its own image."""
+        if len(self.sizes) == 1:
+            return rows
+        if len(set(self.sizes)) == 1:
+            return rows % max(self.sizes[0], 1)
+        return rows - self._starts()[levels_of(rows, self.sizes)]
 
     @abstractmethod
     def scores(self) -> Tensor:
@@ -77,11 +89,53 @@ class ImageCandidates(ABC):
 
     def candidates(self, rows: Tensor) -> Tensor:
         """What says on another image which candidate this is."""
-        return rows
+        return self.places(rows)
 
-    def rows(self, candidates: Tensor) -> Tensor:
-        """The rows of :meth:`candidates`, whether or not there are such rows."""
+    def places_of(self, candidates: Tensor) -> Tensor:
+        """The places of :meth:`candidates`, whether or not an image has such places."""
         return candidates
+
+    def rows_of(self, detections: Sequence[Detections]) -> Tensor:
+        """The rows that detections of each image came from, those of all images in turn.
+
+        Raises:
+            ValueError: if a detection names no candidate, or one that its image does not have.
+        """
+        counts = [len(chosen) for chosen, _ in zip(detections, self.sizes, strict=True)]
+        named = torch.cat([chosen.candidates.to(self.device) for chosen in detections])
+        if not len(named):
+            return named
+        places = self.places_of(named)
+        least, low, high = torch.stack([named.min(), *places.aminmax()]).tolist()
+        if least < 0:
+            raise ValueError(
+                "detections: these come from elsewhere and name no candidate of the detector; "
+                "explain(model, image, boxes=found.boxes, labels=found.labels) finds that of each "
+                "box."
+            )
+        if not 0 <= low <= high < min(self.sizes):
+            self._check_places(places.split(counts))
+        if len(counts) == 1:
+            return places
+        return places + self._starts().repeat_interleave(
+            torch.tensor(counts, device=self.device), output_size=len(places)
+        )
+
+    def _check_places(self, places: Sequence[Tensor]) -> None:
+        for size, own in zip(self.sizes, places, strict=True):
+            wrong = own[(own < 0) | (own >= size)]
+            if len(wrong):
+                low, high = (int(end) for end in own.aminmax())
+                raise ValueError(
+                    f"detections: expected candidates 0 to {size - 1} of this image, got {low} "
+                    f"to {high}: they come from an image of another size, or from another "
+                    "detector. A detector of your own has to give all candidates of every image, "
+                    "before suppression and thresholds, so that row k is always the same one."
+                )
+
+    def _starts(self) -> Tensor:
+        """``(N,)`` the first row of each image."""
+        return torch.tensor([0, *self.sizes[:-1]], device=self.device).cumsum(0)
 
     def detections(
         self,
@@ -109,30 +163,37 @@ class ImageCandidates(ABC):
 
 
 class RowDetector(Detector):
-    """A detector that knows the candidates of each image as rows (:meth:`image_candidates`)."""
+    """A detector that knows the candidates of its images as rows (:meth:`row_candidates`)."""
 
     @abstractmethod
-    def image_candidates(self, raw: Any) -> list[ImageCandidates]:
-        """The candidates of each image of a ``run`` without ``detections``."""
+    def row_candidates(self, raw: Any, image: int | None = None) -> RowCandidates:
+        """The candidates of a ``run`` without ``detections``.
 
-    def scored_candidates(
-        self, raw: Any, detections: Sequence[Detections]
-    ) -> list[ImageCandidates]:
-        """Candidates of each image, at least those of ``detections``."""
-        return self.image_candidates(raw)
+        Args:
+            raw: of the run.
+            image: the only one of its images that is wanted; ``None`` for all in turn.
+        """
+
+    def image_candidates(self, raw: Any) -> list[RowCandidates]:
+        """The candidates of each image by itself."""
+        images = range(len(self.row_candidates(raw).sizes))
+        return [self.row_candidates(raw, image) for image in images]
+
+    def scored_candidates(self, raw: Any, detections: Sequence[Detections]) -> RowCandidates:
+        """Candidates of all images, at least those of ``detections``."""
+        return self.row_candidates(raw)
 
     def run_from(self, raw: Any, images: Tensor, detections: Sequence[Detections]) -> Any:
         return raw
 
     @torch.no_grad()
     def candidates_above(self, raw: Any, score_threshold: float) -> list[Detections]:
-        found = []
-        for image in self.image_candidates(raw):
-            scores = image.scores()
-            rows, labels = rows_above(scores, score_threshold, image.first_label)
-            boxes = image.reported_boxes(rows, labels)
-            found.append(image.detections(scores, rows, labels, boxes))
-        return found
+        every = self.row_candidates(raw)
+        scores = every.scores()
+        rows, labels, counts = rows_above(scores, score_threshold, every.first_label, every.sizes)
+        found = every.detections(scores, rows, labels, every.reported_boxes(rows, labels))
+        ends = list(accumulate(counts))
+        return [found[end - count : end] for end, count in zip(ends, counts, strict=True)]
 
     @torch.no_grad()
     def class_candidates(self, raw: Any, detections: Sequence[Detections]) -> list[ClassCandidates]:
@@ -194,55 +255,42 @@ class LookupDetector(RowDetector):
 
 
 def values_of(
-    images: Sequence[ImageCandidates], detections: Sequence[Detections], output: Output
+    candidates: RowCandidates, detections: Sequence[Detections], output: Output
 ) -> list[Tensor]:
     """One value per detection of each image, ``(K,)``, with graph.
 
     Raises:
         ValueError: if a detection names no candidate, or one that its image does not have.
     """
-    rows = _known_rows(images, detections)
-    if isinstance(output, str) and output.startswith("-"):
-        positive = cast("Output", output[1:])
-        return [-_values(*one, positive) for one in zip(images, detections, rows)]
-    return [_values(*one, output) for one in zip(images, detections, rows)]
+    rows = candidates.rows_of(detections)
+    labels = torch.cat([chosen.labels for chosen in detections]).to(candidates.device)
+    negative = isinstance(output, str) and output.startswith("-")
+    positive = cast("Output", output[1:]) if negative else output
+    others = None
+    if is_contrast(positive):
+        others = torch.cat([other_labels(positive, chosen) for chosen in detections])
+    values = _values(candidates, rows, labels, positive, others)
+    return list((-values if negative else values).split([len(chosen) for chosen in detections]))
 
 
-def _known_rows(
-    images: Sequence[ImageCandidates], detections: Sequence[Detections]
-) -> list[Tensor]:
-    """The rows of the detections of each image; the host waits once for all images."""
-    pairs = zip(images, detections, strict=True)
-    named = [chosen.candidates.to(image.device) for image, chosen in pairs]
-    rows = [image.rows(candidates) for image, candidates in zip(images, named)]
-    some = [place for place, own in enumerate(rows) if len(own)]
-    ends = [torch.stack([named[place].min(), *rows[place].aminmax()]) for place in some]
-    found = torch.stack(ends).tolist() if ends else []
-    for image, (least, low, high) in zip((images[place] for place in some), found):
-        if least < 0:
-            raise ValueError(
-                "detections: these come from elsewhere and name no candidate of the detector; "
-                "explain(model, image, boxes=found.boxes, labels=found.labels) finds that of each "
-                "box."
-            )
-        if not 0 <= low <= high < image.count:
-            raise ValueError(
-                f"detections: expected candidates 0 to {image.count - 1} of this image, got {low} "
-                f"to {high}: they come from an image of another size, or from another detector. A "
-                "detector of your own has to give all candidates of every image, before "
-                "suppression and thresholds, so that row k is always the same one."
-            )
-    return rows
-
-
-def _values(image: ImageCandidates, chosen: Detections, rows: Tensor, output: Output) -> Tensor:
-    labels = chosen.labels.to(image.device)
-    if is_contrast(output):
-        others = other_labels(output, chosen).to(image.device)
-        return image.logits(rows, labels) - image.logits(rows, others)
+def _values(
+    candidates: RowCandidates,
+    rows: Tensor,
+    labels: Tensor,
+    output: Output,
+    others: Tensor | None,
+) -> Tensor:
+    if others is not None:
+        contrast = candidates.logits(rows, others.to(candidates.device))
+        return candidates.logits(rows, labels) - contrast
     if output in EDGES:
-        return at_least_single(image.boxes(rows, labels))[:, EDGES.index(output)]
-    return image.logits(rows, labels) if output == "logit" else image.score(rows, labels)
+        return at_least_single(candidates.boxes(rows, labels))[:, EDGES.index(output)]
+    return candidates.logits(rows, labels) if output == "logit" else candidates.score(rows, labels)
+
+
+def rows_of_images(tensor: Tensor, image: int | None) -> Tensor:
+    """``(N, R, ...)`` as the rows of one image, or ``None``: of all in turn."""
+    return tensor.flatten(0, 1) if image is None else tensor[image]
 
 
 def _stacked(boxes: list[Tensor], like: Tensor) -> Tensor:
@@ -260,7 +308,7 @@ def with_cells(boxes: Tensor, cells: Tensor) -> Tensor:
     return torch.cat([low, high], 1)
 
 
-def check_geometry(image: ImageCandidates, rows: Tensor, labels: Tensor, boxes: Tensor) -> None:
+def check_geometry(image: RowCandidates, rows: Tensor, labels: Tensor, boxes: Tensor) -> None:
     """Raise ``ValueError`` unless reported boxes are where the geometry puts them.
 
     Vendors round where they resize, so that a pixel of the canvas is not worth a word.

@@ -12,7 +12,7 @@ from torchvision.ops import clip_boxes_to_image
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detectors._lookup import ImageCandidates
+from captum_ssgc.detectors._lookup import RowCandidates, rows_of_images
 from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.geometry import ImageGeometry
 
@@ -64,16 +64,19 @@ class QuerySelection(FunctionMode):
         return result
 
 
-class Queries(ImageCandidates):
-    """The queries of one image, candidates as :func:`candidates_of` says; sigmoids.
+class Queries(RowCandidates):
+    """The queries of one image or of all, candidates as :func:`candidates_of` says; sigmoids.
+
+    Probabilities are those of the batch at once, as vendors compute them: what stands at the end
+    of a tensor may be rounded in another way.
 
     Args:
-        geometry: of the image.
-        logits: ``(Q, C)``.
-        boxes: ``(Q, 4)`` centre and size, in shares of ``whole``.
-        tokens: ``(Q,)`` token of every query, or ``None``.
-        probabilities: ``(Q, C)`` those of :meth:`probabilities`.
-        whole: ``(H, W)`` in pixels of the image; ``None``: its size.
+        geometry: of the images.
+        logits: ``(N, Q, C)``.
+        boxes: ``(N, Q, 4)`` centre and size, in shares of ``whole``.
+        tokens: ``(N, Q)`` token of every query, or ``None``.
+        image: which of the images; ``None`` for all.
+        whole: ``(H, W)`` in pixels of an image; ``None``: its size.
     """
 
     def __init__(
@@ -82,12 +85,16 @@ class Queries(ImageCandidates):
         logits: Tensor,
         boxes: Tensor,
         tokens: Tensor | None,
-        probabilities: Tensor,
+        image: int | None = None,
         whole: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(geometry, logits.device, len(logits))
-        self._logits, self._boxes, self._tokens = logits, boxes, tokens
-        self._probabilities, self._whole = probabilities, whole or geometry.image_size
+        images, count = logits.shape[:2]
+        super().__init__(geometry, logits.device, [count] * (images if image is None else 1))
+        with torch.no_grad():
+            self._probabilities = rows_of_images(self.probabilities(logits), image)
+        self._logits, self._boxes = (rows_of_images(one, image) for one in (logits, boxes))
+        self._tokens = None if tokens is None else rows_of_images(tokens, image)
+        self._whole = whole or geometry.image_size
 
     @staticmethod
     def probabilities(logits: Tensor) -> Tensor:
@@ -104,10 +111,11 @@ class Queries(ImageCandidates):
         return boxes_of_shares(self._boxes[rows], self._whole)
 
     def candidates(self, rows: Tensor) -> Tensor:
-        return candidates_of(rows, self._tokens)
+        tokens = None if self._tokens is None else self._tokens[rows]
+        return candidates_of(self.places(rows), tokens, self.sizes[0])
 
-    def rows(self, candidates: Tensor) -> Tensor:
-        return super().rows(query_of(candidates, None if self._tokens is None else self.count))
+    def places_of(self, candidates: Tensor) -> Tensor:
+        return query_of(candidates, None if self._tokens is None else self.sizes[0])
 
 
 class SoftmaxQueries(Queries):
@@ -132,34 +140,6 @@ class ClippedQueries(Queries):
         return clip_boxes_to_image(self.boxes(rows, labels), self.geometry.image_size)
 
 
-def queries_of(
-    kind: type[Queries],
-    geometry: ImageGeometry,
-    logits: Tensor,
-    boxes: Tensor,
-    tokens: Tensor | None,
-    **options: Any,
-) -> list[ImageCandidates]:
-    """The queries of every image of a batch.
-
-    Probabilities are those of the batch at once, as vendors compute them: what stands at the end
-    of a tensor may be rounded in another way.
-
-    Args:
-        kind: of queries.
-        geometry: of the images.
-        logits: ``(N, Q, C)``.
-        boxes: ``(N, Q, 4)``.
-        tokens: ``(N, Q)``, or ``None``.
-        **options: further ones of ``kind``.
-    """
-    with torch.no_grad():
-        probabilities = kind.probabilities(logits)
-    chosen = [None] * len(logits) if tokens is None else tokens
-    images = zip(logits, boxes, chosen, probabilities, strict=True)
-    return [kind(geometry, *image, **options) for image in images]
-
-
 def boxes_of_shares(boxes: Tensor, whole: tuple[int, int]) -> Tensor:
     """``(K, 4)`` centre and size in shares of ``(H, W)`` pixels, to xyxy in pixels, not clipped.
 
@@ -171,17 +151,18 @@ def boxes_of_shares(boxes: Tensor, whole: tuple[int, int]) -> Tensor:
     return corners * corners.new_tensor([width, height, width, height])
 
 
-def candidates_of(queries: Tensor, tokens: Tensor | None) -> Tensor:
+def candidates_of(places: Tensor, tokens: Tensor | None, count: int) -> Tensor:
     """Candidate of each query ``(K,)``: the query, with its token where tokens are chosen.
 
     Args:
-        queries: ``(K,)``.
-        tokens: ``(Q,)`` token of every query, or ``None``.
+        places: ``(K,)``, which query each is.
+        tokens: ``(K,)``, the token of each, or ``None``.
+        count: how many queries an image has.
 
     Returns:
-        ``(K,)``: the query, or ``token * Q + query``.
+        ``(K,)``: the query, or ``token * count + query``.
     """
-    return queries if tokens is None else tokens[queries] * len(tokens) + queries
+    return places if tokens is None else tokens * count + places
 
 
 def query_of(candidates: Tensor, queries: int | None) -> Tensor:

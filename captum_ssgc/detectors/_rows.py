@@ -95,22 +95,34 @@ def _not_found(missing: int, count: int, vendor: str, reason: str) -> str:
 
 
 def rows_above(
-    scores: Tensor, score_threshold: float, first_label: int = 0
-) -> tuple[Tensor, Tensor]:
-    """Row and label of every score above a threshold, highest score first, 10,000 at most.
+    scores: Tensor, score_threshold: float, first_label: int, sizes: Sequence[int]
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Row and label of every score above a threshold, image by image.
+
+    The highest score of an image comes first, and of each image 10,000 are taken at most.
 
     Args:
         scores: ``(R, C)`` of all candidates.
         score_threshold: the score has to be greater.
         first_label: 1 where column 0 is the background.
+        sizes: how many of the rows belong to each image.
 
     Returns:
-        Rows and labels, ``(M,)`` int64 each; equal scores in the order of rows, then labels.
+        Rows and labels, ``(M,)`` int64 each, equal scores in the order of rows, then labels; and
+        how many of them each image has.
     """
     rows, labels = (scores[:, first_label:] > score_threshold).nonzero(as_tuple=True)
     labels = labels + first_label
-    best = scores[rows, labels].sort(descending=True, stable=True).indices[:MOST_CANDIDATES]
-    return rows[best], labels[best]
+    order = scores[rows, labels].sort(descending=True, stable=True).indices
+    if len(sizes) == 1:
+        order = order[:MOST_CANDIDATES]
+        return rows[order], labels[order], [len(order)]
+    images = levels_of(rows, sizes)
+    counts = images.bincount(minlength=len(sizes)).tolist()
+    parts = order[images[order].sort(stable=True).indices].split(counts)
+    parts = [part[:MOST_CANDIDATES] for part in parts]
+    order = torch.cat(parts)
+    return rows[order], labels[order], [len(part) for part in parts]
 
 
 def levels_of(rows: Tensor, level_sizes: Sequence[int]) -> Tensor:

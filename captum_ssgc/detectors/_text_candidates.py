@@ -39,7 +39,7 @@ class PhraseQueries(Queries):
 
 
 class Patches(Queries):
-    """The patches of one image, each with one label.
+    """The patches of images, each with one label.
 
     Args:
         whole: as for :class:`Queries`.
@@ -56,7 +56,8 @@ class Patches(Queries):
         return logits.sigmoid().scatter(-1, best.indices, best.values.sigmoid())
 
     def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
-        corner = torch.stack([rows % self._side, rows // self._side], 1)
+        places = self.places(rows)
+        corner = torch.stack([places % self._side, places // self._side], 1)
         cells = torch.cat([corner, corner + 1], 1) / self._side
         height, width = self.geometry.canvas_size
         cells = cells * cells.new_tensor([width, height, width, height])

@@ -25,7 +25,7 @@ from captum_ssgc.detectors._candidates import (
 )
 from captum_ssgc.detectors._choice_watch import ChoiceWatch
 from captum_ssgc.detectors._content import check_content, noise
-from captum_ssgc.detectors._lookup import ImageCandidates, RowDetector, with_cells
+from captum_ssgc.detectors._lookup import RowCandidates, RowDetector, rows_of_images, with_cells
 from captum_ssgc.detectors._modules_behind import modules_behind
 from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.detectors._query_selection import (
@@ -202,8 +202,8 @@ class CandidateDetector(RowDetector):
             found.append(chosen)
         return found
 
-    def image_candidates(self, raw: CandidateOutput) -> list[ImageCandidates]:
-        return [_Rows(raw, image) for image in range(len(raw.candidates.boxes))]
+    def row_candidates(self, raw: CandidateOutput, image: int | None = None) -> RowCandidates:
+        return _Rows(raw, image)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         preprocess, known = self._geometries.get(image_size, (None, None))
@@ -281,36 +281,36 @@ class CandidateDetector(RowDetector):
         return rows[kept], labels[kept]
 
 
-class _Rows(ImageCandidates):
-    """The candidates of one image of yours."""
+class _Rows(RowCandidates):
+    """The candidates of one image of yours, or of all."""
 
-    def __init__(self, raw: CandidateOutput, image: int) -> None:
-        boxes = raw.candidates.boxes
-        super().__init__(raw.geometry, boxes.device, boxes.shape[1])
-        self._all, self._image = raw.candidates, image
-        self._tokens = None if raw.tokens is None else raw.tokens[image]
+    def __init__(self, raw: CandidateOutput, image: int | None) -> None:
+        images, count = raw.candidates.boxes.shape[:2]
+        sizes = [count] * (images if image is None else 1)
+        super().__init__(raw.geometry, raw.candidates.boxes.device, sizes)
+        self._all, self._image, self._tokens = raw.candidates, image, raw.tokens
 
     def scores(self) -> Tensor:
-        return self._all.class_scores[self._image]
+        return self._rows_of(self._all.class_scores)
 
     def logits(self, rows: Tensor, labels: Tensor) -> Tensor:
         if self._all.class_logits is None:
             return logit_of_probability(self.score(rows, labels))
-        return at_least_single(self._all.class_logits[self._image, rows, labels])
+        return at_least_single(self._rows_of(self._all.class_logits)[rows, labels])
 
     def score(self, rows: Tensor, labels: Tensor) -> Tensor:
         scores, logits = self.scores(), self._all.class_logits
         if logits is None:
             return at_least_single(scores[rows, labels])
-        return with_slopes_of(logits[self._image], scores, rows, labels)
+        return with_slopes_of(self._rows_of(logits), scores, rows, labels)
 
     def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
-        return self._in_image(self._all.boxes[self._image, rows])
+        return self._in_image(self._rows_of(self._all.boxes)[rows])
 
     def corners(self, rows: Tensor, labels: Tensor) -> Tensor | None:
         if self._all.corners is None:
             return None
-        pairs = self._all.corners[self._image, rows].flatten(1).unflatten(1, (2, 4))
+        pairs = self._rows_of(self._all.corners)[rows].flatten(1).unflatten(1, (2, 4))
         return self._in_image(pairs).flatten(1).unflatten(1, (4, 2))
 
     def reported_boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
@@ -320,18 +320,26 @@ class _Rows(ImageCandidates):
 
     def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
         regions, cells = self._all.regions, self._all.cells
-        chosen = self._all.boxes[self._image] if regions is None else regions
-        chosen = (chosen[self._image] if chosen.dim() == 3 else chosen)[rows]
-        return self._in_image(chosen if cells is None else with_cells(chosen, cells[rows]))
+        chosen = self._all.boxes if regions is None else regions
+        of_all = chosen.dim() == 2
+        chosen = chosen[self.places(rows)] if of_all else self._rows_of(chosen)[rows]
+        if cells is not None:
+            chosen = with_cells(chosen, cells[self.places(rows)])
+        return self._in_image(chosen)
 
     def levels(self, rows: Tensor) -> Tensor:
-        return torch.zeros_like(rows) if self._all.levels is None else self._all.levels[rows]
+        levels = self._all.levels
+        return torch.zeros_like(rows) if levels is None else levels[self.places(rows)]
 
     def candidates(self, rows: Tensor) -> Tensor:
-        return candidates_of(rows, self._tokens)
+        tokens = None if self._tokens is None else self._rows_of(self._tokens)[rows]
+        return candidates_of(self.places(rows), tokens, self.sizes[0])
 
-    def rows(self, candidates: Tensor) -> Tensor:
-        return super().rows(query_of(candidates, None if self._tokens is None else self.count))
+    def places_of(self, candidates: Tensor) -> Tensor:
+        return query_of(candidates, None if self._tokens is None else self.sizes[0])
+
+    def _rows_of(self, tensor: Tensor) -> Tensor:
+        return rows_of_images(tensor, self._image)
 
     def _in_image(self, boxes: Tensor) -> Tensor:
         return self.geometry.boxes_to_image(at_least_single(boxes))

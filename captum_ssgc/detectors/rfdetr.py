@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc.detections import Detections
-from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
+from captum_ssgc.detectors._lookup import LookupDetector, RowCandidates
 from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._query_selection import ClippedQueries, QuerySelection, queries_of
+from captum_ssgc.detectors._query_selection import ClippedQueries, QuerySelection
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
 
@@ -134,9 +134,9 @@ class RFDETRDetector(LookupDetector):
             found.append(one)
         return found
 
-    def image_candidates(self, raw: RFDETROutput) -> list[ImageCandidates]:
+    def row_candidates(self, raw: RFDETROutput, image: int | None = None) -> RowCandidates:
         logits, boxes = raw.vendor["pred_logits"], raw.vendor["pred_boxes"]
-        return queries_of(ClippedQueries, raw.geometry, logits, boxes, raw.tokens)
+        return ClippedQueries(raw.geometry, logits, boxes, raw.tokens, image)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         canvas = (self.resolution, self.resolution)

@@ -28,7 +28,7 @@ from captum_ssgc.detections import Detections
 from captum_ssgc.detectors._final_output import final_reports
 from captum_ssgc.detectors._grid_heads import GridHeadDetector
 from captum_ssgc.detectors._local_heads import Step, chain_of
-from captum_ssgc.detectors._lookup import ImageCandidates
+from captum_ssgc.detectors._lookup import RowCandidates, rows_of_images
 from captum_ssgc.detectors._precision import at_least_single, cast_like
 from captum_ssgc.detectors._rows import levels_of
 from captum_ssgc.detectors._torchvision import (
@@ -159,10 +159,9 @@ class OneStageDetector(GridHeadDetector):
             raise ValueError("select needs a run without detections.")
         return final_reports(raw.reported, len(raw.head["cls_logits"]))
 
-    def image_candidates(self, raw: OneStageOutput) -> list[ImageCandidates]:
+    def row_candidates(self, raw: OneStageOutput, image: int | None = None) -> RowCandidates:
         kind = next(kind for family, kind in _KINDS.items() if isinstance(self.model, family))
-        coder = self.model.box_coder
-        return [kind(raw, image, coder) for image in range(len(raw.head["cls_logits"]))]
+        return kind(raw, image, self.model.box_coder)
 
     @property
     def softmax(self) -> bool:  # type: ignore[override]
@@ -233,19 +232,20 @@ class OneStageDetector(GridHeadDetector):
         return [count * anchors for count, anchors in zip(cells, per_cell, strict=True)]
 
 
-class _Anchors(ImageCandidates):
+class _Anchors(RowCandidates):
     """The anchors of RetinaNet: sigmoids.
 
     Args:
         raw: one forward.
-        image: which of its images.
+        image: which of its images; ``None`` for all.
         coder: the model's ``box_coder``.
     """
 
-    def __init__(self, raw: OneStageOutput, image: int, coder: Any) -> None:
-        super().__init__(raw.geometry, raw.anchors.device, len(raw.anchors))
+    def __init__(self, raw: OneStageOutput, image: int | None, coder: Any) -> None:
+        sizes = [len(raw.anchors)] * (len(raw.head["cls_logits"]) if image is None else 1)
+        super().__init__(raw.geometry, raw.anchors.device, sizes)
         self._raw, self._coder = raw, coder
-        self._head = {name: tensor[image] for name, tensor in raw.head.items()}
+        self._head = {name: rows_of_images(tensor, image) for name, tensor in raw.head.items()}
 
     def scores(self) -> Tensor:
         return torch.cat([torch.sigmoid(level) for level in self._levels_of("cls_logits")])
@@ -262,19 +262,20 @@ class _Anchors(ImageCandidates):
         return resize_boxes(clipped, list(size), list(self.geometry.image_size))
 
     def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
-        return self.geometry.boxes_to_image(self._raw.anchors[rows])
+        return self.geometry.boxes_to_image(self._raw.anchors[self.places(rows)])
 
     def levels(self, rows: Tensor) -> Tensor:
-        return levels_of(rows, self._raw.level_sizes)
+        return levels_of(self.places(rows), self._raw.level_sizes)
 
     def _levels_of(self, name: str) -> tuple[Tensor, ...]:
         """What the head gave, level by level: the vendor's operations on the vendor's shapes."""
-        return self._head[name].split(self._raw.level_sizes)
+        return self._head[name].split(self._raw.level_sizes * len(self.sizes))
 
     def _on_canvas(self, rows: Tensor) -> Tensor:
         """``(K, 4)`` xyxy, not clipped."""
         decode = getattr(self._coder, "decode_single", None) or self._coder.decode
-        boxes: Tensor = decode(self._head["bbox_regression"][rows], self._raw.anchors[rows])
+        anchors = self._raw.anchors[self.places(rows)]
+        boxes: Tensor = decode(self._head["bbox_regression"][rows], anchors)
         return boxes
 
 

@@ -20,7 +20,7 @@ from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import OUTPUTS, LocalGradients, Output
 from captum_ssgc.detectors._final_output import final_reports
-from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector, values_of
+from captum_ssgc.detectors._lookup import LookupDetector, RowCandidates, values_of
 from captum_ssgc.detectors._pooling_gradients import (
     is_known_pooling,
     pooling_gradients,
@@ -141,14 +141,19 @@ class TwoStageDetector(LookupDetector):
             raise ValueError("select needs a run without detections.")
         return final_reports(raw.reported, len(raw.proposals))
 
-    def image_candidates(self, raw: TwoStageOutput) -> list[ImageCandidates]:
+    def row_candidates(self, raw: TwoStageOutput, image: int | None = None) -> RowCandidates:
         if raw.class_logits is None or raw.box_regression is None:
             raise ValueError("candidates need a run without detections.")
-        return self._of_head(raw, raw.proposals, raw.class_logits, raw.box_regression)
+        logits, regression = raw.class_logits, raw.box_regression
+        if image is None:
+            return self._of_head(raw, raw.proposals, logits, regression)
+        counts = [len(some) for some in raw.proposals]
+        own = (raw.proposals[image], logits.split(counts)[image], regression.split(counts)[image])
+        return self._of_head(raw, [own[0]], *own[1:])
 
     def scored_candidates(
         self, raw: TwoStageOutput, detections: Sequence[Detections]
-    ) -> list[ImageCandidates]:
+    ) -> RowCandidates:
         heads = self._heads
         proposals = self._proposals(raw, detections)
         pooled = heads.box_roi_pool(raw.features, proposals, raw.image_sizes)
@@ -177,8 +182,8 @@ class TwoStageDetector(LookupDetector):
             pooled = heads.box_roi_pool(detached, [proposals], raw.image_sizes)
         pooled.requires_grad_()
         logits, regression = heads.box_predictor(heads.box_head(pooled))
-        [candidates] = self._of_head(raw, [proposals], logits, regression, in_order=True)
-        [values] = values_of([candidates], [detections], output)
+        candidates = self._of_head(raw, [proposals], logits, regression, in_order=True)
+        [values] = values_of(candidates, [detections], output)
         (slopes,) = torch.autograd.grad(values.sum(), pooled)
         regions = (proposals, detections.levels.tolist())
         gradients = pooling_gradients(heads.box_roi_pool, features, *regions, pooled, slopes)
@@ -219,30 +224,30 @@ class TwoStageDetector(LookupDetector):
         logits: Tensor,
         regression: Tensor,
         in_order: bool = False,
-    ) -> list[ImageCandidates]:
-        counts = [len(some) for some in proposals]
-        parts = zip(
-            proposals, logits.split(counts), regression.split(counts), raw.image_sizes, strict=True
+    ) -> RowCandidates:
+        content = raw.image_sizes[0]
+        return _Proposals(
+            self._heads, raw.geometry, proposals, logits, regression, content, in_order
         )
-        return [_Proposals(self._heads, raw.geometry, *part, in_order) for part in parts]
 
     @staticmethod
     def _proposals_of(
         detections: Sequence[Detections], geometry: ImageGeometry, device: torch.device
     ) -> list[Tensor]:
-        return [geometry.boxes_to_canvas(chosen.regions.to(device)) for chosen in detections]
+        regions = torch.cat([chosen.regions.to(device) for chosen in detections])
+        return list(geometry.boxes_to_canvas(regions).split([len(one) for one in detections]))
 
 
-class _Proposals(ImageCandidates):
-    """The region proposals of one image, with what the head made of them.
+class _Proposals(RowCandidates):
+    """The region proposals of images, with what the head made of them.
 
     Args:
         heads: the model's ``roi_heads``.
-        geometry: of the image.
-        proposals: ``(R, 4)`` on the canvas.
-        class_logits: ``(R, C)``.
+        geometry: of the images.
+        proposals: ``(R_n, 4)`` of each image, on the canvas.
+        class_logits: ``(R, C)`` of all of them.
         box_regression: ``(R, 4 C)``.
-        content_size: ``(H, W)`` of the image on the canvas, without padding.
+        content_size: ``(H, W)`` of an image on the canvas, without padding.
         in_order: these are the wanted candidates, in their order, and no others.
     """
 
@@ -252,20 +257,21 @@ class _Proposals(ImageCandidates):
         self,
         heads: Any,
         geometry: ImageGeometry,
-        proposals: Tensor,
+        proposals: list[Tensor],
         class_logits: Tensor,
         box_regression: Tensor,
         content_size: tuple[int, int],
         in_order: bool,
     ) -> None:
-        super().__init__(geometry, proposals.device, len(proposals))
-        self._heads, self._proposals, self._content_size = heads, proposals, content_size
+        super().__init__(geometry, class_logits.device, [len(some) for some in proposals])
+        self._proposals = proposals[0] if len(proposals) == 1 else torch.cat(proposals)
+        self._heads, self._content_size = heads, content_size
         self._logits, self._regression, self._in_order = class_logits, box_regression, in_order
 
-    def rows(self, candidates: Tensor) -> Tensor:
+    def places_of(self, candidates: Tensor) -> Tensor:
         if not self._in_order:
-            return super().rows(candidates)
-        return torch.arange(len(candidates), device=candidates.device)
+            return super().places_of(candidates)
+        return self.places(torch.arange(self.count, device=self.device))
 
     def scores(self) -> Tensor:
         return self._logits.softmax(-1)

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from captum_ssgc.detectors._lookup import ImageCandidates
-from captum_ssgc.detectors._query_selection import Queries, SoftmaxQueries, queries_of
+from captum_ssgc.detectors._lookup import RowCandidates
+from captum_ssgc.detectors._query_selection import Queries, SoftmaxQueries
 from captum_ssgc.label_names import LabelNames
 
 try:
@@ -94,8 +94,8 @@ class TransformersDetector(TransformersBase):
                 f"{type(self.processor).__name__}."
             )
 
-    def image_candidates(self, raw: QueryOutput) -> list[ImageCandidates]:
+    def row_candidates(self, raw: QueryOutput, image: int | None = None) -> RowCandidates:
         config: Any = self.model.config
         softmax = raw.logits.shape[-1] == config.num_labels + 1
         kind = SoftmaxQueries if softmax else Queries
-        return queries_of(kind, raw.geometry, raw.logits, raw.boxes, raw.tokens)
+        return kind(raw.geometry, raw.logits, raw.boxes, raw.tokens, image)

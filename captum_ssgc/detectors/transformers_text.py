@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_ssgc.detectors._lookup import ImageCandidates
-from captum_ssgc.detectors._query_selection import ClippedQueries, Queries, queries_of
+from captum_ssgc.detectors._lookup import RowCandidates
+from captum_ssgc.detectors._query_selection import ClippedQueries, Queries
 from captum_ssgc.detectors._rows import reported_rows
 from captum_ssgc.detectors._text_candidates import PhraseQueries
 from captum_ssgc.label_names import LabelNames
@@ -116,9 +116,9 @@ class TextPromptDetector(TransformersBase):
         device = next(self.model.parameters()).device
         return {name: torch.cat([one.to(device)] * count) for name, one in self._prompt.items()}
 
-    def image_candidates(self, raw: QueryOutput) -> list[ImageCandidates]:
+    def row_candidates(self, raw: QueryOutput, image: int | None = None) -> RowCandidates:
         kind, options = self._candidates(raw)
-        return queries_of(kind, raw.geometry, raw.logits, raw.boxes, raw.tokens, **options)
+        return kind(raw.geometry, raw.logits, raw.boxes, raw.tokens, image, **options)
 
     def _candidates(self, raw: QueryOutput) -> tuple[type[Queries], dict[str, Any]]:
         """The kind of candidates, and its options."""

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from captum_ssgc.detections import Detections
 from captum_ssgc.detectors import _ultralytics as shared
-from captum_ssgc.detectors._lookup import ImageCandidates, LookupDetector
+from captum_ssgc.detectors._lookup import LookupDetector, RowCandidates
 from captum_ssgc.detectors._precision import cast_like
 from captum_ssgc.detectors._query_selection import (
     Queries,
     QuerySelection,
     boxes_of_shares,
-    queries_of,
 )
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
@@ -108,8 +107,8 @@ class UltralyticsRTDETR(LookupDetector):
             found.append({"boxes": boxes, "scores": kept[:, 4], "labels": kept[:, 5].long()})
         return found
 
-    def image_candidates(self, raw: RTDETROutput) -> list[ImageCandidates]:
-        return queries_of(Queries, raw.geometry, raw.logits, raw.boxes, raw.tokens)
+    def row_candidates(self, raw: RTDETROutput, image: int | None = None) -> RowCandidates:
+        return Queries(raw.geometry, raw.logits, raw.boxes, raw.tokens, image)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self.preprocess.geometry(image_size)

@@ -16,7 +16,7 @@ from captum_ssgc.detector import Detector
 from captum_ssgc.detectors import _ultralytics as shared
 from captum_ssgc.detectors._grid_heads import GridHeadDetector
 from captum_ssgc.detectors._local_heads import Step, chain_of
-from captum_ssgc.detectors._lookup import ImageCandidates, with_cells
+from captum_ssgc.detectors._lookup import RowCandidates, with_cells
 from captum_ssgc.detectors._precision import at_least_single, cast_like
 from captum_ssgc.detectors._rows import levels_of
 from captum_ssgc.geometry import ImageGeometry
@@ -174,12 +174,10 @@ class YoloDetector(GridHeadDetector):
             found.append({**report, "scores": kept[:, 4], "labels": kept[:, 5].long()})
         return found
 
-    def image_candidates(self, raw: YoloOutput) -> list[ImageCandidates]:
-        images = range(len(raw.decoded))
+    def row_candidates(self, raw: YoloOutput, image: int | None = None) -> RowCandidates:
         if self._oriented:
-            return [_OrientedPoints(raw, image, False) for image in images]
-        corners = bool(self._head.end2end or self._head.xyxy)
-        return [_GridPoints(raw, image, corners) for image in images]
+            return _OrientedPoints(raw, image, False)
+        return _GridPoints(raw, image, bool(self._head.end2end or self._head.xyxy))
 
     def level_sizes(self, raw: YoloOutput) -> list[int]:
         return raw.level_sizes
@@ -208,25 +206,29 @@ class YoloDetector(GridHeadDetector):
         return isinstance(self._head, shared.vendor().head.OBB)
 
 
-class _GridPoints(ImageCandidates):
-    """The grid points of one image.
+class _GridPoints(RowCandidates):
+    """The grid points of one image, or of all.
 
     Args:
         raw: one forward.
-        image: which of its images.
+        image: which of its images; ``None`` for all.
         corners: decoded boxes are xyxy, not centre and size.
     """
 
-    def __init__(self, raw: YoloOutput, image: int, corners: bool) -> None:
-        super().__init__(raw.geometry, raw.logits.device, raw.logits.shape[-1])
+    def __init__(self, raw: YoloOutput, image: int | None, corners: bool) -> None:
+        every = range(len(raw.decoded))
+        self._images = every if image is None else [image]
+        super().__init__(
+            raw.geometry, raw.logits.device, [raw.logits.shape[-1]] * len(self._images)
+        )
         self._raw, self._corners = raw, corners
-        self._decoded, self._logits = raw.decoded[image], raw.logits[image]
+        self._decoded = self._side_by_side(raw.decoded)
 
     def scores(self) -> Tensor:
-        return self._decoded[4 : 4 + len(self._logits)].T
+        return self._decoded[4 : 4 + self._raw.logits.shape[1]].T
 
     def logits(self, rows: Tensor, labels: Tensor) -> Tensor:
-        return at_least_single(self._logits[labels, rows])
+        return at_least_single(self._side_by_side(self._raw.logits)[labels, rows])
 
     def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
         return self.geometry.boxes_to_image(at_least_single(self._on_canvas(rows)))
@@ -237,10 +239,16 @@ class _GridPoints(ImageCandidates):
     def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
         """The predicted boxes, and the cell that predicts each, which may lie beside it."""
         on_canvas = at_least_single(self._on_canvas(rows))
-        return self.geometry.boxes_to_image(with_cells(on_canvas, self._raw.cells[rows]))
+        cells = self._raw.cells[self.places(rows)]
+        return self.geometry.boxes_to_image(with_cells(on_canvas, cells))
 
     def levels(self, rows: Tensor) -> Tensor:
-        return levels_of(rows, self._raw.level_sizes)
+        return levels_of(self.places(rows), self._raw.level_sizes)
+
+    def _side_by_side(self, values: Tensor) -> Tensor:
+        """``(N, D, R)`` of every image to ``(D, M)`` of the wanted ones."""
+        chosen = [values[image] for image in self._images]
+        return chosen[0] if len(chosen) == 1 else torch.cat(chosen, 1)
 
     def _on_canvas(self, rows: Tensor) -> Tensor:
         """``(K, 4)`` xyxy on the canvas."""
@@ -252,7 +260,7 @@ class _GridPoints(ImageCandidates):
 
 
 class _OrientedPoints(_GridPoints):
-    """The grid points of one image of a model of oriented boxes.
+    """The grid points of images of a model of oriented boxes.
 
     The vendor scales the sides of a box after it has turned it, so that only its own operations
     know where the corners are in the image, where the axes have different scales.

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from captum_ssgc._similarity import overlaps, own_class_similarities, similarities
+from captum_ssgc._similarity import (
+    largest_of_own_image,
+    overlaps,
+    own_class_similarities,
+    similarities,
+)
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics.curve_settings import CurveSettings
@@ -67,9 +73,9 @@ def read_scores(
         read.update(dict.fromkeys(of_own_class, best))
     if of_all:
         threshold = min(reading.score_threshold for reading in of_all)
-        pairs = list(zip(chosen, detector.candidates_above(raw, threshold), strict=True))
+        found = detector.candidates_above(raw, threshold)
         for reading in of_all:
-            read[reading] = torch.cat([_of_candidates(reading, *pair) for pair in pairs])
+            read[reading] = largest_of_own_image(partial(_compared, reading), chosen, found)
     if of_candidate:
         if raw is None:
             raw = detector.run(images, chosen)
@@ -87,13 +93,11 @@ def _largest(similarity: Tensor) -> Tensor:
     return similarity.amax(1)
 
 
-def _of_candidates(reading: Reading, chosen: Detections, candidates: Detections) -> Tensor:
-    """s1 by IoU, or s2, of each chosen detection of one image, ``(K,)``; 0 where there is none."""
-    if not len(candidates):
-        return candidates.scores.new_zeros(len(chosen))
+def _compared(reading: Reading, chosen: Detections, candidates: Detections) -> Tensor:
+    """What each candidate is worth to each chosen detection, ``(K, J)``: s1 by IoU, or s2."""
     above = candidates.scores > reading.score_threshold
     if reading.score == "s2":
-        return (similarities(chosen, candidates) * above).amax(1)
+        return similarities(chosen, candidates) * above
     eligible = above & (overlaps(chosen, candidates) >= reading.iou_threshold)
     eligible &= chosen.labels.to(candidates.labels)[:, None] == candidates.labels
-    return (eligible * candidates.scores).amax(1)
+    return eligible * candidates.scores

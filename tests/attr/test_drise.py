@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import captum_ssgc as ssgc
+from captum_ssgc._similarity import largest_of_each_image
 from captum_ssgc.attr._random_masks import MaskShape
 from captum_ssgc.attr.drise import similarity
 
@@ -89,7 +91,10 @@ def detections_of(found):
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_weights_are_the_references(explained, found, with_objectness):
     objectness = (lambda entry: entry.scores) if with_objectness else None
-    ours = similarity(detections_of(explained), detections_of(found), objectness)
+    compared = partial(similarity, objectness=objectness)
+    images = [detections_of(part) for part in (found, [], found[:1])]
+    ours, nothing, _ = largest_of_each_image(compared, detections_of(explained), images)
+    assert not nothing.any()
     expected = [
         references.drise_weight(
             np.float32(box).tolist(),

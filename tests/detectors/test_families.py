@@ -186,12 +186,38 @@ def test_candidates_have_the_values_that_the_wrapper_gives(family, picture):
 
 
 def test_candidates_of_a_batch_are_those_of_its_images(family):
-    both = family.detector.candidates_above(full_run(family, BATCH), 0.0)
+    detector, raw = family.detector, full_run(family, BATCH)
+    both = detector.candidates_above(raw, 0.0)
     assert len(both) == 2
     for image, together in zip(BATCH, both, strict=True):
-        alone = family.detector.candidates_above(full_run(family, image[None]), 0.0)[0]
+        alone = detector.candidates_above(full_run(family, image[None]), 0.0)[0]
         assert len(alone) == len(together)
         torch.testing.assert_close(together.scores, alone.scores, atol=1e-4, rtol=1e-3)
+    for image, together in zip(detector.image_candidates(raw), both, strict=True):
+        scores = image.scores()
+        rows, labels, _ = _rows.rows_above(scores, 0.0, image.first_label, image.sizes)
+        alone = image.detections(scores, rows, labels, image.reported_boxes(rows, labels))
+        for name, tensor in vars(alone).items():
+            if isinstance(tensor, torch.Tensor):
+                torch.testing.assert_close(getattr(together, name), tensor, atol=1e-4, rtol=1e-5)
+
+
+def test_values_of_a_batch_are_those_of_its_images(family):
+    raw = full_run(family, BATCH)
+    both = family.detector.candidates_above(raw, 0.0)
+    some = [one[:: max(len(one) // count, 1)] for one, count in zip(both, (5, 9), strict=True)]
+    none = [some[0][:0], some[1]]
+    with torch.no_grad():
+        for output in ("score", "-score", "left", "logit"):
+            each = family.detector.values(raw, some, output)
+            assert [len(values) for values in each] == [len(one) for one in some]
+            if output.endswith("score"):
+                for values, one in zip(each, some, strict=True):
+                    sign = -1 if output.startswith("-") else 1
+                    torch.testing.assert_close(values, sign * one.scores, atol=2e-6, rtol=1e-5)
+            empty, again = family.detector.values(raw, none, output)
+            assert len(empty) == 0
+            torch.testing.assert_close(again, each[1], atol=1e-4, rtol=1e-5)
 
 
 def test_edges_are_the_boxes_before_clipping(family, picture):

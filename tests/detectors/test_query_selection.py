@@ -11,7 +11,6 @@ from captum_ssgc.detectors._query_selection import (
     Queries,
     QuerySelection,
     candidates_of,
-    queries_of,
     query_of,
 )
 from captum_ssgc.geometry import ImageGeometry
@@ -51,7 +50,7 @@ def test_the_choice_is_read_and_left_alone():
 
 @pytest.mark.parametrize("call", ["function", "method", "keywords"])
 def test_pinned_tokens_keep_their_places(call):
-    first = candidates_of(torch.tensor([2, 0]), torch.tensor([5, 3, 1]))
+    first = candidates_of(torch.tensor([2, 0]), torch.tensor([1, 5]), 3)
     assert first.tolist() == [1 * 3 + 2, 5 * 3 + 0]
     with QuerySelection(3, [pinned(first.tolist()), pinned([4 * 3 + 1])]) as selection:
         if call == "function":
@@ -112,6 +111,7 @@ def test_scores_are_those_of_the_whole_batch(count, classes):
     """Vendors compute them so, and the last elements of a tensor may be rounded in another way."""
     logits = torch.randn(3, count, classes, generator=torch.Generator().manual_seed(0)) * 3
     geometry = ImageGeometry.identity((8, 8))
-    images = queries_of(Queries, geometry, logits, torch.rand(3, count, 4), None)
-    for image, expected in zip(images, logits.sigmoid(), strict=True):
-        assert torch.equal(image.scores(), expected)
+    batch = (geometry, logits, torch.rand(3, count, 4), None)
+    for image, expected in enumerate(logits.sigmoid()):
+        assert torch.equal(Queries(*batch, image).scores(), expected)
+    assert torch.equal(Queries(*batch).scores(), logits.sigmoid().flatten(0, 1))

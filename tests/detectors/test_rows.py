@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 import torch
 
+from captum_ssgc.detectors import _rows
 from captum_ssgc.detectors._rows import levels_of, reported_rows, rows_above
 
 SCORES = torch.tensor([[0.9, 0.2], [0.5, 0.9], [0.5, 0.1], [0.9, 0.3], [0.5, 0.1]])
@@ -59,16 +62,32 @@ def test_a_level_begins_where_the_one_before_ends():
 
 
 def test_rows_above_a_threshold_best_first():
-    rows, labels = rows_above(SCORES, 0.2)
+    rows, labels, counts = rows_above(SCORES, 0.2, 0, [5])
     assert rows.tolist() == [0, 1, 3, 1, 2, 4, 3]
     assert labels.tolist() == [0, 1, 0, 0, 0, 0, 1]
-    rows, labels = rows_above(SCORES, 0.2, first_label=1)
-    assert (rows.tolist(), labels.tolist()) == ([1, 3], [1, 1])
-    assert rows_above(SCORES, 0.9)[0].tolist() == []
+    assert counts == [7]
+    rows, labels, counts = rows_above(SCORES, 0.2, 1, [5])
+    assert (rows.tolist(), labels.tolist(), counts) == ([1, 3], [1, 1], [2])
+    assert rows_above(SCORES, 0.9, 0, [5])[0].tolist() == []
+
+
+@pytest.mark.parametrize("sizes", [[5], [2, 3], [0, 4, 0, 1], [5, 0], [1] * 5])
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.6, 0.95])
+def test_rows_of_several_images_are_those_of_each(sizes, threshold, monkeypatch):
+    monkeypatch.setattr(_rows, "MOST_CANDIDATES", 3)
+    rows, labels, counts = rows_above(SCORES, threshold, 0, sizes)
+    expected, start = [], 0
+    for size in sizes:
+        own = rows_above(SCORES[start : start + size], threshold, 0, [size])
+        expected.append(list(zip((own[0] + start).tolist(), own[1].tolist(), strict=True)))
+        start += size
+    assert counts == [len(part) for part in expected]
+    assert max(counts) <= 3
+    assert list(zip(rows.tolist(), labels.tolist(), strict=True)) == [*chain(*expected)]
 
 
 def test_rows_above_are_ten_thousand_at_most():
     scores = torch.linspace(0.1, 1.0, 2 * 10_001).reshape(-1, 2)
-    rows, labels = rows_above(scores, 0.0)
-    assert len(rows) == 10_000
+    rows, labels, counts = rows_above(scores, 0.0, 0, [10_001])
+    assert counts == [10_000]
     assert torch.equal(scores[rows, labels], scores.flatten().flip(0)[:10_000])
