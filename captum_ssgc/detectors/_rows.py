@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -117,8 +118,9 @@ def rows_above(
     if len(sizes) == 1:
         order = order[:MOST_CANDIDATES]
         return rows[order], labels[order], [len(order)]
-    images = levels_of(rows, sizes)
-    counts = images.bincount(minlength=len(sizes)).tolist()
+    images, ends = levels_of(rows, sizes), torch.tensor(sizes, device=rows.device).cumsum(0)
+    before = torch.searchsorted(rows, ends).tolist()
+    counts = [stop - start for start, stop in pairwise([0, *before])]
     parts = order[images[order].sort(stable=True).indices].split(counts)
     parts = [part[:MOST_CANDIDATES] for part in parts]
     order = torch.cat(parts)

@@ -113,30 +113,31 @@ def test_more_detections_do_not_wait_more_often(own, demo_subject):
     assert two == {**one, "explain": one["explain"] + more}
 
 
-def test_masks_wait_once_per_image_and_three_times_per_call(own):
-    """Which candidates of a masked image are above the threshold, the host has to know."""
+@pytest.mark.parametrize("masks", [8, 24])
+def test_masks_wait_three_times_per_batch_and_twice_per_call(masks, own):
+    """For where the masks lie, which candidates are above the threshold, and of which image."""
     with Waits() as waits:
         ssgc.DRISE(own.wrapper).attribute_instances(
-            own.image, n_masks=8, perturbations_per_eval=8, grid=(3, 3)
+            own.image, n_masks=masks, perturbations_per_eval=8, grid=(3, 3)
         )
     of_candidates = {place: n for place, n in waits.places.items() if "_rows" in place}
-    assert sum(of_candidates.values()) == 8
-    assert sum(waits.places.values()) <= 8 + 3
+    assert sum(of_candidates.values()) == 2 * masks // 8
+    assert sum(waits.places.values()) <= 3 * masks // 8 + 2
 
 
 @pytest.mark.parametrize("match", ["candidate", "iou"])
-def test_curves_wait_once_per_changed_image_and_once_per_batch(match, own):
-    """For the candidates above the threshold; and for whether the candidate is there at all."""
+def test_curves_wait_three_times_per_batch(match, own):
+    """As masks do; and for whether the candidate is there at all."""
     settings = metrics.CurveSettings(steps=4, match=match)
     found, count = own.detections, len(own.detections)
     maps = torch.rand(count, *own.image.shape[-2:])
-    changed, batches = 2 + count * 2 * 3, 1 + -(-count * 2 * 3 // 5)
+    batches = 1 + -(-count * 2 * 3 // 5)
     with Waits() as waits:
         metrics.deletion_insertion(
             own.detector, own.image, found, {"a": maps}, settings, perturbations_per_eval=5
         )
     of_candidates = sum(n for place, n in waits.places.items() if "_rows" in place)
-    assert of_candidates == changed
+    assert of_candidates == 2 * batches
     of_batches = sum(n for place, n in waits.places.items() if "_lookup" in place)
     assert of_batches == (batches if match == "candidate" else 0)
     assert sum(waits.places.values()) <= of_candidates + of_batches + 3
