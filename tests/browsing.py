@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+# Milliseconds, so long only if something hangs.
+PATIENCE = 600_000
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 
@@ -20,7 +22,9 @@ def started() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     with sync_api.sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=arguments, timeout=PATIENCE
+        )
         yield browser
         browser.close()
 
@@ -29,6 +33,7 @@ def started() -> Iterator[Any]:
 def new_tab(browser: Any, size: dict[str, int], **options: Any) -> Iterator[tuple[Any, list[str]]]:
     """An empty page, and what the pages that it goes to complain of."""
     context = browser.new_context(viewport=size, device_scale_factor=1, **options)
+    context.set_default_timeout(PATIENCE)
     page, complaints = context.new_page(), []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from small_backbones import pyramid
 from torch import Tensor, nn
@@ -18,6 +19,12 @@ from torchvision.models.detection import FasterRCNN
 ROOT = Path(__file__).resolve().parents[1]
 # Programs, not tests: looking for doctests would import them, and one registers a method.
 collect_ignore = ["benchmarks"]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def pytest_collection_finish() -> None:

@@ -88,7 +88,7 @@ def detections_of(found):
     found=st.lists(objects, max_size=4),
     with_objectness=st.booleans(),
 )
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 def test_weights_are_the_references(explained, found, with_objectness):
     objectness = (lambda entry: entry.scores) if with_objectness else None
     compared = partial(similarity, objectness=objectness)

@@ -89,7 +89,7 @@ def on_window(method, activations, gradients, mask, options):
     signs=st.sampled_from(["split", "as_is"]),
     masked=st.booleans(),
 )
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 def test_a_window_gives_what_the_whole_grid_gives(
     name, seed, corner, size, smoothing, signs, masked
 ):
@@ -182,7 +182,7 @@ def test_ssgrad_cam_plus_plus(kind, grid, signed):
     ),
     score=st.floats(-5.0, 5.0),
 )
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 def test_the_reduced_alpha_is_the_literal_one(values, score):
     """Where the powers of the gradient are representable, which is what the reduction avoids."""
     values = [(a, g if abs(g) > 1e-6 else 0.0, m) for a, g, m in values]
@@ -201,7 +201,7 @@ def test_the_reduced_alpha_is_the_literal_one(values, score):
         ["grad_cam", "grad_cam_plus_plus", "odam", "ssgrad_cam", "ssgrad_cam_plus_plus"]
     ),
 )
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 def test_maps_are_finite(activations, gradients, name):
     layer = torch.tensor(activations, dtype=torch.float32).view(1, 1, 2, 3)
     slopes = torch.tensor(gradients, dtype=torch.float32).view(1, 1, 2, 3)

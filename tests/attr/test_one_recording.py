@@ -168,13 +168,13 @@ def test_training_in_another_thread_keeps_its_gradients(detector, few, image):
     def wait(module, args, output):
         if threading.get_ident() == main:
             inside.set()
-            trained.wait(20)
+            trained.wait(600)
 
     hook = model.coarse.register_forward_hook(wait)
     losses = []
 
     def train():
-        inside.wait(20)
+        inside.wait(600)
         losses.append(model(image).class_scores.sum())
         trained.set()
 

@@ -161,7 +161,7 @@ def test_two_threads_at_once(wrapper, detections, image):
     images = [image, image.flip(-1)]
     cam = ssgc.SSGradCAMPlusPlus(wrapper, wrapper.model.fine)
     expected = [cam.attribute(pixels, target=0) for pixels in images]
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=600)
 
     def meet(*args):
         meeting.wait()

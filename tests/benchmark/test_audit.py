@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import sys
 from collections import Counter
 from html.parser import HTMLParser
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from browsing import needs_chromium, opened_page, started, wait_for
 from PIL import Image
 from torch import nn
 
@@ -582,21 +582,13 @@ def test_a_share_of_all_or_nothing_has_wilson_s_interval(finished):
     assert (owl["both"].low, owl["both"].high) == pytest.approx((0.0, 0.7935), abs=1e-3)
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_chromium
 @pytest.mark.parametrize("width", [1366, 390])
 def test_the_page_in_a_browser(leaning, width):
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    path, complaints = leaning[0] / "run" / "audit.html", []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 800})
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(path.as_uri())
+    path = leaning[0] / "run" / "audit.html"
+    size = {"width": width, "height": 800}
+    with started() as browser, opened_page(browser, path, size) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == width
         # Keys belong to the page until the viewer has the focus.
         page.keyboard.press("ArrowDown")
@@ -605,7 +597,7 @@ def test_the_page_in_a_browser(leaning, width):
         _, place, number = link.get_attribute("href").split("-")
         link.click()
         drawn = f"entry-{place}-{number} odam for its class"
-        page.wait_for_selector(f'#heat[data-drawn="{drawn}"]', state="attached")
+        wait_for(page, drawn)
         assert page.evaluate("document.activeElement.tagName") == "MAIN"
         assert "rests on" in page.locator("#about").inner_text()
         top = page.evaluate("document.getElementById('stage').getBoundingClientRect().top")
@@ -619,5 +611,3 @@ def test_the_page_in_a_browser(leaning, width):
         names = page.locator("#list li small").all_inner_texts()
         assert len(names) == 1
         assert " background " in names[0]
-        browser.close()
-    assert complaints == []

@@ -165,7 +165,7 @@ def test_a_browser_shows_it_without_complaint(finished, evil_run, tmp_path):
         shown = subprocess.run(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
              "--window-size=1366,900", f"--screenshot={picture}", path.as_uri()],
-            capture_output=True, text=True, timeout=300, check=True,
+            capture_output=True, text=True, timeout=600, check=True,
         )  # fmt: skip
         assert ":CONSOLE" not in shown.stderr
         assert picture.stat().st_size > 10_000

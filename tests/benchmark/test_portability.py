@@ -36,7 +36,7 @@ def test_a_whole_run_without_what_other_systems_lack(tiny, data, tmp_path, finis
     run = tmp_path / "run"
     program = PROGRAM.format(hidden=HIDDEN, script=tiny.__file__, data=str(data), run=str(run))
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=600
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split()[-1] == "done"

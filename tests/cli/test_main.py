@@ -32,7 +32,7 @@ def test_the_module_runs_and_a_missing_image_needs_no_torch(tmp_path: Path) -> N
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 2
     assert done.stderr == "captum-ssgc: error: image file none.png does not exist.\n"
@@ -50,7 +50,7 @@ def test_a_backend_that_does_not_exist_is_not_asked_for(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "nonsense"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.stdout.split()[-1] == "agg"
     assert done.stderr == ""

@@ -102,7 +102,8 @@ def test_each_detection_follows_its_own_map(pair):
 
 
 @settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_perfect_map_and_its_inverse_enclose_every_other(pair, data):

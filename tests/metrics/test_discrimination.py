@@ -49,7 +49,7 @@ def test_compactness_takes_the_mean_over_tied_maxima():
     assert compactness(heat_map, BOX).values.tolist() == pytest.approx([expected])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(-2, 4), min_size=20, max_size=20))
 def test_compactness_against_loops(values):
     positive = [max(value, 0) for value in values]

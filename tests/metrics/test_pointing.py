@@ -128,7 +128,7 @@ def test_an_l_shaped_mask():
     assert energy_pointing_game(heat_map, masks=mask).values.tolist() == pytest.approx([0.6])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(-2, 4), min_size=12, max_size=12), st.integers(0, 2**12 - 1))
 def test_against_loops(values, inside):
     """Energy and hits of a map and of a mask with any set of pixels."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 MEMORY = 1 << 30
-SECONDS = 200
+# What is tried takes a few; so many only if it hangs.
+SECONDS = 1200
 
 
 def in_child(work: Callable[[], Any], memory: int = MEMORY, seconds: int = SECONDS) -> Any:

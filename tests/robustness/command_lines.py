@@ -51,7 +51,8 @@ WORDS = (
     *("cuda:99", "hpu", "meta", "cpu:7", "coco", "DEFAULT", "box", "region", "mask", "logit"),
     *("-score", "left", "yolov8", "heads", "cxcywh", "sigmoid", "act", "backbone", "%s%n", "{0}"),
 )
-SECONDS = 60
+# Of processor time, for what takes one: so many only if it hangs.
+SECONDS = 300
 _SIGNALS = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 
 

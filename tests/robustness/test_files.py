@@ -148,7 +148,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
             outcomes.of(lambda path=path: fit_label_names(str(path), 3), (str(path),), path)
         return {"counts": dict(outcomes.counts), "wrong": outcomes.wrong}
 
-    answer = in_child(work, seconds=20)
+    answer = in_child(work)
     assert answer == {"counts": {"error": 8}, "wrong": []}
 
 
