@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._norm_gradients import sound_norm_gradients
-from captum_ssgc.attr._lean_operations import batch_norm, relu, relu_
+from captum_ssgc.attr._lean_operations import batch_norm, grid_sample, relu, relu_
 from captum_ssgc.attr._sparse_convolution import convolution
 
 _WITH_OWN_WAY_BACK: dict[Any, Callable[..., Tensor]] = {
     torch.conv2d: convolution,
     F.batch_norm: batch_norm,
+    F.grid_sample: grid_sample,
     **dict.fromkeys((F.relu, torch.relu, Tensor.relu), relu),
     **dict.fromkeys((torch.relu_, Tensor.relu_), relu_),
 }
@@ -48,12 +49,12 @@ class LayerCapture:
             self._calls[layer].append(value)
             return value
         if not self.with_graph:
-            self._calls[layer].append(value.detach().clone())
+            self._calls[layer].append(_kept_apart(value.detach()))
             return value
         if not value.requires_grad:
             value = value.detach().requires_grad_()
         self._calls[layer].append(value)
-        return value.clone()  # what follows may change it in place
+        return _kept_apart(value)
 
     def tensors(
         self, name_of: Callable[[nn.Module], str], advice: Callable[[], str]
@@ -84,6 +85,15 @@ class LayerCapture:
             "pyramid pass a list of its level layers, or name them when the model is wrapped "
             f"(level_layers=...); {advice()}"
         )
+
+
+def _kept_apart(value: Tensor) -> Tensor:
+    """A copy, as what follows may change it in place; made only then, where PyTorch can do that."""
+    try:
+        copy: Tensor = torch._lazy_clone(value)
+    except (AttributeError, RuntimeError):  # such as memory of NumPy
+        return value.clone()
+    return copy
 
 
 class ConstantParameters(FunctionMode):

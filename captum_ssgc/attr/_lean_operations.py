@@ -12,6 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from captum_ssgc.attr._bits import Bits
+
+_MODES = ("bilinear", "nearest", "bicubic")
+_PADDINGS = ("zeros", "border", "reflection")
+
 
 def batch_norm(
     input: Tensor,
@@ -33,7 +38,7 @@ def batch_norm(
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``torch.nn.functional.relu``: its way back needs one bit of each value, held in a byte."""
+    """``torch.nn.functional.relu``: its way back needs one bit of each value."""
     if not input.requires_grad or (inplace and input._is_view()):
         return F.relu(input, inplace)
     result: Tensor = _ReLU.apply(input, inplace)
@@ -43,6 +48,20 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 def relu_(input: Tensor) -> Tensor:
     """``torch.relu_``, as :func:`relu`."""
     return relu(input, inplace=True)
+
+
+def grid_sample(
+    input: Tensor,
+    grid: Tensor,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """``torch.nn.functional.grid_sample``: no way back of constant places needs the input."""
+    if grid.requires_grad or not input.requires_grad or input.dim() != 4:
+        return F.grid_sample(input, grid, mode, padding_mode, align_corners)
+    result: Tensor = _GridSample.apply(input, grid, mode, padding_mode, align_corners)
+    return result
 
 
 class _BatchNorm(torch.autograd.Function):
@@ -72,11 +91,37 @@ class _ReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, input: Tensor, inplace: bool) -> Tensor:
         result = F.relu(input, inplace)
-        ctx.is_flat = result <= 0
+        ctx.is_flat = Bits(result <= 0)
         if inplace:
             ctx.mark_dirty(input)
         return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return gradients[0].masked_fill(ctx.is_flat, 0.0), None
+        return ctx.is_flat.cleared(gradients[0]), None
+
+
+class _GridSample(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: Tensor,
+        grid: Tensor,
+        mode: str,
+        padding_mode: str,
+        align_corners: bool | None,
+    ) -> Tensor:
+        ctx.save_for_backward(grid)
+        ctx.size = input.shape
+        ctx.kind = (_MODES.index(mode), _PADDINGS.index(padding_mode), bool(align_corners))
+        return F.grid_sample(input, grid, mode, padding_mode, align_corners)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        [grid] = ctx.saved_tensors
+        unread = gradients[0].new_zeros(()).expand(ctx.size)
+        back = torch.ops.aten.grid_sampler_2d_backward
+        return (
+            back(gradients[0], unread, grid, *ctx.kind, [True, False])[0],
+            *[None] * 4,
+        )

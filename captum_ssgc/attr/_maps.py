@@ -164,7 +164,8 @@ def split_weights(
     """
     whole = whole or WholeGrid(activations, mask)
     above = _sum(_alpha(whole.positive_total, gradients, mask) * gradients.clamp(min=0.0))
-    below = _sum(_alpha(whole.negative_total, -gradients, mask) * (-gradients).clamp(min=0.0))
+    falling = -gradients
+    below = _sum(_alpha(whole.negative_total, falling, mask) * falling.clamp(min=0.0))
     return torch.where(activations > 0, above, -below)
 
 
@@ -273,7 +274,6 @@ def ssgrad_cam_plus_plus(
 ) -> Tensor:
     """``w_k A^k S^k`` (Yamauchi, CVPRW 2024, eq. 3): SSGrad-CAM++."""
     kind = signed_activations if isinstance(signed_activations, str) else ""
-    space = space_map(gradients, smoothing)
     if kind == "as_is":
         weights = plus_plus_weights(activations, gradients, mask, whole)
     elif kind == "split":
@@ -282,7 +282,7 @@ def ssgrad_cam_plus_plus(
         raise ValueError(
             f"signed_activations: expected 'split' or 'as_is', got {shown(signed_activations)}."
         )
-    return (weights * space) * activations
+    return (weights * space_map(gradients, smoothing)) * activations
 
 
 @finished_by(with_halo)

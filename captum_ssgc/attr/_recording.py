@@ -133,18 +133,29 @@ class Recording:
             for one in group:
                 one.values = values
             for some in gradients:
-                for place, rows in in_groups(some, [grid.size for grid in self._grids]):
-                    for one in group:
-                        start = clock()
-                        masks = masks_of(place, one.request.mask_used)
-                        for part in rows.parts(one.request.reach):
-                            one.add(place, part, *masks.of(part.rows))
-                        one.seconds += clock() - start
-                for row, place, gradient in some:
-                    for one in group:
-                        own = masks_of(place, one.request.mask_used)
-                        one.note_window(row, gradient.window, own.window(row))
+                self._make(group, some, masks_of, clock)
+                del some  # so that the next ones do not come on top
         return made
+
+    def _make(
+        self,
+        group: Sequence[RequestMaps],
+        some: Sequence[tuple[int, int, WindowGradient]],
+        masks_of: Callable[[int, Mask], GridMasks],
+        clock: Callable[[], float],
+    ) -> None:
+        """Maps of each request from gradients of some rows, each at a place."""
+        for place, rows in in_groups(some, [grid.size for grid in self._grids]):
+            for one in group:
+                start = clock()
+                masks = masks_of(place, one.request.mask_used)
+                for part in rows.parts(one.request.reach):
+                    one.add(place, part, *masks.of(part.rows))
+                one.seconds += clock() - start
+        for row, place, gradient in some:
+            for one in group:
+                own = masks_of(place, one.request.mask_used)
+                one.note_window(row, gradient.window, own.window(row))
 
     def heat_maps(
         self,
@@ -250,15 +261,20 @@ class Recording:
         for row, level in enumerate(levels):
             of_layers.setdefault(tuple(self.layers.places(level)), []).append(row)
         for places, rows in of_layers.items():
-            grids = [self._grids[place] for place in places]
-            step = at_once(sum(grid.tensor.numel() for grid in grids), values.device)
+            entries = sum(self._grids[place].tensor.numel() for place in places)
+            step = at_once(entries, values.device)
             for start in range(0, len(rows), step):
-                some = rows[start : start + step]
-                slopes = gradients_of_each(values, some, [grid.tensor for grid in grids])
-                dense = [one for own in slopes for one in self._on_grids(own, grids, output)]
-                where = [(row, place) for row in some for place in places]
-                pairs = zip(where, _cropped(dense), strict=True)
-                yield [(row, place, gradient) for (row, place), gradient in pairs]
+                yield self._back_to_layers(values, rows[start : start + step], places, output)
+
+    def _back_to_layers(
+        self, values: Tensor, rows: Sequence[int], places: Sequence[int], output: Output
+    ) -> list[tuple[int, int, WindowGradient]]:
+        grids = [self._grids[place] for place in places]
+        slopes = gradients_of_each(values, rows, [grid.tensor for grid in grids])
+        dense = [one for own in slopes for one in self._on_grids(own, grids, output)]
+        where = [(row, place) for row in rows for place in places]
+        pairs = zip(where, _cropped(dense), strict=True)
+        return [(row, place, gradient) for (row, place), gradient in pairs]
 
     def _gradients(
         self,

@@ -64,8 +64,8 @@ class RowGradients:
         if reach not in self._known:
             windows = aligned(self.reached(reach), self._grid)
             each = zip(self._gradients, windows, strict=True)
-            values = torch.cat([one.window.padded(one.values, window) for one, window in each])
-            self._known[reach] = windows, values
+            values = [one.window.padded(one.values, window) for one, window in each]
+            self._known[reach] = windows, values[0] if len(values) == 1 else torch.cat(values)
         return self._known[reach]
 
 
