@@ -165,11 +165,12 @@ def explain(
             }
     for entry in methods:
         if issubclass(entry, PerturbationMethod):
-            further = {"perturbations_per_eval": IMAGES_PER_FORWARD, **options.get(entry.name, {})}
+            own = dict(options.get(entry.name, {}))
             if entry in maps:
-                further["prior_maps"] = torch.stack([one.in_image_pixels() for one in maps[entry]])
+                own["prior_maps"] = torch.stack([one.in_image_pixels() for one in maps[entry]])
+            offered = {"perturbations_per_eval": IMAGES_PER_FORWARD}
             wrapper = InstanceScoreWrapper(detector, chosen)
-            maps[entry] = list(entry(wrapper).attribute_instances(images, **further)[:, 0])
+            maps[entry] = list(entry(wrapper).heat_maps(images, len(chosen), own, offered))
     details = (chosen.labels.tolist(), chosen.scores.tolist(), chosen.levels.tolist())
     explanations = [
         Explanation(
@@ -266,10 +267,9 @@ def _options(
                 f"method_options: {name!r} is none of the chosen methods {', '.join(names)}."
             )
         method, own = method_named(name), dict(options)
-        if method.gradient_based and "output" in own:
-            check_output(own.pop("output"))
-        if "mask" in own and "mask" in method.option_names():
-            check_mask(own["mask"])
+        if method.gradient_based:
+            check_output(own.pop("output", "score"))
+            check_mask(own.get("mask"))
         method.check_options(own, f"method_options[{name!r}]")
     return given
 

@@ -56,6 +56,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
     """
 
     gradient_based = True
+    of_settings: ClassVar[Mapping[str, str]] = {"output": "output", "mask": "mask"}
     maps: ClassVar[Maps]
 
     def __init__(
@@ -83,6 +84,8 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
     @classmethod
     def check_values(cls, options: Mapping[str, Any]) -> None:
         """Let the map function look at its options, on a layer of one cell."""
+        if "mask" in options:
+            check_mask(options["mask"])
         own = {name: value for name, value in options.items() if name != "mask"}
         if own:
             cell = torch.ones(1, 1, 1, 1, dtype=torch.float32, device="cpu")
@@ -170,7 +173,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
                 another pyramid level than this detection's; for a wrong mask or option.
         """
         _check_joining(fuse_layers, interpolate_mode)
-        request = self._request(options, relu_attributions, attr_dim_summation)
+        request = self._request("attribute", options, relu_attributions, attr_dim_summation)
         images = as_tuple(inputs)
         instances = None
         if self._wrapper is not None:
@@ -228,13 +231,19 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
             IndexError, TypeError, ValueError: as :meth:`attribute`.
         """
         _check_joining(fuse_layers, interpolate_mode)
-        request = self._request(options, relu_attributions, attr_dim_summation)
+        request = self._request(
+            "attribute_instances", options, relu_attributions, attr_dim_summation
+        )
         [made] = self._of_instances([request], inputs, targets, attribute_to_layer_input)
         made.warn(refused=True)
         return self._result(made, interpolate_mode, fuse_layers)
 
     def _request(
-        self, options: Mapping[str, Any], relu_attributions: bool, attr_dim_summation: bool
+        self,
+        call: str,
+        options: Mapping[str, Any],
+        relu_attributions: bool,
+        attr_dim_summation: bool,
     ) -> MapRequest:
         """With what a subclass's own map function takes of the options that are written out."""
         known = self.option_names()
@@ -250,6 +259,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
             relu_attributions=relu_attributions,
             attr_dim_summation=attr_dim_summation,
             has_detections=self._wrapper is not None,
+            caller=f"{type(self).__name__}.{call}",
         )
 
     def _of_instances(

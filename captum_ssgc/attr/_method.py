@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import inspect
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, ClassVar, TypeVar, cast
 
 from captum.attr import PerturbationAttribution
 from torch import Tensor
@@ -26,11 +27,14 @@ class Method:
         name: as users type it.
         title: as the literature writes it.
         gradient_based: whether its maps are made of activations and gradients of a layer.
+        of_settings: options that follow a field of the settings of a benchmark, or of a command,
+            unless they are given: the field of each.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     gradient_based: ClassVar[bool]
+    of_settings: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def option_names(cls) -> list[str]:
@@ -55,9 +59,11 @@ class Method:
         """Raise ``TypeError`` or ``ValueError`` for values of options that can be told alone."""
 
     @classmethod
-    def check_options(cls, options: Mapping[str, Any], caller: str) -> None:
-        """Raise ``TypeError`` unless the method takes all ``options``."""
-        known = cls.option_names()
+    def check_options(
+        cls, options: Iterable[str], caller: str, known: Iterable[str] | None = None
+    ) -> None:
+        """Raise ``TypeError`` unless all ``options`` are ``known``; ``None``: the method's own."""
+        known = tuple(cls.option_names() if known is None else known)
         for name in options:
             if name not in known:
                 takes = f"it takes {', '.join(known)}" if known else "it has no options of its own"
@@ -68,7 +74,9 @@ class PerturbationMethod(Method, PerturbationAttribution):
     """A method that needs neither layer nor gradient: it runs the detector on changed images.
 
     A subclass writes :meth:`attribute_instances` with its own options as keyword arguments. One
-    called ``generator`` (a ``torch.Generator``) makes its runs repeatable in a benchmark.
+    called ``generator`` (a ``torch.Generator``) makes its runs repeatable in a benchmark;
+    ``perturbations_per_eval`` and ``show_progress`` are told how many images a call of the detector
+    may have, and whether to show how far it is.
 
     Args:
         forward_func: the wrapper, whose detector runs on the changed images.
@@ -100,14 +108,61 @@ class PerturbationMethod(Method, PerturbationAttribution):
     @classmethod
     def option_names(cls) -> list[str]:
         """The arguments of :meth:`attribute_instances` that do not say what is explained."""
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         parameters = inspect.signature(cls.attribute_instances).parameters.values()
-        own = [entry.name for entry in parameters if entry.kind is entry.KEYWORD_ONLY]
-        return ["perturbations_per_eval", "show_progress", *own]
+        names = [entry.name for entry in parameters if entry.kind in named]
+        return [name for name in names if name not in ("self", "inputs", "targets")]
+
+    def heat_maps(
+        self,
+        inputs: Tensor,
+        count: int,
+        options: Mapping[str, Any],
+        offered: Mapping[str, Any],
+    ) -> Tensor:
+        """Maps ``(K, H, W)`` of all detections.
+
+        Args:
+            inputs: ``(1, 3, H, W)``.
+            count: ``K``.
+            options: of :meth:`attribute_instances`.
+            offered: further ones, for a method that takes them.
+
+        Raises:
+            ValueError: if the method gives something else.
+        """
+        taken = inspect.signature(self.attribute_instances).parameters
+        further = {name: value for name, value in offered.items() if name in taken}
+        maps = self.attribute_instances(inputs, **{**further, **options})
+        expected = (count, 1, *inputs.shape[-2:])
+        if not (isinstance(maps, Tensor) and tuple(maps.shape) == expected):
+            raise ValueError(
+                f"{type(self).__name__}.attribute_instances: expected maps of shape {expected}, "
+                f"one for each detection in pixels of the image, got {shown(maps)}."
+            )
+        return maps[:, 0]
 
 
 METHODS: dict[str, type[Method]] = {}
 
 SomeMethod = TypeVar("SomeMethod", bound=type[Method])
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def names_its_options(function: Function) -> Function:
+    """Decorates what maps are asked of: an option that the method lacks is answered as everywhere.
+
+    Python itself would name the class that wrote the function, and no option.
+    """
+    known = inspect.signature(function).parameters
+
+    @wraps(function)
+    def checked(self: Method, *args: Any, **kwargs: Any) -> Any:
+        unknown = [name for name in kwargs if name not in known]
+        self.check_options(unknown, f"{type(self).__name__}.{function.__name__}")
+        return function(self, *args, **kwargs)
+
+    return cast("Function", checked)
 
 
 def register(method: SomeMethod) -> SomeMethod:
@@ -122,6 +177,7 @@ def register(method: SomeMethod) -> SomeMethod:
 
     Raises:
         TypeError: if it is no such class, or has no name or title.
+        ValueError: for a name that a command line could not tell from what stands around it.
 
     Example:
         >>> from captum_ssgc.attr import METHODS, LayerMethod, register
@@ -139,6 +195,11 @@ def register(method: SomeMethod) -> SomeMethod:
     for attribute in ("name", "title"):
         if not isinstance(getattr(method, attribute, None), str):
             raise TypeError(f"register: {method.__name__}.{attribute} has to be a string.")
+    if method.name == "all" or not method.name or set(method.name) & set("[],= \t\n"):
+        raise ValueError(
+            f"register: {method.__name__}.name: expected a name without blanks, commas, brackets "
+            f"and equals signs, and not 'all', got {method.name!r}."
+        )
     METHODS[method.name] = method
     return method
 

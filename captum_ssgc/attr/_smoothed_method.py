@@ -9,11 +9,13 @@ from torch import Tensor
 
 from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
+from captum_ssgc.attr._method import names_its_options
 
 
 class SmoothedMethod(LayerMethod):
     """A layer method whose gradient may be smoothed."""
 
+    @names_its_options
     @log_usage()
     def attribute(  # type: ignore[override]
         self,
@@ -66,6 +68,7 @@ class SmoothedMethod(LayerMethod):
             fuse_layers=fuse_layers,
         )
 
+    @names_its_options
     def attribute_instances(  # type: ignore[override]
         self,
         inputs: Tensor,

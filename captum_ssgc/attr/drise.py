@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from captum_ssgc._exact import has_double
 from captum_ssgc._similarity import largest_of_each_image, similarities
 from captum_ssgc._warnings import warn_user
 from captum_ssgc.attr._captum import log_usage
-from captum_ssgc.attr._method import PerturbationMethod, register
+from captum_ssgc.attr._method import PerturbationMethod, names_its_options, register
 from captum_ssgc.attr._random_masks import MaskShape
 from captum_ssgc.attr._targets import single_image_targets, targeted_instances
 from captum_ssgc.detections import Detections
@@ -82,6 +82,7 @@ class DRISE(PerturbationMethod):
     """
 
     name, title = "d-rise", "D-RISE"
+    of_settings: ClassVar[Mapping[str, str]] = {"n_masks": "drise_masks", "grid": "drise_grid"}
 
     def __init__(
         self,
@@ -94,6 +95,13 @@ class DRISE(PerturbationMethod):
         self._wrapper = forward_func
         self.objectness, self.score_threshold = objectness, score_threshold
 
+    @classmethod
+    def check_values(cls, options: Mapping[str, Any]) -> None:
+        """Raise for a number of masks, a grid or a probability that cannot be."""
+        check_whole_number("n_masks", options.get("n_masks", 1))
+        MaskShape((1, 1), options.get("grid", (1, 1)), options.get("probability", 1.0))
+
+    @names_its_options
     @leaves_all_as_before
     @log_usage()
     def attribute(
@@ -144,6 +152,7 @@ class DRISE(PerturbationMethod):
         _warn_if_never_found(result, n_masks)
         return (result,) if isinstance(inputs, tuple) else result
 
+    @names_its_options
     @leaves_all_as_before
     def attribute_instances(
         self,

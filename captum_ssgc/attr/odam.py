@@ -9,7 +9,7 @@ from torch import Tensor
 
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.attr import _maps
-from captum_ssgc.attr._method import register
+from captum_ssgc.attr._method import names_its_options, register
 from captum_ssgc.attr._smoothed_method import SmoothedMethod
 from captum_ssgc.detector import Output, check_output
 
@@ -60,6 +60,7 @@ class ODAM(SmoothedMethod):
     name, title = "odam", "ODAM"
     maps = staticmethod(_maps.odam)
 
+    @names_its_options
     @leaves_all_as_before
     def attribute_union(
         self,

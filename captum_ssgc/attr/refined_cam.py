@@ -15,7 +15,13 @@ from captum_ssgc._outputs import of_rows
 from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import LayerMethod
 from captum_ssgc.attr._layers import LayerChoice, Layers
-from captum_ssgc.attr._method import Method, PerturbationMethod, method_named, register
+from captum_ssgc.attr._method import (
+    Method,
+    PerturbationMethod,
+    method_named,
+    names_its_options,
+    register,
+)
 from captum_ssgc.attr._recording import recording
 from captum_ssgc.attr._refinement import refined, rounds_of
 from captum_ssgc.attr._targets import single_image_targets, targeted_instances
@@ -111,6 +117,7 @@ class RefinedCAM(PerturbationMethod):
         rounds_of(options.get("forwards", 100))
         check_whole_number("patches", options.get("patches", 4))
 
+    @names_its_options
     @leaves_all_as_before
     @log_usage()
     def attribute(
@@ -166,6 +173,7 @@ class RefinedCAM(PerturbationMethod):
         )  # fmt: skip
         return (found,) if isinstance(inputs, tuple) else found
 
+    @names_its_options
     @leaves_all_as_before
     def attribute_instances(
         self,

@@ -11,7 +11,7 @@ from captum_ssgc.attr import _maps
 from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
 from captum_ssgc.attr._masks import Mask
-from captum_ssgc.attr._method import register
+from captum_ssgc.attr._method import names_its_options, register
 
 
 @register
@@ -76,6 +76,7 @@ class SSGradCAMPlusMinus(LayerMethod):
     name, title = "ssgrad-cam+-", "SSGrad-CAM±"
     maps = staticmethod(_maps.ssgrad_cam_plus_minus)
 
+    @names_its_options
     @log_usage()
     def attribute(  # type: ignore[override]
         self,
@@ -136,6 +137,7 @@ class SSGradCAMPlusMinus(LayerMethod):
             fuse_layers=fuse_layers,
         )
 
+    @names_its_options
     def attribute_instances(  # type: ignore[override]
         self,
         inputs: Tensor,

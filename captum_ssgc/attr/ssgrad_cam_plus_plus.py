@@ -12,7 +12,7 @@ from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
 from captum_ssgc.attr._maps import SignedActivations
 from captum_ssgc.attr._masks import Mask
-from captum_ssgc.attr._method import register
+from captum_ssgc.attr._method import names_its_options, register
 
 
 @register
@@ -69,6 +69,7 @@ class SSGradCAMPlusPlus(LayerMethod):
     name, title = "ssgrad-cam++", "SSGrad-CAM++"
     maps = staticmethod(_maps.ssgrad_cam_plus_plus)
 
+    @names_its_options
     @log_usage()
     def attribute(  # type: ignore[override]
         self,
@@ -133,6 +134,7 @@ class SSGradCAMPlusPlus(LayerMethod):
             fuse_layers=fuse_layers,
         )
 
+    @names_its_options
     def attribute_instances(  # type: ignore[override]
         self,
         inputs: Tensor,

@@ -117,13 +117,14 @@ class MapMaker:
         prior: Tensor | None,
     ) -> Tensor:
         options = self.settings.options_of(row)
-        if "generator" in method.option_names():
-            options["generator"] = torch.Generator().manual_seed(seed)
-        options.setdefault("perturbations_per_eval", self.settings.batch_size)
         if prior is not None:
             options["prior_maps"] = prior
+        offered = {
+            "generator": torch.Generator().manual_seed(seed),
+            "perturbations_per_eval": self.settings.batch_size,
+        }
         wrapper = InstanceScoreWrapper(self.detector, detections)
-        return method(wrapper).attribute_instances(image, **options)[:, 0]
+        return method(wrapper).heat_maps(image, len(detections), options, offered)
 
 
 def _request(row: MethodRow, settings: BenchmarkSettings, detector: Detector) -> MapRequest | None:

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from captum_ssgc._outputs import parse_output
-from captum_ssgc.attr import METHODS, LayerMethod, Method, check_mask, method_named
-from captum_ssgc.benchmark.checks import grid_of_cells, text, whole_number
-
-MOST_MASKS = 10**7
+from captum_ssgc.attr import METHODS, LayerMethod, Method, method_named
+from captum_ssgc.benchmark.checks import text
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class MethodRow:
     Args:
         method: one of :data:`captum_ssgc.attr.METHODS`.
         options: arguments of the method, and ``output`` where it is made of gradients; numbers,
-            texts, ``None``, or lists of whole numbers.
+            texts, ``None``, or lists of numbers.
 
     Raises:
         TypeError, ValueError: for an unknown method, an option that it does not take, or a value
@@ -42,15 +40,16 @@ class MethodRow:
         if not isinstance(self.options, Mapping):
             kind = type(self.options).__name__
             raise TypeError(f"options of {self.method}: expected a mapping, got {kind}.")
-        taken = options_of(entry)
-        for name in self.options:
-            if name not in taken:
-                takes = f"some of {', '.join(taken)}" if taken else "none"
-                raise ValueError(f"options of {self.method}: expected {takes}, got {name!r}.")
+        entry.check_options(self.options, f"options of {self.method}", options_of(entry))
         try:
-            values = {name: _checked(name, value) for name, value in sorted(self.options.items())}
-            entry.check_values({name: one for name, one in values.items() if name != "output"})
-        except (TypeError, ValueError, RuntimeError) as error:
+            values = {name: _storable(name, value) for name, value in sorted(self.options.items())}
+            own = dict(values)
+            if entry.gradient_based and "output" in own:
+                parse_output(text("output", own.pop("output")))
+            entry.check_values(own)
+        except TypeError as error:
+            raise TypeError(f"options of {self.method}: {error}") from None
+        except (ValueError, RuntimeError) as error:
             raise ValueError(f"options of {self.method}: {error}") from None
         object.__setattr__(self, "options", values)
 
@@ -121,20 +120,16 @@ def _row(entry: Any) -> MethodRow:
     )
 
 
-def _checked(name: str, value: Any) -> Any:
-    """``value`` if a row may have it, with tuples for lists."""
-    if name == "output":
-        parse_output(text(name, value))
-    elif name == "mask" and value is not None:
-        check_mask(text(name, value))
-    elif name == "n_masks":
-        whole_number(name, value, 1, MOST_MASKS)
-    elif name == "grid":
-        value = grid_of_cells(name, value)
-    elif isinstance(value, float) and not math.isfinite(value):
+def _storable(name: str, value: Any) -> Any:
+    """``value`` if the file of a run can hold it, with tuples for lists."""
+    if isinstance(value, (tuple, list)):
+        if all(isinstance(one, (int, float)) for one in value):
+            return tuple(_storable(name, one) for one in value)
+        raise TypeError(f"{name}: expected a number, a text or some numbers, got {value!r}.")
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name}: expected a finite number, got {value}.")
-    elif value is not None and not isinstance(value, (str, int, float)):
-        raise TypeError(f"{name}: expected a number or a text, got {value!r}.")
+    if value is not None and not isinstance(value, (str, int, float)):
+        raise TypeError(f"{name}: expected a number, a text or some numbers, got {value!r}.")
     return value
 
 

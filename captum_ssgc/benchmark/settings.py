@@ -206,13 +206,9 @@ class BenchmarkSettings:
         from captum_ssgc.attr import method_named
         from captum_ssgc.benchmark.rows import options_of
 
-        run = {
-            "output": self.output,
-            "mask": self.mask,
-            "n_masks": self.drise_masks,
-            "grid": self.drise_grid,
-        }
-        taken = options_of(method_named(row.method))
+        method = method_named(row.method)
+        run = {name: getattr(self, field) for name, field in method.of_settings.items()}
+        taken = options_of(method)
         return {**{name: value for name, value in run.items() if name in taken}, **row.options}
 
     def as_json(self) -> dict[str, Any]:

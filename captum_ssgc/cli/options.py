@@ -161,6 +161,7 @@ def add_explanation_options(parser: argparse.ArgumentParser, threshold: float = 
     add_option(
         group,
         "--masks",
+        dest="drise_masks",
         metavar="N",
         type=_count,
         default=_DRISE_MASKS,
@@ -264,6 +265,7 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
         CommandError: for an unknown method, option, output or mask.
     """
     from captum_ssgc._outputs import parse_output
+    from captum_ssgc.attr import method_named
 
     methods = choose_methods(args.method, args.option)
     if args.method.strip() == "all":
@@ -277,8 +279,8 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
         )
     try:
         output = parse_output(args.output)
-        for own in options.values():
-            if "output" in own:
+        for name, own in options.items():
+            if "output" in own and method_named(name).gradient_based:
                 own["output"] = parse_output(str(own["output"]))
     except ValueError as error:
         raise CommandError(f"--{one_line(error)}") from error
@@ -299,16 +301,23 @@ def _check_values(name: str, options: Mapping[str, Any]) -> None:
     """Before the first image, as otherwise every image would say so."""
     from captum_ssgc.attr import method_named
 
-    own = {option: value for option, value in options.items() if option != "output"}
+    method, own = method_named(name), dict(options)
+    if method.gradient_based:
+        own.pop("output", None)
     try:
-        method_named(name).check_values(own)
+        method.check_values(own)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise CommandError(f"--option {name}.{one_line(error)}") from error
+        said = one_line(error)
+        about = "." if said.partition(":")[0] in own else ": "
+        raise CommandError(f"--option {name}{about}{said}") from error
 
 
 def outputs_of(arguments: Mapping[str, Any]) -> list[Any]:
     """What is explained, of all that :func:`explain_arguments` read."""
-    own = arguments["method_options"].values()
+    from captum_ssgc.attr import method_named
+
+    of_methods = arguments["method_options"].items()
+    own = [one for name, one in of_methods if method_named(name).gradient_based]
     return [arguments["output"], *(one["output"] for one in own if "output" in one)]
 
 
@@ -320,23 +329,21 @@ def for_one_image(
 
     from captum_ssgc.attr import method_named
 
-    def of_command() -> dict[str, Any]:
-        return {
-            "n_masks": args.masks,
+    def of_command(name: str) -> dict[str, Any]:
+        method = method_named(name)
+        if method.gradient_based:
+            return {}
+        values = {
             "generator": torch.Generator().manual_seed(0),
             "show_progress": on_screen(),
             "perturbations_per_eval": args.batch_size,
         }
-
-    return {
-        name: {
-            option: value
-            for option, value in of_command().items()
-            if option in method_named(name).option_names()
+        of_settings = method.of_settings.items()
+        return {option: values[option] for option in method.option_names() if option in values} | {
+            option: getattr(args, field) for option, field in of_settings if hasattr(args, field)
         }
-        | method_options.get(name, {})
-        for name in methods
-    }
+
+    return {name: of_command(name) | method_options.get(name, {}) for name in methods}
 
 
 def _add_device(group: argparse._ArgumentGroup) -> None:

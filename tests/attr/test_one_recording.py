@@ -55,11 +55,15 @@ def by_explain(detector, few, image, method, layer, options, output):
 
 
 def by_benchmark(detector, few, image, method, layer, options, output, monkeypatch):
-    settings = BenchmarkSettings(methods=[method.name], layer=(layer,), output=output, floors=())
-    own = {"output": output, **options}  # a file of a run could not hold a mask
-    monkeypatch.setattr(BenchmarkSettings, "options_of", lambda self, row: dict(own))
+    given = {name: one for name, one in options.items() if not isinstance(one, torch.Tensor)}
+    rows = [(method.name, given)]
+    settings = BenchmarkSettings(methods=rows, layer=(layer,), output=output, floors=())
+    if given != options:  # a file of a run could not hold a mask
+        own = {"output": output, **options}
+        monkeypatch.setattr(BenchmarkSettings, "options_of", lambda self, row: dict(own))
     maps, _ = MapMaker(detector, settings).maps(settings.rows, image, few, 0)
-    return maps[method.name]
+    [found] = maps.values()
+    return found
 
 
 @pytest.fixture(params=["attribute", "attribute_instances", "explain", "benchmark"])
@@ -125,6 +129,26 @@ ERRORS = {
     "mask of another type": ({"options": {"mask": 3}}, TypeError, "a tensor or None, got int"),
     "width": ({"options": {"smoothing": -1.0}}, ValueError, "smoothing: expected a width"),
     "signs": ({"options": {"signed_activations": "no"}}, ValueError, "'split' or 'as_is'"),
+    "unknown option": (
+        {"options": {"sigma": 1.0}},
+        TypeError,
+        r"got an unexpected keyword argument 'sigma'; it takes .*smoothing, signed_activations",
+    ),
+    "option of another method": (
+        {"method": "odam", "options": {"mask": "box"}},
+        TypeError,
+        "got an unexpected keyword argument 'mask'; it takes .*smoothing",
+    ),
+    "no options": (
+        {"method": "grad-cam", "options": {"smoothing": 1.0}},
+        TypeError,
+        "got an unexpected keyword argument 'smoothing'; it",
+    ),
+    "width of another type": (
+        {"options": {"smoothing": "wide"}},
+        TypeError,
+        "smoothing: expected a width in cells, got",
+    ),
     "not on the path": ({"layer": "unused"}, ValueError, r"'unused' did not run .* use one of"),
     "several runs": ({"layer": "head"}, ValueError, r"'head' ran 2 times.* use one of 'fine'"),
 }

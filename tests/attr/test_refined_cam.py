@@ -287,7 +287,7 @@ def test_explain_and_benchmark_make_the_prior_in_their_own_recording(detector, i
 def test_wrong_options(wrapper, image, options, error, message):
     with pytest.raises(error, match=message):
         ssgc.RefinedCAM(wrapper).attribute(image, target=0, **options)
-    with pytest.raises(ValueError, match=f"options of refined-cam: .*{message}"):
+    with pytest.raises(error, match=f"options of refined-cam: .*{message}"):
         MethodRow("refined-cam", options)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from dataclasses import replace
 
 import pytest
@@ -18,8 +20,9 @@ from captum_ssgc.attr import (
     methods_named,
     register,
 )
-from captum_ssgc.benchmark import BenchmarkSettings
+from captum_ssgc.benchmark import BenchmarkSettings, MethodRow
 from captum_ssgc.benchmark.heat_maps import MapMaker
+from captum_ssgc.cli.options import for_one_image
 
 PAPER_ORDER = ["grad-cam", "grad-cam++", "d-rise", "odam", "ssgrad-cam", "ssgrad-cam++"]
 ALL = [*PAPER_ORDER, "layer-cam", "hires-cam", "eigen-cam", "ssgrad-cam+-", "refined-cam"]
@@ -94,6 +97,81 @@ def test_a_second_perturbation_method_registers_like_any_other(registered, detec
     )
     assert (maps["occlusion"] == 1.0).all()
     assert seconds["occlusion"] >= 0.0
+
+
+@pytest.fixture
+def slide(registered):
+    """A perturbation method whose options are called as those of another one are."""
+
+    @registered
+    class Slide(PerturbationMethod):
+        name, title = "slide", "Slide"
+
+        def attribute_instances(
+            self, inputs, targets=None, *, n_masks=7, grid=3, window=(8, 8), mask=0.25, output=1
+        ):
+            count = len(self.forward_func.detections[0])
+            value = n_masks + grid / 10 + sum(window) / 1000 + mask + output
+            return torch.full((count, 1, *inputs.shape[-2:]), value)
+
+    return Slide
+
+
+def test_options_of_one_method_are_not_those_of_another(slide, detector, image):
+    names = ["n_masks", "grid", "window", "mask", "output"]
+    assert slide.option_names() == names
+    found = detector.detect(image)[0]
+    own = {"n_masks": 2, "grid": 5, "window": [4, 6], "mask": 0.5, "output": 3}
+    settings = BenchmarkSettings(methods=["slide", ("slide", own)], floors=(), drise_masks=9)
+    assert settings == BenchmarkSettings.from_json(json.loads(json.dumps(settings.as_json())))
+    maps, _ = MapMaker(detector, settings).maps(settings.rows, image, found, 0)
+    default, changed = 7 + 0.3 + 0.016 + 0.25 + 1, 2 + 0.5 + 0.01 + 0.5 + 3
+    assert [float(one.mean()) for one in maps.values()] == pytest.approx([default, changed])
+    assert settings.rows[1].title == "Slide [grid=5, mask=0.5, n_masks=2, output=3, window=4x6]"
+    for options, expected in (({}, default), ({"slide": own}, changed)):
+        [one] = ssgc.explain(detector, image, "slide", top_k=1, method_options=options)
+        assert float(one.heat_map.mean()) == pytest.approx(expected)
+    arguments = argparse.Namespace(drise_masks=11, batch_size=3, output="score", mask="region")
+    options = for_one_image({"slide": {"grid": 4}}, ["slide", "d-rise", "odam"], arguments)
+    assert options["slide"] == {"grid": 4}
+    assert options["odam"] == {}
+    assert (options["d-rise"]["n_masks"], options["d-rise"]["perturbations_per_eval"]) == (11, 3)
+
+
+def test_a_gradient_method_does_not_get_the_options_of_another(registered):
+    @registered
+    class Scales(LayerMethod):
+        name, title = "scales", "Scales"
+
+        @staticmethod
+        def maps(activations, gradients, n_masks=2.5, grid="a"):
+            return activations
+
+    assert BenchmarkSettings(methods=["scales"]).options_of(MethodRow("scales")) == {
+        "output": "score"
+    }
+    assert MethodRow("scales", {"n_masks": 3.5}).key == "scales[n_masks=3.5]"
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 2, 8, 8), (1, 1, 4, 4), None])
+def test_what_is_no_map_of_each_detection_is_refused(registered, detector, image, shape):
+    @registered
+    class Wrong(PerturbationMethod):
+        name, title = "wrong", "Wrong"
+
+        def attribute_instances(self, inputs, targets=None):
+            return None if shape is None else torch.ones(shape)
+
+    expected = r"Wrong.attribute_instances: expected maps of shape \(1, 1, 8, 8\)"
+    with pytest.raises(ValueError, match=expected):
+        ssgc.explain(detector, image, "wrong", top_k=1)
+
+
+@pytest.mark.parametrize("name", ["", "all", "a b", "a,b", "a[b]", "a=b"])
+def test_a_name_is_one_that_a_command_can_tell(registered, name):
+    wrong = type("Mine", (LayerMethod,), {"name": name, "title": "Mine"})
+    with pytest.raises(ValueError, match="expected a name without blanks"):
+        registered(wrong)
 
 
 def test_a_method_of_ones_own_with_any_keyword(registered, detector, image, wrapper):

@@ -101,28 +101,34 @@ def test_a_rows_options_come_before_the_runs():
     assert settings.options_of(MethodRow("d-rise", {"n_masks": 9}))["n_masks"] == 9
 
 
+UNKNOWN = "got an unexpected keyword argument"
+
+
 @pytest.mark.parametrize(
-    ("method", "options", "message"),
+    ("method", "options", "error", "message"),
     [
-        (
-            "odam",
-            {"mask": "box"},
-            "options of odam: expected some of output, smoothing, got",
-        ),
-        ("d-rise", {"output": "logit"}, "options of d-rise: expected some of .*n_masks"),
-        ("odam", {"output": "x"}, "options of odam: output: expected one of"),
-        ("odam", {"smoothing": -1}, "options of odam: smoothing: expected a width"),
-        ("odam", {"smoothing": math.nan}, "options of odam: smoothing: expected a finite number"),
-        ("odam", {"smoothing": np.ones(2)}, "options of odam: smoothing: expected a number"),
-        ("ssgrad-cam++", {"signed_activations": "x"}, "signed_activations"),
-        ("ssgrad-cam++", {"mask": "circle"}, "mask: expected"),
-        ("d-rise", {"grid": (0, 3)}, "options of d-rise: grid: expected at least 1"),
-        ("d-rise", {"n_masks": 1.5}, "options of d-rise: n_masks: expected a whole number"),
-        ("cam", {}, "method: expected one of"),
+        ("odam", {"mask": "box"}, TypeError, f"odam {UNKNOWN} 'mask'; it takes output, smoothing"),
+        ("d-rise", {"output": "logit"}, TypeError, f"{UNKNOWN} 'output'; it takes n_masks, grid"),
+        ("d-rise", {"generator": 1}, TypeError, f"{UNKNOWN} 'generator'; it takes n_masks, grid"),
+        ("odam", {"output": "x"}, ValueError, "odam: output: expected one of"),
+        ("odam", {"output": 3}, TypeError, "odam: output: expected a text, got 3"),
+        ("odam", {"smoothing": -1}, ValueError, "odam: smoothing: expected a width"),
+        ("odam", {"smoothing": math.nan}, ValueError, "odam: smoothing: expected a finite number"),
+        ("odam", {"smoothing": np.ones(2)}, TypeError, "odam: smoothing: expected a number"),
+        ("odam", {"smoothing": ["a"]}, TypeError, "odam: smoothing: expected a number"),
+        ("odam", {"smoothing": [1, math.inf]}, ValueError, "smoothing: expected a finite number"),
+        ("ssgrad-cam++", {"signed_activations": "x"}, ValueError, "signed_activations"),
+        ("ssgrad-cam++", {"mask": "circle"}, ValueError, "mask: expected"),
+        ("d-rise", {"grid": (0, 3)}, ValueError, "d-rise: grid: expected two numbers of cells"),
+        ("d-rise", {"grid": 3}, ValueError, "d-rise: grid: expected two numbers of cells"),
+        ("d-rise", {"n_masks": 1.5}, TypeError, "d-rise: n_masks: expected a whole number"),
+        ("d-rise", {"n_masks": 0}, ValueError, "d-rise: n_masks: expected at least 1"),
+        ("d-rise", {"probability": 3}, ValueError, "d-rise: probability: expected a value in"),
+        ("cam", {}, ValueError, "method: expected one of"),
     ],
 )
-def test_options_that_a_method_does_not_take_are_refused(method, options, message):
-    with pytest.raises(ValueError, match=message):
+def test_options_that_a_method_does_not_take_are_refused(method, options, error, message):
+    with pytest.raises(error, match=message):
         MethodRow(method, options)
 
 
