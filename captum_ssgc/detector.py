@@ -15,6 +15,7 @@ from captum_ssgc._arguments import check_whole_number
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc._channels import RGB, first_channels, shape_of
+from captum_ssgc._layer_names import module_named
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc._outputs import EDGES as EDGES
 from captum_ssgc._outputs import OUTPUTS as OUTPUTS
@@ -327,21 +328,13 @@ class Detector(ABC):
         return CellGrid(grid_size, (lines[0][1], lines[1][1]), (y, x))
 
     def module_named(self, layer: nn.Module | str) -> nn.Module:
-        """The module of :attr:`model` that has this name; a module is given back as it is.
+        """The module of :attr:`model` that has this name, or one of its modules as it is.
 
         Raises:
-            ValueError: if there is none.
+            TypeError: if ``layer`` is neither module nor name.
+            ValueError: if the model has none such, with the recommended ones.
         """
-        if isinstance(layer, nn.Module):
-            return layer
-        try:
-            return self.model.get_submodule(layer)
-        except AttributeError:
-            names = [name for name, _ in self.model.named_modules() if name]
-            raise ValueError(
-                f"the model has no layer {layer!r}; it has {len(names)}, among them "
-                f"{', '.join(names[-5:])}."
-            ) from None
+        return module_named(self.model, layer, self.target_layers)
 
     def reshape_transform_for(
         self, layer: nn.Module, image_size: tuple[int, int]
@@ -430,12 +423,16 @@ class Detector(ABC):
         ]
         return torch.stack(padded)
 
-    def check_differentiable(self) -> None:
-        """Raise ``ValueError`` if methods made of gradients cannot explain this detector."""
+    def check_differentiable(self, instead: str = "a method that only runs the detector") -> None:
+        """Raise ``ValueError`` if methods made of gradients cannot explain this detector.
+
+        Args:
+            instead: the methods that can; this class does not know them.
+        """
         if self.why_black_box is not None:
             raise ValueError(
                 f"{self.why_black_box}: methods made of gradients cannot explain this detector. "
-                "What is left: method='d-rise', and all metrics that only run it."
+                f"What is left: {instead}, and all metrics that only run it."
             )
         if any(getattr(one, "_compiled_call_impl", None) for one in self.model.modules()):
             raise ValueError(

@@ -43,6 +43,11 @@ class Formula:
     maps: Maps
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def option(self, name: str) -> Any:
+        """Its value, as given or as the map function has it; ``None`` where that has no such."""
+        own = inspect.signature(self.maps).parameters
+        return self.options.get(name, own[name].default if name in own else None)
+
     @property
     def channel_weights(self) -> Maps | None:
         """See :func:`captum_ssgc.attr._maps.weighted_by`."""
@@ -70,10 +75,7 @@ class Formula:
         if self.finish is None:
             return maps
         wanted = inspect.signature(self.finish).parameters
-        defaults = inspect.signature(self.maps).parameters
-        options = {
-            name: self.options.get(name, defaults[name].default) for name in list(wanted)[2:]
-        }
+        options = {name: self.option(name) for name in list(wanted)[2:]}
         with own_precision(maps.device):
             return self.finish(maps, mask, **options)
 

@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from captum_ssgc._arguments import shown
-from captum_ssgc.attr._method import METHODS
+from captum_ssgc._layer_names import layer_advice, no_such_layer
+from captum_ssgc.attr._method import methods_without_layer
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.instance_score import InstanceScoreWrapper
@@ -47,9 +48,7 @@ class Layers:
         self.names = {module: known.get(module) or type(module).__name__ for module in self.modules}
         for module in self.modules:
             if model is not None and module not in known:
-                raise ValueError(
-                    f"layer {self.names[module]} is no module of the model; {self.advice()}"
-                )
+                raise ValueError(no_such_layer(model, module, self._others))
             if detector is not None and not detector.covers_image(module):
                 raise ValueError(
                     f"layer {self.names[module]!r} belongs to a region head and has one row per "
@@ -64,17 +63,19 @@ class Layers:
 
         Raises:
             TypeError: if ``layer`` is neither a module nor a list of modules.
+            ValueError: if the model has no such layer, or the list is empty.
         """
         several = not isinstance(layer, nn.Module)
         modules: list[Any] = list(layer) if several and isinstance(layer, Iterable) else [layer]
-        if not modules or not all(isinstance(entry, nn.Module) for entry in modules):
+        if not all(isinstance(entry, nn.Module) for entry in modules):
             raise TypeError(f"layer: expected a module or a list of modules, got {shown(layer)}.")
+        model = forward_func if isinstance(forward_func, nn.Module) else None
+        detector = None
         if isinstance(forward_func, InstanceScoreWrapper):
             detector = forward_func.detector
-            detector.check_differentiable()
-            return cls(modules, detector.model, detector, several=several)
-        model = forward_func if isinstance(forward_func, nn.Module) else None
-        return cls(modules, model, several=several)
+            detector.check_differentiable(methods_without_layer())
+            model = detector.model
+        return cls(modules, model, detector, several=several)._not_none()
 
     @classmethod
     def of_detector(cls, detector: Detector, layer: LayerChoice | None = None) -> Layers:
@@ -82,9 +83,9 @@ class Layers:
 
         Raises:
             TypeError: if ``layer`` is no module, name, or list of these.
-            ValueError: if there is no such layer, or none is recommended.
+            ValueError: if there is no such layer, or none is recommended, or the list is empty.
         """
-        detector.check_differentiable()
+        detector.check_differentiable(methods_without_layer())
         if layer is None:
             return cls._recommended(detector)
         if isinstance(layer, (nn.Module, str)):
@@ -93,11 +94,13 @@ class Layers:
             raise TypeError(
                 f"layer: expected a module, its name, or a list of these, got {shown(layer)}."
             )
-        if not layer:
-            nothing = cls([], detector.model, detector)
-            raise ValueError(f"layer: expected at least one, got none; {nothing.advice()}")
-        modules = [cls._module(detector, entry) for entry in layer]
-        return cls(modules, detector.model, detector, several=len(modules) > 1)
+        modules = [detector.module_named(entry) for entry in layer]
+        return cls(modules, detector.model, detector, several=len(modules) > 1)._not_none()
+
+    def _not_none(self) -> Layers:
+        if not self.modules:
+            raise ValueError(f"layer: expected at least one, got none; {self.advice()}")
+        return self
 
     @classmethod
     def _recommended(cls, detector: Detector) -> Layers:
@@ -108,26 +111,11 @@ class Layers:
             return cls(distinct, detector.model, detector, several=True, by_level=places)
         layers = levels or list(detector.target_layers().values())[:1]
         if not layers:
-            without_layer = " or ".join(
-                f"method={name!r}" for name, method in METHODS.items() if not method.gradient_based
-            )
             raise ValueError(
                 "this detector has no recommended layer: pass layer=..., a module of its model, "
-                f"or a method that needs none: {without_layer}."
+                f"or a method that needs none: {methods_without_layer()}."
             )
         return cls(layers, detector.model, detector)
-
-    @classmethod
-    def _module(cls, detector: Detector, entry: object) -> nn.Module:
-        if isinstance(entry, nn.Module):
-            return entry
-        if not isinstance(entry, str):
-            raise TypeError(f"layer: expected a module or its name, got {shown(entry)}.")
-        modules = dict(detector.model.named_modules())
-        if not entry or entry not in modules:
-            nothing = cls([], detector.model, detector)
-            raise ValueError(f"the model has no layer {entry!r}; {nothing.advice()}")
-        return modules[entry]
 
     def places(self, level: int | None) -> list[int]:
         """Which of the layers serve a detection of this pyramid level."""
@@ -154,39 +142,49 @@ class Layers:
 
     def advice(self) -> str:
         """What to use instead of a layer that does not work."""
+        return layer_advice(self.model, self._others)
+
+    def _others(self) -> list[str]:
+        """Recommended layers that are none of these."""
         names = [] if self.detector is None else list(self.detector.target_layers())
-        others = [name for name in names if name not in self.names.values()]
-        if others:
-            return f"use one of {', '.join(map(repr, others))} (detector.target_layers())."
-        return "choose a layer of the model that runs once and leads to the score."
+        return [name for name in names if name not in self.names.values()]
 
     def wrong_level(self, instances: Detections | None) -> dict[int, str]:
-        """What is wrong with a single layer for these detections, by their row."""
-        if self.detector is None or self.several or instances is None:
+        """What is wrong with pyramid levels for detections of other ones, by their row."""
+        if self.detector is None or self.by_level is not None or instances is None:
             return {}
-        levels, layer = self.detector.level_layers(), self.modules[0]
-        owned = [number for number, entry in enumerate(levels) if entry is layer]
-        if not owned or len(set(levels)) < 2:
+        levels = self.detector.level_layers()
+        owned = [number for number, entry in enumerate(levels) if entry in self.modules]
+        if len(set(levels)) < 2 or not set(self.modules) <= set(levels):
             return {}
+        names = ", ".join(repr(self.names[module]) for module in self.modules)
+        numbers = ", ".join(str(levels.index(module)) for module in self.modules)
+        what = f"layer {names} is pyramid level {numbers}"
+        if len(self.modules) > 1:
+            what = f"layers {names} are pyramid levels {numbers}"
         return {
             row: (
-                f"layer {self.names[layer]!r} is pyramid level {owned[0]}, but the score of this "
-                f"detection is computed from level {level}: use layer "
-                f"{self.detector.layer_name(levels[level])!r} (detector.layer_for(detections, k)), "
-                "or pass the list detector.level_layers()."
+                f"{what}, but the score of this detection is computed from level {level}: use "
+                f"layer {self.detector.layer_name(levels[level])!r} "
+                "(detector.layer_for(detections, k)), or all levels (detector.level_layers())."
             )
             for row, level in enumerate(instances.levels.tolist())
             if level not in owned
         }
 
-    def without_gradient(self, row: int, instances: Detections) -> str:
-        """What is wrong with a single layer that has none, although the score is not saturated."""
-        name = self.names[self.modules[0]]
-        right = ""
-        if self.detector is not None:
-            layer = self.detector.layer_for(instances, row)
-            right = f"; use layer {self.detector.layer_name(layer)!r}"
+    def without_gradient(self, row: int, instances: Detections) -> str | None:
+        """What is wrong with layers that have none, although the score is not saturated.
+
+        Returns:
+            ``None`` where the layer of the detection is among them.
+        """
+        right = None if self.detector is None else self.detector.layer_for(instances, row)
+        if self.detector is None or right is None or right in self.modules:
+            return None
+        names = ", ".join(repr(self.names[module]) for module in self.modules)
+        what = f"layers {names} have" if len(self.modules) > 1 else f"layer {names} has"
         return (
-            f"layer {name!r} has no gradient for this detection: it feeds another pyramid level, "
-            f"or is not on the path to the score{right} (detector.layer_for(detections, k))."
+            f"{what} no gradient for this detection: of another pyramid level, or not on the path "
+            f"to the score; use layer {self.detector.layer_name(right)!r} "
+            "(detector.layer_for(detections, k))."
         )

@@ -55,6 +55,11 @@ class Method:
         return None
 
     @classmethod
+    def options_without_layer(cls) -> Mapping[str, Any] | None:
+        """Options with which it needs neither layer nor gradient; ``None`` where none are known."""
+        return {} if cls.recorded({}) is None else None
+
+    @classmethod
     def check_values(cls, options: Mapping[str, Any]) -> None:
         """Raise ``TypeError`` or ``ValueError`` for values of options that can be told alone."""
 
@@ -218,6 +223,17 @@ def method_named(name: str) -> type[Method]:
         meant = f"; did you mean {close[0]!r}?" if close else "."
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {shown(name)}{meant}")
     return METHODS[name]
+
+
+def methods_without_layer() -> str:
+    """Those that need neither layer nor gradient, as an error advises them."""
+    texts = []
+    for name, method in METHODS.items():
+        options = method.options_without_layer()
+        if options is not None:
+            given = ", ".join(f"{option}={value!r}" for option, value in options.items())
+            texts.append(f"method={name!r}" + (f" with {given}" if given else ""))
+    return " or ".join(texts) or "a method that only runs the detector"
 
 
 def methods_named(names: str | Iterable[str]) -> list[type[Method]]:

@@ -150,8 +150,8 @@ class RequestMaps:
         return InstanceMap(tuple(mine), self._grids[0].geometry)
 
     def problems(self) -> dict[int, str]:
-        """What is wrong with a single layer for a row: it feeds another pyramid level."""
-        if self.instances is None or self.layers.several or self.layers.detector is None:
+        """What is wrong with the layers for a row: they feed other pyramid levels."""
+        if self.instances is None or self.layers.detector is None:
             return {}
         found = self.layers.wrong_level(self.instances)
         class_output = self.request.output in CLASS_OUTPUTS
@@ -162,7 +162,8 @@ class RequestMaps:
         for row in sorted(self._without_gradient - set(found)):
             known = (reported[row], values[row] if len(values) > 1 else values[0])
             if all(SATURATED < value < 1.0 - SATURATED for value in known):
-                found[row] = self.layers.without_gradient(row, self.instances)
+                problem = self.layers.without_gradient(row, self.instances)
+                found |= {} if problem is None else {row: problem}
         return found
 
     def _levels(self) -> Sequence[object]:
@@ -217,8 +218,16 @@ class RequestMaps:
                 "the mask and the gradient have no cell in common: try mask='box', a mask of your "
                 "own, or mask=None"
             )
-        return (
-            "by this method no cell of the layer raises the score: try another layer "
-            "(detector.target_layers()), output='logit', another method, or "
-            "signed_activations='split' where it is 'as_is'"
-        )
+        if self._without_gradient.issuperset(empty):
+            return f"no gradient reaches the layer: try {self._instead()}"
+        return f"by this method no cell of the layer raises the score: try {self._instead()}"
+
+    def _instead(self) -> str:
+        """What else may give a map."""
+        known = self.layers.detector is not None
+        ways = ["another layer" + " (detector.target_layers())" * known]
+        if known and self.request.output == "score":
+            ways.append("output='logit'")
+        if self.request.formula.option("signed_activations") == "as_is":
+            ways.append("signed_activations='split'")
+        return ", ".join([*ways, "another method"])

@@ -111,6 +111,11 @@ class RefinedCAM(PerturbationMethod):
         return _prior_method(options.get("prior", PRIOR))
 
     @classmethod
+    def options_without_layer(cls) -> Mapping[str, Any]:
+        """No map to start from."""
+        return {"prior": None}
+
+    @classmethod
     def check_values(cls, options: Mapping[str, Any]) -> None:
         """Raise for values that are none of this method's."""
         cls.recorded(options)

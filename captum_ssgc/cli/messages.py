@@ -42,6 +42,9 @@ _OPTIONS = {
     "size": "--canvas",
 }
 _ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?:'([\w.+-]+)'|(?=[\s,.;]|$))")
+_METHOD_OPTION = re.compile(r"(method='[\w.+-]+' with )(\w+=)(\w+)")
+# What lists or finds layers in Python: " (detector.target_layers())", " (model.named_modules())".
+_CALL = re.compile(r" \((?:detector|model)\.\w+\([\w, ]*\)\)")
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _LONGEST, _ADVICE = 600, 200  # characters; what to do stands at the end
 _Item = TypeVar("_Item")
@@ -106,17 +109,21 @@ def one_line(problem: str | BaseException) -> str:
 
 
 def as_options(text: str) -> str:
-    """A message in which arguments of Python are options of the command line.
+    """A message in which arguments of Python are options of the command line, without its calls.
 
     Example:
         >>> from captum_ssgc.cli.messages import as_options
         >>> as_options("what is left: method='d-rise'; or choose with layout= and scores=.")
         'what is left: --method d-rise; or choose with --layout and --scores.'
+        >>> as_options("use one of 'fine', 'coarse' (detector.target_layers()).")
+        "use one of 'fine', 'coarse'."
     """
 
     def option(found: re.Match[str]) -> str:
         return " ".join(filter(None, (_OPTIONS[found[1]], found[2])))
 
+    text = _CALL.sub("", text)
+    text = _METHOD_OPTION.sub(lambda one: f"{one[1]}--option {one[2]}{one[3].lower()}", text)
     return _ARGUMENT.sub(option, text)
 
 

@@ -61,12 +61,11 @@ def check_layers(detector: Detector, names: list[str] | None) -> None:
     Raises:
         CommandError: if it lacks one, with the recommended ones.
     """
-    modules = dict(detector.model.named_modules())
     for name in names or ():
-        if not name or name not in modules:
-            recommended = ", ".join(detector.target_layers())
-            advice = f"; recommended: {recommended}" if recommended else ""
-            raise CommandError(f"the model has no layer {name!r}{advice}.")
+        try:
+            detector.module_named(name)
+        except ValueError as error:
+            raise CommandError(one_line(error)) from error
 
 
 def check_outputs(detector: Detector, outputs: Iterable[Output]) -> None:

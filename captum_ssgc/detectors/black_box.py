@@ -23,6 +23,7 @@ from captum_ssgc.label_names import LabelNames
 
 SAME_OBJECT = 0.5
 MOST_CLASSES = 1000
+WITHOUT_GRADIENTS = "only methods that need no gradient explain it"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from captum_ssgc._channels import RGB
+from captum_ssgc._layer_names import module_named
 from captum_ssgc._polygons import suppressed
 from captum_ssgc._probability import with_slopes_of
 from captum_ssgc.detections import Detections
@@ -130,8 +131,8 @@ class CandidateDetector(RowDetector):
         self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
         self.max_detections, self.multi_label = max_detections, multi_label
         self.reshape_transform, self.queries = reshape_transform, queries
-        self._levels = [self.module_named(layer) for layer in level_layers]
-        self._further = [self.module_named(layer) for layer in target_layers]
+        self._levels = [module_named(self.model, layer) for layer in level_layers]
+        self._further = [module_named(self.model, layer) for layer in target_layers]
         self._choice = None if queries else ChoiceWatch()
         self._geometries: dict[tuple[int, int], tuple[Any, ImageGeometry]] = {}
 

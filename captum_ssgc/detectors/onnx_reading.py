@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from captum_ssgc.detector import Detector
-from captum_ssgc.detectors.black_box import BlackBoxDetector
+from captum_ssgc.detectors.black_box import WITHOUT_GRADIENTS, BlackBoxDetector
 from captum_ssgc.detectors.candidates import CandidateDetector
 from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.detectors.onnx_adapter import OnnxDetector
@@ -164,7 +164,7 @@ def _only_run(
     runtime = Runtime(reading.file, reading.size)
     found = runtime(reading.canvas())
     outputs = reading.outputs(found)
-    said = f"{outputs.described()}; only D-RISE explains it, as {why}"
+    said = f"{outputs.described()}; {WITHOUT_GRADIENTS}, as {why}"
     layout = None if selects else layout_of(outputs, reading.layout)
     if layout is not None:
         detector = CandidateDetector(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from captum_ssgc.detector import Detector
-from captum_ssgc.detectors.black_box import BlackBoxDetector
+from captum_ssgc.detectors.black_box import WITHOUT_GRADIENTS, BlackBoxDetector
 from captum_ssgc.detectors.candidates import CandidateDetector
 from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.detectors.onnx_layouts import LAYOUTS, ORIENTED, canvas_options, layout_of
@@ -95,7 +95,7 @@ def torchscript_detector(
             **options,
         )
         reporting.model = network  # so that it is sent to a device
-        reporting.description = f"detections: {outputs.described()}; only D-RISE explains it"
+        reporting.description = f"detections: {outputs.described()}; {WITHOUT_GRADIENTS}"
         return reporting
     found = layout_of(outputs, layout)
     if found is None:
@@ -115,8 +115,8 @@ def torchscript_detector(
     detector.fit_names(found(tensors).class_scores.shape[-1])
     detector.why_black_box = f"{path.name} is TorchScript, whose layers cannot be read"
     detector.description = (
-        f"{found.name}: {found.title}: {outputs.described()}; canvas {detector.preprocess}; only "
-        "D-RISE explains it"
+        f"{found.name}: {found.title}: {outputs.described()}; canvas {detector.preprocess}; "
+        f"{WITHOUT_GRADIENTS}"
     )
     wrapped: Detector = detector
     return wrapped

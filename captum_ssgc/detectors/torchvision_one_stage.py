@@ -22,6 +22,7 @@ from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks
+from captum_ssgc._layer_names import module_named
 from captum_ssgc._outputs import EDGES, Output, kind_of
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
@@ -117,7 +118,7 @@ class OneStageDetector(GridHeadDetector):
         if isinstance(model, SSD):  # its default boxes lie in the middle of their cells
             self.window_share = 0.5
         self._geometries = CanvasGeometries()
-        self._given_levels = [self.module_named(layer) for layer in level_layers]
+        self._given_levels = [module_named(self.model, layer) for layer in level_layers]
         if len(level_layers) not in (0, self._level_count()):
             raise ValueError(
                 f"level_layers: expected {self._level_count()}, one for each level of this model, "

@@ -16,6 +16,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks
+from captum_ssgc._layer_names import module_named
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import OUTPUTS, LocalGradients, Output
@@ -97,7 +98,7 @@ class TwoStageDetector(LookupDetector):
         super().__init__(
             model, label_names, classes=classes, background=True, own_names=coco_names(classes)
         )
-        self._given_levels = [self.module_named(layer) for layer in level_layers]
+        self._given_levels = [module_named(self.model, layer) for layer in level_layers]
         self._geometries = CanvasGeometries()
 
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> TwoStageOutput:

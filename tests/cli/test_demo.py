@@ -48,7 +48,7 @@ def test_a_seed_gives_its_own_scene(run: Callable[..., Any], tmp_path: Path) -> 
     [
         (("--seed", "-1"), "expected a seed from 0"),
         (("--seed", "x"), "argument --seed: invalid int value: 'x'"),
-        (("--layer", "nope"), "no layer 'nope'; recommended: backbone.fpn"),
+        (("--layer", "nope"), "no layer 'nope'; use one of 'backbone.fpn"),
     ],
     ids=["negative", "word", "layer"],
 )

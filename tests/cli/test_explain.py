@@ -293,7 +293,7 @@ def test_an_all_zero_map_is_a_warning_line_not_a_failure(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--layer", "backbone.nope"), "no layer 'backbone.nope'; recommended: backbone.fpn.layer"),
+        (("--layer", "backbone.nope"), "no layer 'backbone.nope'"),
         (("--method", "grad-cam,oddam"), "--method: expected one of .*ssgrad-cam.*'oddam'"),
         (("--method", ","), "--method: expected at least one"),
         (("--methods", "gradcam"), "got 'gradcam'; did you mean grad-cam?"),

@@ -86,8 +86,10 @@ def test_a_wrong_level_raises_and_names_the_right_one(family, picture):
     wrong = layers[(owner + 1) % len(layers)]
     right = family.detector.layer_name(family.detector.layer_for(found, 0))
     wrapper = ssgc.InstanceScoreWrapper(family.detector, found)
-    with pytest.raises(ValueError, match=f"level {owner}: use layer '{right}'"):
-        ssgc.SSGradCAMPlusPlus(wrapper, wrong).attribute(picture, target=0)
+    others = [layer for layer in layers if family.detector.layer_name(layer) != right]
+    for choice in (wrong, [wrong], others):
+        with pytest.raises(ValueError, match=f"level {owner}: use layer '{right}'"):
+            ssgc.SSGradCAMPlusPlus(wrapper, choice).attribute(picture, target=0)
 
 
 def state_of(model):

@@ -407,7 +407,7 @@ def test_a_selection_that_cannot_be_cut_leaves_a_black_box(network, image, tmp_p
     path = save(tmp_path / "it.onnx", module, ["boxes", "labels", "scores"])
     detector = onnx_detector(path, preprocess=AS_IT_IS, score_threshold=0.0)
     assert isinstance(detector, BlackBoxDetector)
-    assert "only D-RISE explains it" in detector.description
+    assert "only methods that need no gradient explain it" in detector.description
     with torch.no_grad():
         boxes, _, best = module(AS_IT_IS(image)[0])
     found = detector.detect(image)[0]
@@ -431,7 +431,7 @@ def test_what_cannot_be_converted_is_run_only(network, image, tmp_path, monkeypa
     detector = onnx_detector(path, **OPTIONS)
     assert "operator Relu" in detector.description
     assert_same(detector.detect(image)[0], expected(network).detect(image)[0])
-    with pytest.raises(ValueError, match=r"cannot be converted .*What is left: method='d-rise'"):
+    with pytest.raises(ValueError, match=r"cannot be converted .*What is left: a method that only"):
         detector.check_differentiable()
     found = detector.detect(image)[0]
     scores_again = ssgc.InstanceScoreWrapper(detector, found)(torch.cat([image, image]))
