@@ -423,16 +423,17 @@ class Detector(ABC):
         ]
         return torch.stack(padded)
 
-    def check_differentiable(self, instead: str = "a method that only runs the detector") -> None:
+    def check_differentiable(self, instead: Callable[[], str] | None = None) -> None:
         """Raise ``ValueError`` if methods made of gradients cannot explain this detector.
 
         Args:
-            instead: the methods that can; this class does not know them.
+            instead: says which methods can; this class does not know them.
         """
         if self.why_black_box is not None:
+            methods = "a method that only runs the detector" if instead is None else instead()
             raise ValueError(
                 f"{self.why_black_box}: methods made of gradients cannot explain this detector. "
-                f"What is left: {instead}, and all metrics that only run it."
+                f"What is left: {methods}, and all metrics that only run it."
             )
         if any(getattr(one, "_compiled_call_impl", None) for one in self.model.modules()):
             raise ValueError(

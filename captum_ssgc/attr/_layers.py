@@ -73,7 +73,7 @@ class Layers:
         detector = None
         if isinstance(forward_func, InstanceScoreWrapper):
             detector = forward_func.detector
-            detector.check_differentiable(methods_without_layer())
+            detector.check_differentiable(methods_without_layer)
             model = detector.model
         return cls(modules, model, detector, several=several)._not_none()
 
@@ -85,7 +85,7 @@ class Layers:
             TypeError: if ``layer`` is no module, name, or list of these.
             ValueError: if there is no such layer, or none is recommended, or the list is empty.
         """
-        detector.check_differentiable(methods_without_layer())
+        detector.check_differentiable(methods_without_layer)
         if layer is None:
             return cls._recommended(detector)
         if isinstance(layer, (nn.Module, str)):
