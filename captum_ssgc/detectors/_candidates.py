@@ -69,13 +69,13 @@ class Candidates:
                 f"class_logits: expected shape {tuple(scores.shape)}, as class_scores, "
                 f"got {tuple(self.class_logits.shape)}."
             )
-        rows = boxes.shape[1]
-        if self.regions is not None and self.regions.shape[-2:] != (rows, 4):
-            raise ValueError(f"regions: expected ({rows}, 4), got {tuple(self.regions.shape)}.")
-        if self.cells is not None and self.cells.shape != (rows, 4):
-            raise ValueError(f"cells: expected ({rows}, 4), got {tuple(self.cells.shape)}.")
-        if self.levels is not None and self.levels.shape != (rows,):
-            raise ValueError(f"levels: expected ({rows},), got {tuple(self.levels.shape)}.")
+        count = boxes.shape[1]
+        if self.regions is not None and self.regions.shape[-2:] != (count, 4):
+            raise ValueError(f"regions: expected ({count}, 4), got {tuple(self.regions.shape)}.")
+        if self.cells is not None and self.cells.shape != (count, 4):
+            raise ValueError(f"cells: expected ({count}, 4), got {tuple(self.cells.shape)}.")
+        if self.levels is not None and self.levels.shape != (count,):
+            raise ValueError(f"levels: expected ({count},), got {tuple(self.levels.shape)}.")
         if self.levels is not None and (
             self.levels.is_floating_point() or self.levels.is_complex()
         ):

@@ -67,13 +67,13 @@ class ChoiceWatch(FunctionMode):
                     self._seen[one] = True
         return result
 
-    def warn_of(self, rows: int) -> None:
-        """Warn if ``rows`` candidates came from a choice."""
-        if rows in self._chosen:
+    def warn_of(self, count: int) -> None:
+        """Warn if this many candidates came from a choice."""
+        if count in self._chosen:
             warn_user(
-                f"the network chooses its {rows} candidates among {self._chosen[rows]} by their "
+                f"the network chooses its {count} candidates among {self._chosen[count]} by their "
                 "scores: on a changed image candidate k may be another object. Pass "
-                f"queries={rows}, which keeps the tokens of detections in their places, or give "
+                f"queries={count}, which keeps the tokens of detections in their places, or give "
                 "all of them."
             )
         elif self._suppresses:
@@ -81,9 +81,9 @@ class ChoiceWatch(FunctionMode):
                 "the network suppresses its candidates itself: on a changed image row k may be "
                 "another object. Give all candidates, as they were before suppression."
             )
-        elif rows in self._picked:
+        elif count in self._picked:
             warn_user(
-                f"the network picks its {rows} candidates, or their order, by what it sees in the "
+                f"the network picks its {count} candidates, or their order, by what it sees in the "
                 "image: on a changed image row k may be another object. Give all candidates, in an "
                 "order that does not depend on the image."
             )

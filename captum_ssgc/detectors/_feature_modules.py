@@ -34,14 +34,14 @@ def feature_modules(backbone: nn.Module) -> dict[str, nn.Module]:
         Empty where some map is no module's, or there is one map only.
     """
     if backbone not in _known:
-        found: dict[str, nn.Module] = {}
+        by_name: dict[str, nn.Module] = {}
         for side in _SIDES:
-            found = found or _found(backbone, side)
-        _known[backbone] = found
+            by_name = by_name or _modules_at(backbone, side)
+        _known[backbone] = by_name
     return _known[backbone]
 
 
-def _found(backbone: nn.Module, side: int) -> dict[str, nn.Module]:
+def _modules_at(backbone: nn.Module, side: int) -> dict[str, nn.Module]:
     gave: list[tuple[nn.Module, Tensor]] = []
 
     def after(module: nn.Module, args: Any, output: Any) -> None:
@@ -59,7 +59,7 @@ def _found(backbone: nn.Module, side: int) -> dict[str, nn.Module]:
     if isinstance(output, Tensor) or not isinstance(output, (Mapping, list, tuple)):
         return {}
     named = dict(output) if isinstance(output, Mapping) else dict(enumerate(output))
-    found: dict[str, nn.Module] = {}
+    by_name: dict[str, nn.Module] = {}
     finer: Tensor | None = None
     for name, tensor in named.items():
         if not isinstance(tensor, Tensor) or tensor.dim() != 4:
@@ -67,10 +67,10 @@ def _found(backbone: nn.Module, side: int) -> dict[str, nn.Module]:
         modules = [module for module, given in gave if given is tensor]
         runs = sum(module is modules[-1] for module, _ in gave) if modules else 0
         if runs == 1:
-            found[str(name)] = modules[-1]
+            by_name[str(name)] = modules[-1]
         elif not modules and finer is not None and torch.equal(finer[..., ::2, ::2], tensor):
-            found[str(name)] = list(found.values())[-1]
+            by_name[str(name)] = list(by_name.values())[-1]
         else:
             return {}
         finer = tensor
-    return found if len(found) > 1 else {}
+    return by_name if len(by_name) > 1 else {}

@@ -25,14 +25,14 @@ def final_reports(output: Any, count: int) -> list[dict[str, Tensor]]:
     pair = isinstance(output, tuple) and len(output) == 2 and isinstance(output[0], Mapping)
     inner = output[1] if pair and not set(_NEEDED) & set(output[0]) else output
     reports = list(inner) if isinstance(inner, (list, tuple)) else []
-    found = [_report(one) for one in reports]
-    if len(found) != count or None in found:
+    checked = [_report(one) for one in reports]
+    if len(checked) != count or None in checked:
         raise ValueError(
             f"the model returned {_described(output)} for {count} images: expected a list of one "
             "dictionary with boxes, labels and scores per image, as torchvision gives it; wrap it "
             "as your own detector (captum_ssgc.detectors.CandidateDetector), or the model inside."
         )
-    return [one for one in found if one is not None]
+    return [one for one in checked if one is not None]
 
 
 def _report(given: Any) -> dict[str, Tensor] | None:
@@ -40,17 +40,17 @@ def _report(given: Any) -> dict[str, Tensor] | None:
     if any(name not in entries for name in _NEEDED):
         return None
     try:
-        found = {name: _tensor(entries[name]) for name in _NEEDED}
-        if not found["boxes"].is_floating_point():
-            found["boxes"] = found["boxes"].to(found["scores"].dtype)
-        found["labels"] = found["labels"].long()
+        report = {name: _tensor(entries[name]) for name in _NEEDED}
+        if not report["boxes"].is_floating_point():
+            report["boxes"] = report["boxes"].to(report["scores"].dtype)
+        report["labels"] = report["labels"].long()
         masks = entries.get("masks")
         if masks is not None:
             masks = _tensor(masks)
-            found["masks"] = masks[:, 0] if masks.dim() == 4 else masks
+            report["masks"] = masks[:, 0] if masks.dim() == 4 else masks
     except (TypeError, ValueError, RuntimeError):
         return None
-    return found
+    return report
 
 
 def _tensor(value: Any) -> Tensor:

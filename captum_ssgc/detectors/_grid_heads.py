@@ -56,7 +56,7 @@ class GridHeadDetector(LookupDetector):
         with torch.no_grad():
             values = self.values(raw, [detections], output)[0]
         starts = [0, *accumulate(self.level_sizes(raw))]
-        rows, levels = detections.candidates.tolist(), detections.levels.tolist()
+        candidates, levels = detections.candidates.tolist(), detections.levels.tolist()
         gradients: dict[int, WindowGradient] = {}
         for level in sorted(set(levels)):
             chain = self.class_chain(level)
@@ -68,13 +68,13 @@ class GridHeadDetector(LookupDetector):
             if per_cell * grid[0] * grid[1] != size:
                 return None
             mine = [row for row, its_level in enumerate(levels) if its_level == level]
-            places = [divmod(rows[row] - starts[level], per_cell) for row in mine]
+            places = [divmod(candidates[row] - starts[level], per_cell) for row in mine]
             cells = [divmod(cell, grid[1]) for cell, _ in places]
             order = alike_together(cells, chain, grid)
             for start in range(0, len(mine), CROPS_AT_ONCE):
                 some = order[start : start + CROPS_AT_ONCE]
                 part = [mine[place] for place in some]
-                found = self._of_level(
+                windows = self._of_level(
                     given,
                     [cells[place] for place in some],
                     [places[place][1] for place in some],
@@ -84,10 +84,10 @@ class GridHeadDetector(LookupDetector):
                     output,
                     values[part],
                 )
-                if found is None:
+                if windows is None:
                     return None
-                gradients.update(zip(part, found, strict=True))
-        return LocalGradients(values, [gradients[row] for row in range(len(rows))])
+                gradients.update(zip(part, windows, strict=True))
+        return LocalGradients(values, [gradients[row] for row in range(len(candidates))])
 
     def _of_level(
         self,

@@ -113,8 +113,8 @@ def head_gradients(
             ):
                 return None
             given = [torch.stack(each) for each in zip(*(slopes[row] for row in part), strict=True)]
-            found = gradients_at_cells(outputs, leaves, windows, given)
-            gradients.update(zip(part, found, strict=True))
+            part_gradients = gradients_at_cells(outputs, leaves, windows, given)
+            gradients.update(zip(part, part_gradients, strict=True))
     return [gradients[row] for row in range(len(places))]
 
 
@@ -125,7 +125,7 @@ def _slopes(
     places: Sequence[tuple[int, Cell]],
 ) -> list[list[Tensor]] | None:
     """For each value its gradients ``(F,)`` at the ends; ``None`` if it has any in other cells."""
-    found: dict[int, list[Tensor]] = {}
+    at_ends: dict[int, list[Tensor]] = {}
     for rows in _turns(places):
         slopes = torch.autograd.grad(
             values[rows].sum(), list(ends.values()), retain_graph=True, allow_unused=True
@@ -140,14 +140,14 @@ def _slopes(
             of_head = [given[module] for module in head.modules]
             cells = [places[row][1] for row in mine]
             each = [_at(slope, cells) for slope in of_head]
-            found.update((row, [one[i] for one in each]) for i, row in enumerate(mine))
+            at_ends.update((row, [one[i] for one in each]) for i, row in enumerate(mine))
             hit = _hit(of_head)
             for cell in cells:
                 hit[cell] = False
             beside.append(hit.any())
         if bool(torch.stack(beside).any()):
             return None
-    return [found[row] for row in range(len(places))]
+    return [at_ends[row] for row in range(len(places))]
 
 
 def _turns(places: Sequence[tuple[int, Cell]]) -> list[list[int]]:
@@ -162,8 +162,8 @@ def _turns(places: Sequence[tuple[int, Cell]]) -> list[list[int]]:
 
 def _at(values: Tensor, cells: Sequence[Cell]) -> Tensor:
     """``(K, F)`` of ``(1, F, h, w)``."""
-    rows, columns = [row for row, _ in cells], [column for _, column in cells]
-    return values.detach()[0, :, rows, columns].T
+    y, x = [row for row, _ in cells], [column for _, column in cells]
+    return values.detach()[0, :, y, x].T
 
 
 def _hit(values: Sequence[Tensor]) -> Tensor:

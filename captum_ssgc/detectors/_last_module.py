@@ -33,11 +33,11 @@ def last_module_of(trunk: nn.Module) -> list[nn.Module]:
         One module; none where there is no such module, or the trunk takes other input.
     """
     if trunk not in _known:
-        _known[trunk] = _found(trunk)
+        _known[trunk] = _last_modules(trunk)
     return _known[trunk]
 
 
-def _found(trunk: nn.Module) -> list[nn.Module]:
+def _last_modules(trunk: nn.Module) -> list[nn.Module]:
     ran: dict[nn.Module, list[Any]] = {}
 
     def after(module: nn.Module, args: Any, output: Any) -> None:

@@ -17,12 +17,12 @@ def modules_behind(function: Any) -> list[nn.Module]:
 
     What it closes over, has as defaults, or names among the variables of its file or its object.
     """
-    found: list[nn.Module] = []
+    modules: list[nn.Module] = []
     for module in _modules(function, _DEEPEST):
-        if not any(module is other for other in found):
-            found.append(module)
-    inside = {id(part) for module in found for part in module.modules() if part is not module}
-    return [module for module in found if id(module) not in inside]
+        if not any(module is other for other in modules):
+            modules.append(module)
+    inside = {id(part) for module in modules for part in module.modules() if part is not module}
+    return [module for module in modules if id(module) not in inside]
 
 
 def _modules(thing: Any, depth: int) -> Iterator[nn.Module]:

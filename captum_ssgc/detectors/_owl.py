@@ -64,24 +64,24 @@ class OwlDetector(TextPromptDetector):
         if self._query is None:
             return super()._forward(inputs)
         model: Any = self.model
-        features, maps = self._features(inputs["pixel_values"])
+        features, feature_map = self._features(inputs["pixel_values"])
         query = self._query.to(features).expand(len(features), -1, -1)
         logits = model.class_predictor(image_feats=features, query_embeds=query)[0]
-        return SimpleNamespace(logits=logits, pred_boxes=model.box_predictor(features, maps))
+        return SimpleNamespace(logits=logits, pred_boxes=model.box_predictor(features, feature_map))
 
     def _features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         model: Any = self.model
-        maps: Tensor = model.image_embedder(pixel_values=pixels)[0]
-        return maps.flatten(1, 2), maps
+        feature_map: Tensor = model.image_embedder(pixel_values=pixels)[0]
+        return feature_map.flatten(1, 2), feature_map
 
     @torch.no_grad()
     def _embedded(self, image: Tensor) -> Tensor:
         """What the model takes for the object of a picture, ``(1, 1, C)``."""
         self.check_ready()
         parameter = next(self.model.parameters())
-        features, maps = self._features(self.preprocess(image)[0].to(parameter))
+        features, feature_map = self._features(self.preprocess(image)[0].to(parameter))
         model: Any = self.model
-        embedded: Tensor = model.embed_image_query(features, maps)[0]
+        embedded: Tensor = model.embed_image_query(features, feature_map)[0]
         return embedded
 
     def _candidates(self, raw: QueryOutput) -> tuple[type[Queries], dict[str, Any]]:

@@ -146,13 +146,13 @@ class TokenGrid:
         tokens = tensor[:, self.before : tensor.shape[1] - self.after].transpose(1, 2)
         grids = self._grids(tokens.shape[-1])
         sizes = [height * width for height, width in grids]
-        maps = [
+        feature_maps = [
             part.unflatten(2, grid)
             for part, grid in zip(tokens.split(sizes, 2), grids, strict=True)
         ]
-        finest = maps[0].shape[-2:]
-        aligned = [F.interpolate(one, size=finest, mode="nearest") for one in maps[1:]]
-        return torch.cat([maps[0], *aligned], 1)
+        finest = feature_maps[0].shape[-2:]
+        aligned = [F.interpolate(one, size=finest, mode="nearest") for one in feature_maps[1:]]
+        return torch.cat([feature_maps[0], *aligned], 1)
 
     def _grids(self, count: int) -> list[tuple[int, int]]:
         height, width = self.canvas
@@ -170,7 +170,7 @@ class TokenGrid:
                         (rounded(height / scaled), rounded(width / scaled))
                         for scaled in (stride * 2**level for level in range(levels))
                     ]
-                    if sum(rows * columns for rows, columns in grids) == count:
+                    if sum(math.prod(grid) for grid in grids) == count:
                         return grids
         raise ValueError(
             f"{count} tokens fit no grid of a canvas of {height} x {width} pixels: pass "

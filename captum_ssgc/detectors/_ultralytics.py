@@ -92,9 +92,9 @@ def _letterboxed(
     """
     letterbox = vendor().LetterBox(size, auto=not scale_fill, scale_fill=scale_fill, stride=stride)
     black = letterbox(image=np.zeros((*image_size, 3), np.uint8))[..., 0] == 0
-    rows, columns = (black.any(axis).nonzero()[0] for axis in (1, 0))
+    y, x = (black.any(axis).nonzero()[0] for axis in (1, 0))
     canvas = (black.shape[0], black.shape[1])
-    return canvas, (int(rows[0]), int(columns[0])), (len(rows), len(columns))
+    return canvas, (int(y[0]), int(x[0])), (len(y), len(x))
 
 
 def oriented_boxes(rows: Tensor, geometry: ImageGeometry) -> Any:

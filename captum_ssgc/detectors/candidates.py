@@ -161,14 +161,14 @@ class CandidateDetector(RowDetector):
             with self._choice or nullcontext():  # which may choose as well
                 output = self.decode(output)
         candidates = candidates_from(output)
-        count, rows = candidates.boxes.shape[:2]
+        count, row_count = candidates.boxes.shape[:2]
         if count != images.shape[0]:
             raise ValueError(
                 f"the detector returned {count} rows of candidates for {images.shape[0]} images."
             )
-        if tokens is not None and tokens.shape[1] != rows:
+        if tokens is not None and tokens.shape[1] != row_count:
             raise ValueError(
-                f"queries: the network chose {tokens.shape[1]}, but gives {rows} rows."
+                f"queries: the network chose {tokens.shape[1]}, but gives {row_count} rows."
             )
         if candidates.levels is None and len(self._levels) > 1:
             raise ValueError(
@@ -176,7 +176,7 @@ class CandidateDetector(RowDetector):
                 " give Candidates(..., levels=...), the level of each row, or a single layer."
             )
         if self._choice is not None:
-            self._choice.warn_of(rows)
+            self._choice.warn_of(row_count)
             self._choice = None
         return CandidateOutput(candidates, geometry, tokens)
 

@@ -93,8 +93,8 @@ class Letterbox:
             fill = self._values(_per_channel(self.fill, images)[None])
             canvas = fill.repeat(len(images), 1, *canvas_size)
             for place, part in enumerate(ready):
-                rows = slice(place, place + 1) if alone else slice(None)
-                canvas[rows, :, top : top + content[0], left : left + content[1]] = part
+                batch_slice = slice(place, place + 1) if alone else slice(None)
+                canvas[batch_slice, :, top : top + content[0], left : left + content[1]] = part
         else:
             canvas = ready[0] if len(ready) == 1 else torch.cat(ready)
         scale = (content[0] / image_size[0], content[1] / image_size[1])

@@ -44,9 +44,9 @@ class OnnxDetector(CandidateDetector):
         super().__init__(network, decode, **options)
         graph, layers = graph_of(network), self.level_layers()
         pairs = zip(layers, rows, strict=True) if len(layers) == len(rows) else ()
-        found = [local_head(graph, layer, ends) for layer, ends in pairs]
+        heads = [local_head(graph, layer, ends) for layer, ends in pairs]
         self._heads: dict[int, LocalHead] = {
-            level: head for level, head in enumerate(found) if head is not None
+            level: head for level, head in enumerate(heads) if head is not None
         }
         if len(self._heads) < len(layers):
             self._heads = {}
@@ -63,11 +63,11 @@ class OnnxDetector(CandidateDetector):
             )
             for i in range(len(images))
         ]
-        found = [one.candidates for one in outputs]
-        logits = [one.class_logits for one in found if one.class_logits is not None]
+        of_images = [one.candidates for one in outputs]
+        logits = [one.class_logits for one in of_images if one.class_logits is not None]
         candidates = Candidates(
-            torch.cat([one.boxes for one in found]),
-            torch.cat([one.class_scores for one in found]),
+            torch.cat([one.boxes for one in of_images]),
+            torch.cat([one.class_scores for one in of_images]),
             torch.cat(logits) if logits else None,
         )
         tokens = torch.cat([one.tokens for one in outputs if one.tokens is not None])
@@ -103,13 +103,13 @@ class OnnxDetector(CandidateDetector):
         with torch.enable_grad():
             values = self.values(raw, [detections], output)[0]
             places = self._places(raw, detections)
-            found = None
+            gradients = None
             if places is not None:
-                found = head_gradients(self._heads, raw.ends, values, features, places)
-        if found is None:
+                gradients = head_gradients(self._heads, raw.ends, values, features, places)
+        if gradients is None:
             self._heads = {}  # the rows do more than was read off the graph: do not try again
             return None
-        return LocalGradients(values.detach(), found)
+        return LocalGradients(values.detach(), gradients)
 
     def _places(self, raw: CandidateOutput, chosen: Detections) -> list[tuple[int, Cell]] | None:
         """Level and cell of each detection; ``None`` where rows are not laid out by cells."""

@@ -138,8 +138,8 @@ def _mean(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 def _arg(best: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def run(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
         if select_last_index:
-            found = x.shape[axis] - 1 - best(x.flip(axis), dim=axis, keepdim=bool(keepdims))
-            return found
+            last = x.shape[axis] - 1 - best(x.flip(axis), dim=axis, keepdim=bool(keepdims))
+            return last
         return best(x, dim=axis, keepdim=bool(keepdims))
 
     return run

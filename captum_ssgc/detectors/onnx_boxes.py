@@ -43,12 +43,12 @@ class Cells:
 
     def corners(self, device: torch.device = _HOST) -> Tensor:
         """``(R, 2)``: column and row of each cell."""
-        found = []
+        levels = []
         for stride in self.strides:
-            rows, columns = (torch.arange(side // stride, device=device) for side in self.size)
-            y, x = torch.meshgrid(rows, columns, indexing="ij")
-            found.append(torch.stack([x, y], -1).reshape(-1, 2).repeat(self.repeats, 1).float())
-        return torch.cat(found)
+            lines = (torch.arange(side // stride, device=device) for side in self.size)
+            y, x = torch.meshgrid(*lines, indexing="ij")
+            levels.append(torch.stack([x, y], -1).reshape(-1, 2).repeat(self.repeats, 1).float())
+        return torch.cat(levels)
 
     def row_strides(self, device: torch.device = _HOST) -> Tensor:
         """``(R, 1)``: the stride of each row's level, in canvas pixels."""
@@ -67,7 +67,7 @@ class Cells:
 def cells_of_sizes(size: tuple[int, int], sizes: Sequence[int]) -> Cells | None:
     """The cells of levels with these numbers of rows; ``None`` where they are no such grids."""
     for repeats in (1, 3):
-        strides = [round((size[0] * size[1] * repeats / rows) ** 0.5) for rows in sizes]
+        strides = [round((size[0] * size[1] * repeats / count) ** 0.5) for count in sizes]
         cells = Cells(size, strides, repeats)
         if min(strides) > 0 and cells.sizes() == list(sizes):
             return cells
@@ -163,8 +163,8 @@ class BoxDecoder:
         if self.boxes == "anchors":
             share = boxes.sigmoid()
             anchors = [
-                boxes.new_tensor(sides).repeat_interleave(rows // len(sides), 0)
-                for rows, sides in zip(self.cells.sizes(), self.anchors, strict=True)
+                boxes.new_tensor(sides).repeat_interleave(count // len(sides), 0)
+                for count, sides in zip(self.cells.sizes(), self.anchors, strict=True)
             ]
             centre = (share[..., :2] * 2 - 0.5 + corners) * strides
             return _around(centre, (share[..., 2:] * 2).square() * torch.cat(anchors))
@@ -192,5 +192,5 @@ def _row_by_row(values: Sequence[int], sizes: Sequence[int], device: torch.devic
     """One value for all rows of a level, made on the device, so that nothing is sent there."""
     levels = zip(values, sizes, strict=True)
     return torch.cat(
-        [torch.full((rows,), one, dtype=torch.int64, device=device) for one, rows in levels]
+        [torch.full((count,), one, dtype=torch.int64, device=device) for one, count in levels]
     )

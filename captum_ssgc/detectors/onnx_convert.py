@@ -120,8 +120,8 @@ class Conversion:
         used = [name for name in node.output if name]
         if not any(isinstance(value, fx.Node) for value in inputs):
             with torch.no_grad():
-                found = function(*inputs, **attributes)
-            parts = found if isinstance(found, (tuple, list)) else [found]
+                results = function(*inputs, **attributes)
+            parts = results if isinstance(results, (tuple, list)) else [results]
             self.values.update(zip(node.output, parts, strict=False))
             return
         on_host = stays_on_host(node, inputs, self.hosted, self.numbers)

@@ -204,7 +204,7 @@ class Runtime:
         feeds = {self.image.name: given.contiguous().numpy(), **self.fixed}
         names = [entry.name for entry in self.session.get_outputs()]
         try:
-            found = self.session.run(names, feeds)
+            arrays = self.session.run(names, feeds)
         except Exception as error:  # types of its own
             raise ValueError(f"ONNX Runtime cannot run the file: {first_line(error)}") from None
         first = slice(1) if count > 1 else slice(None)
@@ -212,13 +212,13 @@ class Runtime:
             name: torch.from_numpy(array.astype("float32") if array.dtype == "float16" else array)[
                 first
             ]
-            for name, array in zip(names, found, strict=True)
+            for name, array in zip(names, arrays, strict=True)
         }
 
     def batch(self, canvas: Tensor) -> list[Tensor]:
         """Outputs in the file's order for any number of images, one after the other."""
-        found = [list(self(one[None]).values()) for one in canvas]
-        return [torch.cat(parts).to(canvas.device) for parts in zip(*found, strict=True)]
+        outputs = [list(self(one[None]).values()) for one in canvas]
+        return [torch.cat(parts).to(canvas.device) for parts in zip(*outputs, strict=True)]
 
 
 def first_line(error: Exception) -> str:

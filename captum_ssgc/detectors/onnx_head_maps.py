@@ -40,8 +40,10 @@ class HeadMaps:
 
     def take(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Boxes, classes and objectness, ``(N, R, ...)`` each, level by level."""
-        maps = _channels_first(tensors) if self.channels_last else tensors
-        levels = [torch.cat([_flat(maps[i], self.anchors) for i in own], -1) for own in self.places]
+        heads = _channels_first(tensors) if self.channels_last else tensors
+        levels = [
+            torch.cat([_flat(heads[i], self.anchors) for i in own], -1) for own in self.places
+        ]
         rows, end = torch.cat(levels, 1), self.box_columns
         if not self.objectness:
             return rows[..., :end], rows[..., end:], None
@@ -50,20 +52,20 @@ class HeadMaps:
 
 def head_maps_of(outputs: Outputs) -> HeadMaps | None:
     """The maps of heads; ``None`` where there are others, or it is not known which hold boxes."""
-    maps = [one for one in outputs.tensors.values() if one.dim() in (4, 5)]
-    if not maps or len(maps) != len(outputs.tensors):
+    heads = [one for one in outputs.tensors.values() if one.dim() in (4, 5)]
+    if not heads or len(heads) != len(outputs.tensors):
         return None
-    shapes = [one.shape for one in maps if one.dim() == 4]
+    shapes = [one.shape for one in heads if one.dim() == 4]
     last = bool(shapes) and are_channels_last(shapes, outputs.size)
-    maps = _channels_first(maps) if last else maps
-    grids = [tuple(one.shape[2:4]) for one in maps]
+    heads = _channels_first(heads) if last else heads
+    grids = [tuple(one.shape[2:4]) for one in heads]
     by_grid = {grid: [i for i, own in enumerate(grids) if own == grid] for grid in grids}
     ordered = sorted(by_grid, reverse=True)
-    places = [_box_object_class(maps, by_grid[grid]) for grid in ordered]
+    places = [_box_object_class(heads, by_grid[grid]) for grid in ordered]
     if not all(places):
         return None
-    columns = [maps[i].shape[4 if maps[i].dim() == 5 else 1] for i in places[0]]
-    kind, anchors = _kind(outputs, maps[places[0][0]], sum(columns))
+    columns = [heads[i].shape[4 if heads[i].dim() == 5 else 1] for i in places[0]]
+    kind, anchors = _kind(outputs, heads[places[0][0]], sum(columns))
     box = 4 * _DFL_BINS if kind == "dfl" else 4
     apart = len(columns) > 1  # then a column of its own says that there is objectness
     objectness = kind != "dfl" and (
@@ -75,12 +77,12 @@ def head_maps_of(outputs: Outputs) -> HeadMaps | None:
     )
 
 
-def _box_object_class(maps: Sequence[Tensor], places: Sequence[int]) -> list[int]:
+def _box_object_class(heads: Sequence[Tensor], places: Sequence[int]) -> list[int]:
     """The maps of one grid in the order box, objectness, classes; none where boxes are unknown."""
     if len(places) == 1:
         return list(places)
-    boxes = [i for i in places if maps[i].shape[1] in (4, 4 * _DFL_BINS)][:1]
-    objects = [i for i in places if maps[i].shape[1] == 1 and i not in boxes][: len(places) - 2]
+    boxes = [i for i in places if heads[i].shape[1] in (4, 4 * _DFL_BINS)][:1]
+    objects = [i for i in places if heads[i].shape[1] == 1 and i not in boxes][: len(places) - 2]
     further = [i for i in places if i not in boxes and i not in objects]
     return [*boxes, *objects, *further] if boxes and len(further) == 1 else []
 
@@ -100,8 +102,8 @@ def _kind(outputs: Outputs, first: Tensor, columns: int) -> tuple[str, int]:
     return "grid", 1
 
 
-def _channels_first(maps: Sequence[Tensor]) -> list[Tensor]:
-    return [one.permute(0, 3, 1, 2) if one.dim() == 4 else one for one in maps]
+def _channels_first(heads: Sequence[Tensor]) -> list[Tensor]:
+    return [one.permute(0, 3, 1, 2) if one.dim() == 4 else one for one in heads]
 
 
 def _flat(one: Tensor, anchors: int) -> Tensor:

@@ -35,14 +35,14 @@ _MIXING = {
 
 
 def local_head(
-    graph: fx.GraphModule, layer: nn.Module, rows: Sequence[fx.Node]
+    graph: fx.GraphModule, layer: nn.Module, tables: Sequence[fx.Node]
 ) -> LocalHead | None:
     """The head between a layer and the nodes that hold all rows of its level.
 
     Returns:
         ``None`` where something that looks further stands between them.
     """
-    leading = set(rows)
+    leading = set(tables)
     for node in reversed(graph.graph.nodes):
         if node in leading:
             leading.update(one for one in node.all_input_nodes if not one.meta.get("whole"))
@@ -69,7 +69,7 @@ def local_head(
             behind.add(node)
             if module is not None and module.function in _MIXING:
                 return None
-    ends = [node for node in local if node in rows or any(user in behind for user in node.users)]
+    ends = [node for node in local if node in tables or any(user in behind for user in node.users)]
     modules = [graph.get_submodule(str(node.target)) for node in ends]
     return LocalHead(steps, [local[node] for node in ends], modules, parts) if ends else None
 

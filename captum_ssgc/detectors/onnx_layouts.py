@@ -124,10 +124,10 @@ def _oriented(outputs: Outputs) -> Layout | None:
 
 def _yolov5(outputs: Outputs) -> Layout | None:
     """YOLOv5, v6 and v7: ``(N, R, 5 + C)`` with decoded boxes; YOLOX where it decodes itself."""
-    found = _with_objectness(outputs)
-    if found is None or (outputs.boxes is None and outputs.are_offsets(found[1])):
+    split = _with_objectness(outputs)
+    if split is None or (outputs.boxes is None and outputs.are_offsets(split[1])):
         return None
-    take, boxes, _ = found
+    take, boxes, _ = split
     _, classes, _ = take(list(outputs.tensors.values()))
     if not outputs.are_scores(classes):
         return None
@@ -137,10 +137,10 @@ def _yolov5(outputs: Outputs) -> Layout | None:
 
 def _yolox(outputs: Outputs) -> Layout | None:
     """YOLOX: ``(N, R, 5 + C)`` with raw offsets."""
-    found = _with_objectness(outputs)
-    if found is None or found[2] is None or found[2].repeats != 1:
+    split = _with_objectness(outputs)
+    if split is None or split[2] is None or split[2].repeats != 1:
         return None
-    take, _, cells = found
+    take, _, cells = split
     _, classes, _ = take(list(outputs.tensors.values()))
     decoder = BoxDecoder("grid", outputs.scores_of(classes), outputs.size, cells=cells)
     title = "YOLOX, (N, R, 5 + C) with raw offsets"
@@ -166,20 +166,20 @@ def _pair(outputs: Outputs) -> Layout | None:
 
 def _heads(outputs: Outputs) -> Layout | None:
     """Raw maps of one or several heads, ``(N, K, h, w)``, ``(N, h, w, K)``, ``(N, A, h, w, K)``."""
-    maps = head_maps_of(outputs)
-    if maps is None:
+    heads = head_maps_of(outputs)
+    if heads is None:
         return None
-    boxes, classes, _ = maps.take(list(outputs.tensors.values()))
-    if classes.shape[-1] < 1 or boxes.shape[1] != sum(maps.cells.sizes()):
+    boxes, classes, _ = heads.take(list(outputs.tensors.values()))
+    if classes.shape[-1] < 1 or boxes.shape[1] != sum(heads.cells.sizes()):
         return None
-    kind = maps.kind
-    decoder = BoxDecoder(kind, outputs.scores_of(classes), outputs.size, cells=maps.cells)
+    kind = heads.kind
+    decoder = BoxDecoder(kind, outputs.scores_of(classes), outputs.size, cells=heads.cells)
     if kind == "grid" and not outputs.are_offsets(boxes):
         decoder = replace(decoder, boxes=outputs.box_format(boxes), normalised=within_one(boxes))
     elif kind == "grid" and outputs.boxes is None and bool((boxes >= 0).all()):
         return None  # distances to the four sides, whose unit numbers do not tell
     canvas = YOLOX_CANVAS if kind == "grid" else YOLO_CANVAS
-    return Layout("heads", f"raw maps of heads, boxes as {kind}", maps.take, decoder, canvas)
+    return Layout("heads", f"raw maps of heads, boxes as {kind}", heads.take, decoder, canvas)
 
 
 LAYOUTS: dict[str, Callable[[Outputs], Layout | None]] = {
@@ -203,8 +203,8 @@ def layout_of(outputs: Outputs, name: str | None = None) -> Layout | None:
     if name is not None:
         return LAYOUTS[name](outputs)
     told = [find for known, find in LAYOUTS.items() if known != ORIENTED]
-    found = (layout for find in told if (layout := find(outputs)) is not None)
-    return next((layout for layout in found if _gives_boxes(layout, outputs)), None)
+    fitting = (layout for find in told if (layout := find(outputs)) is not None)
+    return next((layout for layout in fitting if _gives_boxes(layout, outputs)), None)
 
 
 def _gives_boxes(layout: Layout, outputs: Outputs) -> bool:
@@ -302,5 +302,5 @@ def _with_objectness(
 
 def _mask_columns(outputs: Outputs) -> int:
     """How many columns belong to the prototypes of masks, a second output ``(N, M, h, w)``."""
-    maps = [one for one in outputs.tensors.values() if one.dim() == 4]
-    return maps[0].shape[1] if len(maps) == 1 else 0
+    prototypes = [one for one in outputs.tensors.values() if one.dim() == 4]
+    return prototypes[0].shape[1] if len(prototypes) == 1 else 0

@@ -43,13 +43,13 @@ class _Shapes(fx.Interpreter):
         return result
 
 
-def levels_of_rows(network: nn.Module, canvas: Tensor, rows: int) -> Levels:
+def levels_of_rows(network: nn.Module, canvas: Tensor, row_count: int) -> Levels:
     """The levels of a network that joins its rows, or its tokens, level by level.
 
     Args:
         network: from :func:`captum_ssgc.detectors.load_onnx`.
         canvas: ``(1, 3, h, w)`` as the graph takes it.
-        rows: how many candidates the outputs have.
+        row_count: how many candidates the outputs have.
 
     Returns:
         The sizes of the levels and their layers. Without sizes: where the rows have no levels,
@@ -64,9 +64,9 @@ def levels_of_rows(network: nn.Module, canvas: Tensor, rows: int) -> Levels:
     joins: dict[tuple[int, ...], list[fx.Node]] = {}
     for node in graph.graph.nodes:
         sizes = _joined_sizes(graph, node)
-        if len(sizes) > 1 and (sum(sizes) == rows or grids.are_tokens(node, sizes)):
+        if len(sizes) > 1 and (sum(sizes) == row_count or grids.are_tokens(node, sizes)):
             joins.setdefault(sizes, []).append(node)
-    of_rows = [sizes for sizes in joins if sum(sizes) == rows]
+    of_rows = [sizes for sizes in joins if sum(sizes) == row_count]
     [output] = [node for node in graph.graph.nodes if node.op == "output"]
     if joins:
         sizes = (of_rows or list(joins))[-1]
@@ -107,7 +107,7 @@ class _Grids:
         place = {node: index for index, node in enumerate(nodes)}
         passed: list[int] = []  # for each node the nodes on every path to it, as bits
         before: list[int] = []  # and on any path
-        maps = convolutions = 0
+        feature_maps = convolutions = 0
         for index, node in enumerate(nodes):
             inputs = [place[one] for one in node.all_input_nodes if not one.meta.get("whole")]
             above = [i for i in inputs if before[i]]
@@ -116,13 +116,13 @@ class _Grids:
             before.append(reduce(operator.or_, (before[i] for i in above), own))
             shape = node.meta.get("shape", ())
             if node.op == "call_module" and shape[2:] in self.shapes and shape[0] in self.batches:
-                maps |= own
+                feature_maps |= own
                 if graph.get_submodule(str(node.target)).function is OPERATORS["Conv"]:
                     convolutions |= own
-        found = []
+        modules = []
         for group in ends:
             of_image = [place[end] for end in group if before[place[end]]]
-            common = reduce(operator.and_, (passed[i] for i in of_image), maps)
+            common = reduce(operator.and_, (passed[i] for i in of_image), feature_maps)
             leads = convolutions & reduce(operator.or_, (before[i] for i in of_image), 0)
             convolved = 0
             for index in range(len(nodes)):
@@ -131,8 +131,8 @@ class _Grids:
             chosen = (common & convolved) or common
             if not chosen:
                 return []
-            found.append(graph.get_submodule(str(nodes[chosen.bit_length() - 1].target)))
-        return found
+            modules.append(graph.get_submodule(str(nodes[chosen.bit_length() - 1].target)))
+        return modules
 
 
 def _joined_sizes(graph: fx.GraphModule, node: fx.Node) -> tuple[int, ...]:

@@ -114,23 +114,23 @@ class Reading:
         oriented = self.layout == ORIENTED
         written: list[Report] = []  # what is reported, by the ways in which boxes may be written
         if self.check:
-            found_by_runtime = Runtime(self.file, self.size)(canvas)
+            theirs = Runtime(self.file, self.size)(canvas)
             ways = ("xyxy",) if oriented else WRITTEN
             readers = (ReportReader(self.size, oriented, way) for way in ways)
-            written = [one for read in readers if (one := read(found_by_runtime)) is not None]
+            written = [one for read in readers if (one := read(theirs)) is not None]
         reported = written[0] if written else None
         pairs = _tables(ends) if oriented else _pairs(ends)
         for pair, labels in [(one, labels) for labels in (True, False) for one in pairs]:
             layout = layout_of(pair, ORIENTED if oriented else "boxes-scores")
             if layout is None:
                 continue
-            found = layout(list(pair.tensors.values()))
+            candidates = layout(list(pair.tensors.values()))
             if reported is not None:
-                candidates = found.boxes[0], found.class_scores[0]
-                if not any(candidates_hold(*candidates, one, labels) for one in written):
+                of_image = candidates.boxes[0], candidates.class_scores[0]
+                if not any(candidates_hold(*of_image, one, labels) for one in written):
                     continue
                 if layout.decoder.background is None and not oriented:
-                    layout = layout.without(background_of(candidates[1], reported))
+                    layout = layout.without(background_of(of_image[1], reported))
             model = cut(self.file.model, list(pair.tensors))
             module, outputs = self._converted(model)
             proved = self._proved(model, module, layout, outputs)
@@ -188,11 +188,13 @@ class Reading:
                 )
             said += f"; agrees with ONNX Runtime to {away:.1g}"
         candidates = layout(tensors)
-        rows, classes = candidates.boxes.shape[1], candidates.class_scores.shape[-1]
+        count, classes = candidates.boxes.shape[1], candidates.class_scores.shape[-1]
         with ChosenTokens() as chosen, torch.no_grad():
             module(canvas)
-        queries = rows if rows in chosen.counts else None
-        return Network(module, layout, levels_of_rows(module, canvas, rows), said, queries, classes)
+        queries = count if count in chosen.counts else None
+        return Network(
+            module, layout, levels_of_rows(module, canvas, count), said, queries, classes
+        )
 
 
 def _run(module: torch.nn.Module, canvas: Tensor) -> list[Tensor]:
@@ -231,17 +233,17 @@ def _pairs(ends: Outputs) -> list[Outputs]:
         for name, one in ends.tensors.items()
         if one.is_floating_point() and one.numel() and one.dim() in (2, 3)
     ]
-    found = []
+    pairs = []
     for box, boxes in named:
-        rows = boxes.shape[-2]
+        count = boxes.shape[-2]
         for score, scores in named:
             share = float(scores.min()) >= 0.0 and float(scores.max()) <= 1.0 + 1e-4
-            same = scores.dim() == boxes.dim() and rows in scores.shape[-2:]
+            same = scores.dim() == boxes.dim() and count in scores.shape[-2:]
             if boxes.shape[-1] == 4 and score != box and same and share:
                 pair = replace(ends, tensors={box: boxes, score: scores})
-                found.append((scores.numel() // rows, pair))
-    found.sort(key=lambda entry: (entry[0] != ends.class_count, -entry[0]))
-    return [pair for _, pair in found]
+                pairs.append((scores.numel() // count, pair))
+    pairs.sort(key=lambda entry: (entry[0] != ends.class_count, -entry[0]))
+    return [pair for _, pair in pairs]
 
 
 def unknown_layout(

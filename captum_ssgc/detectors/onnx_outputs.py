@@ -59,12 +59,12 @@ class Outputs:
             return True
         return len(set(map(_are_shares, columns))) == 1
 
-    def cells_of(self, rows: int, repeats: Sequence[int] = (1, 3)) -> Cells | None:
+    def cells_of(self, row_count: int, repeats: Sequence[int] = (1, 3)) -> Cells | None:
         """The grids that have this many rows together."""
         for strides in _PYRAMIDS:
             for each in repeats:
                 cells = Cells(self.size, strides, each)
-                if sum(cells.sizes()) == rows and min(cells.sizes()) > 0:
+                if sum(cells.sizes()) == row_count and min(cells.sizes()) > 0:
                     return cells
         return None
 

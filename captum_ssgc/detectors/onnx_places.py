@@ -31,12 +31,12 @@ def read_inputs(operator: str) -> Collection[int]:
 
 def numbers_in(graph: onnx.GraphProto) -> set[str]:
     """The values of a graph, its nodes in order, that numbers are read from or made of."""
-    found: set[str] = set()
+    numbers: set[str] = set()
     for node in reversed(graph.node):
-        made = node.op_type not in SHAPES and not found.isdisjoint(node.output)
+        made = node.op_type not in SHAPES and not numbers.isdisjoint(node.output)
         read = read_inputs(node.op_type)
-        found.update(name for place, name in enumerate(node.input) if made or place in read)
-    return found
+        numbers.update(name for place, name in enumerate(node.input) if made or place in read)
+    return numbers
 
 
 def stays_on_host(

@@ -47,13 +47,13 @@ def largest_difference(
     """
     worst = 0.0
     for name, expected in theirs.items():
-        found = ours[name]
-        if found.numel() != expected.numel():
+        got = ours[name]
+        if got.numel() != expected.numel():
             return math.inf
         if not expected.numel():
             continue
-        away = (found.double() - expected.double()).abs().flatten()
-        away = torch.where(found.flatten() == expected.flatten(), 0.0, away)
+        away = (got.double() - expected.double()).abs().flatten()
+        away = torch.where(got.flatten() == expected.flatten(), 0.0, away)
         finite = expected[expected.isfinite()].double().abs()
         size = max(float(finite.max()) if finite.numel() else 1.0, 1.0)
         if moved_rows:

@@ -119,11 +119,11 @@ def onnx_detector(
     if network is None:
         selects = selection is not None
         return _only_run(reading, selects, why, preprocess, options, suppression)
-    found, levels, multi_label = network.layout, network.levels, network.layout.multi_label
-    default = found.iou_threshold
-    if levels.sizes and found.decoder.cells is None:
-        found = found.with_levels(levels.sizes)
-    with_levels = bool(levels.sizes) or found.decoder.cells is not None
+    fitted, levels, multi_label = network.layout, network.levels, network.layout.multi_label
+    default = fitted.iou_threshold
+    if levels.sizes and fitted.decoder.cells is None:
+        fitted = fitted.with_levels(levels.sizes)
+    with_levels = bool(levels.sizes) or fitted.decoder.cells is not None
     if selection is not None and not selection.drops and with_levels:
         multi_label = False  # of every cell the best class: suppression is left to others
     elif selection is not None:
@@ -135,10 +135,10 @@ def onnx_detector(
     level_layers = list(chosen) if one_each else []
     detector = OnnxDetector(
         network.module,
-        found,
+        fitted,
         rows=levels.rows,
         queries=network.queries,
-        preprocess=preprocess or reading.letterbox(found),
+        preprocess=preprocess or reading.letterbox(fitted),
         multi_label=multi_label,
         level_layers=level_layers,
         target_layers=() if one_each else [module_names[layer] for layer in dict.fromkeys(chosen)],
@@ -146,10 +146,10 @@ def onnx_detector(
         **options,
     )
     detector.fit_names(network.classes)
-    detector.window_share = found.window_share
+    detector.window_share = fitted.window_share
     if channels is not None:
         detector.channels = channels
-    return _described(detector, f"{found.name}: {found.title}: {network.said}")
+    return _described(detector, f"{fitted.name}: {fitted.title}: {network.said}")
 
 
 def _only_run(
@@ -162,8 +162,8 @@ def _only_run(
 ) -> Detector:
     """What is left without gradients: ONNX Runtime, read as candidates or as reports."""
     runtime = Runtime(reading.file, reading.size)
-    found = runtime(reading.canvas())
-    outputs = reading.outputs(found)
+    tensors = runtime(reading.canvas())
+    outputs = reading.outputs(tensors)
     said = f"{outputs.described()}; {WITHOUT_GRADIENTS}, as {why}"
     layout = None if selects else layout_of(outputs, reading.layout)
     if layout is not None:
@@ -179,7 +179,7 @@ def _only_run(
         return _described(detector, f"{layout.name}: {layout.title}: {said}")
     written = reading.boxes if reading.boxes in WRITTEN else "xyxy"
     read = ReportReader(reading.size, reading.layout == ORIENTED, written)
-    if read(found) is None:
+    if read(tensors) is None:
         raise ValueError(unknown_layout(reading.file, outputs, None, why))
 
     def function(canvas: Tensor) -> list[Any]:

@@ -65,11 +65,11 @@ def roles_of(outputs: Outputs) -> Roles | None:
         return "box" not in name, outputs.unlike_boxes(boxes), within_one(boxes), choice[1]
 
     for place, transposed in sorted(possible, key=unlikely):
-        rows = tensors[place][1].shape[2 if transposed else 1]
-        others = {key: found for key, found in tensors.items() if key != place}
-        found = _with_scores(outputs, place, transposed, rows, others)
-        if found is not None:
-            return found
+        count = tensors[place][1].shape[2 if transposed else 1]
+        others = {key: other for key, other in tensors.items() if key != place}
+        roles = _with_scores(outputs, place, transposed, count, others)
+        if roles is not None:
+            return roles
     return None
 
 
@@ -77,16 +77,16 @@ def _with_scores(
     outputs: Outputs,
     boxes: int,
     boxes_transposed: bool,
-    rows: int,
+    row_count: int,
     others: Mapping[int, tuple[str, Tensor]],
 ) -> Roles | None:
     """The roles of the other outputs, if the boxes are those at this place."""
     names, columns, transposed = {}, {}, {boxes} if boxes_transposed else set()
     for place, (name, one) in others.items():
-        if rows not in one.shape[1:]:
+        if row_count not in one.shape[1:]:
             continue
         names[place] = name
-        if one.shape[1] != rows:
+        if one.shape[1] != row_count:
             transposed.add(place)
         columns[place] = one.mT if place in transposed else one
     called = {place: name for place, name in names.items() if not _any_of(_OTHERS, name)}

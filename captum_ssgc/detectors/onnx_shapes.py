@@ -72,8 +72,8 @@ def _slice(x: Tensor, starts: Axes, ends: Axes, axes: Axes = None, steps: Axes =
 
 def _gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
     axis %= x.dim()
-    found = x.index_select(axis, _positive(indices, x.shape[axis]).reshape(-1))
-    return found.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+    entries = x.index_select(axis, _positive(indices, x.shape[axis]).reshape(-1))
+    return entries.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
 
 def _gather_elements(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
@@ -82,11 +82,11 @@ def _gather_elements(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
 
 def _gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
     if batch_dims:
-        rows = [
+        parts = [
             _gather_nd(one, place, batch_dims=batch_dims - 1)
             for one, place in zip(x, indices, strict=True)
         ]
-        return torch.stack(rows)
+        return torch.stack(parts)
     return x[tuple(indices.long().unbind(-1))]
 
 

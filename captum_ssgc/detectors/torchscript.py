@@ -97,8 +97,8 @@ def torchscript_detector(
         reporting.model = network  # so that it is sent to a device
         reporting.description = f"detections: {outputs.described()}; {WITHOUT_GRADIENTS}"
         return reporting
-    found = layout_of(outputs, layout)
-    if found is None:
+    fitted = layout_of(outputs, layout)
+    if fitted is None:
         raise ValueError(
             f"{path}: the outputs are {outputs.described()}, which is no known layout; choose with "
             f"layout= ({', '.join(LAYOUTS)}), boxes= and scores=, or pass your own decode to "
@@ -106,16 +106,16 @@ def torchscript_detector(
         )
     detector: Any = CandidateDetector(
         network,
-        found,
-        preprocess=preprocess or Letterbox((height, width), **canvas_options(found, own)),
-        multi_label=found.multi_label,
+        fitted,
+        preprocess=preprocess or Letterbox((height, width), **canvas_options(fitted, own)),
+        multi_label=fitted.multi_label,
         label_names=names,
-        **{"iou_threshold": found.iou_threshold, **options},
+        **{"iou_threshold": fitted.iou_threshold, **options},
     )
-    detector.fit_names(found(tensors).class_scores.shape[-1])
+    detector.fit_names(fitted(tensors).class_scores.shape[-1])
     detector.why_black_box = f"{path.name} is TorchScript, whose layers cannot be read"
     detector.description = (
-        f"{found.name}: {found.title}: {outputs.described()}; canvas {detector.preprocess}; "
+        f"{fitted.name}: {fitted.title}: {outputs.described()}; canvas {detector.preprocess}; "
         f"{WITHOUT_GRADIENTS}"
     )
     wrapped: Detector = detector

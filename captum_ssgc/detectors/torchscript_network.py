@@ -32,8 +32,8 @@ class ScriptNetwork(nn.Module):
         self.here: Tensor
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        found = [_tensors(self.script(image[None].to(self.here.device))) for image in images]
-        return [torch.cat(parts).to(images.device) for parts in zip(*found, strict=True)]
+        outputs = [_tensors(self.script(image[None].to(self.here.device))) for image in images]
+        return [torch.cat(parts).to(images.device) for parts in zip(*outputs, strict=True)]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ScriptNetwork:
         device = fn(torch.empty_like(self.here)).device

@@ -224,11 +224,11 @@ class OneStageDetector(GridHeadDetector):
         generator: Any = self.model.anchor_generator
         return len(generator.num_anchors_per_location())
 
-    def _level_sizes(self, features: Sequence[Tensor], rows: int) -> list[int]:
+    def _level_sizes(self, features: Sequence[Tensor], row_count: int) -> list[int]:
         generator: Any = self.model.anchor_generator
         cells = [feature.shape[-2] * feature.shape[-1] for feature in features]
         if not isinstance(self.model, SSD):  # one head for all levels
-            return [count * (rows // sum(cells)) for count in cells]
+            return [count * (row_count // sum(cells)) for count in cells]
         per_cell = generator.num_anchors_per_location()
         return [count * anchors for count, anchors in zip(cells, per_cell, strict=True)]
 

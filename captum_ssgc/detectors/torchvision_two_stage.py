@@ -216,7 +216,7 @@ class TwoStageDetector(LookupDetector):
         if raw.reported is None:
             return raw.proposals
         pairs = zip(raw.proposals, detections, strict=True)
-        return [rows[chosen.candidates.to(rows.device)] for rows, chosen in pairs]
+        return [proposals[chosen.candidates.to(proposals.device)] for proposals, chosen in pairs]
 
     def _of_head(
         self,

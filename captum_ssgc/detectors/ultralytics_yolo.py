@@ -289,12 +289,12 @@ class _OrientedPoints(_GridPoints):
 
 def _oriented_report(kept: Tensor, geometry: ImageGeometry) -> dict[str, Tensor]:
     """Rows ``(K, 7)`` of centre, size, score, label and angle on the canvas, as reported."""
-    found = shared.oriented_boxes(kept.detach(), geometry)
+    boxes = shared.oriented_boxes(kept.detach(), geometry)
     return {
-        "boxes": found.xyxy,
-        "corners": found.xyxyxyxy,
-        "scores": found.conf,
-        "labels": found.cls.long(),
+        "boxes": boxes.xyxy,
+        "corners": boxes.xyxyxyxy,
+        "scores": boxes.conf,
+        "labels": boxes.cls.long(),
     }
 
 
