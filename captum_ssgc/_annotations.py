@@ -50,12 +50,12 @@ def check_annotations(boxes: Boxes, labels: Labels, crowd: Tensor | None) -> tup
     return boxes, crowd.cpu()
 
 
-def _tensor_of(rows: Any) -> Tensor:
+def _tensor_of(boxes: Any) -> Tensor:
     """Boxes in lists or an array, as files of annotations have them."""
     try:
-        if isinstance(rows, np.ndarray):
-            return torch.from_numpy(np.asarray(rows, dtype=np.float32))
-        sides = [[float(side) for side in row] for row in rows]
+        if isinstance(boxes, np.ndarray):
+            return torch.from_numpy(np.asarray(boxes, dtype=np.float32))
+        sides = [[float(side) for side in row] for row in boxes]
         return torch.tensor(sides, device="cpu")
     except (TypeError, ValueError) as error:
         raise TypeError(
@@ -72,19 +72,19 @@ def label_indices(labels: Labels, detector: Detector, classes: int) -> Tensor:
     """
     entries = labels.tolist() if isinstance(labels, Tensor) else list(labels)
     names = list(detector.label_names or ())
-    found = []
+    indices = []
     for entry in entries:
         if isinstance(entry, str):
             if entry not in names:
                 known = f"one of {', '.join(names)}" if names else "class indices: it has no names"
                 raise ValueError(f"labels: the detector knows no {entry!r}; expected {known}.")
-            found.append(names.index(entry))
+            indices.append(names.index(entry))
         else:
-            found.append(_index(entry))
-    wrong = [entry for entry in found if not 0 <= entry < classes]
+            indices.append(_index(entry))
+    wrong = [entry for entry in indices if not 0 <= entry < classes]
     if wrong:
         raise ValueError(f"labels: expected 0 to {classes - 1}, as the detector's, got {wrong[0]}.")
-    return torch.tensor(found, dtype=torch.int64, device="cpu")
+    return torch.tensor(indices, dtype=torch.int64, device="cpu")
 
 
 def _index(entry: object) -> int:

@@ -40,7 +40,7 @@ class Places:
         """
         if self.y.dim() != 4:
             return None
-        found = []
+        lines = []
         for places, axis in ((self.y, 0), (self.x, 1)):
             flat = _compact(places).nanmean(1)
             line = flat.nanmean((0, 2 - axis))
@@ -55,12 +55,12 @@ class Places:
             start = float(line[seen].mean()) - step * float(seen.double().mean())
             if (line[seen] - start - step * seen).abs().max() > self.coarsest:
                 return None
-            found.append((start, step))
-        return found
+            lines.append((start, step))
+        return lines
 
     def spread(self) -> list[Line] | None:
         """The same for any layout, such as tokens ``(1, T, C)``, from the places that occur."""
-        found = []
+        lines = []
         for places in (self.y, self.x):
             places = _compact(places)
             units = (places[places.isfinite()] / SAME).round()
@@ -70,8 +70,8 @@ class Places:
             steps = line.diff()
             if len(line) < 2 or steps.min() <= 0 or steps.max() - steps.min() > 4 * SAME:
                 return None
-            found.append((float(line[0]), float(line[-1] - line[0]) / (len(line) - 1)))
-        return found
+            lines.append((float(line[0]), float(line[-1] - line[0]) / (len(line) - 1)))
+        return lines
 
     def sampled(self, shape: Sequence[int], windows: Sequence[Window]) -> Places | None:
         """Those of an output ``(N, C, h, w)`` that reads one window of this for each of its cells.
@@ -142,13 +142,13 @@ def convolution_windows(
     weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool
 ) -> list[Window]:
     """Of a convolution, from its arguments."""
-    found = []
+    windows = []
     for kernel, step, pad, spread in zip(
         weight.shape[2:], *map(_pair, (stride, padding, dilation)), strict=True
     ):
         middle = spread * (kernel - 1) / 2 - pad
-        found.append((-middle / step, 1.0 / step) if transposed else (middle, float(step)))
-    return found
+        windows.append((-middle / step, 1.0 / step) if transposed else (middle, float(step)))
+    return windows
 
 
 def pooling_windows(kernel: Any, stride: Any = (), padding: Any = 0, *further: Any) -> list[Window]:
@@ -162,13 +162,13 @@ def pooling_windows(kernel: Any, stride: Any = (), padding: Any = 0, *further: A
 def resize_windows(name: str, before: Any, after: Any, args: Any) -> list[Window]:
     """Of an interpolation or adaptive pooling, from its name, both shapes and its arguments."""
     aligned = "linear" in name or "cubic" in name
-    found = []
+    windows = []
     for old, new in zip(before[2:], after[2:], strict=True):
         scale = old / new
         if aligned and args[2] and new > 1:  # align_corners
-            found.append((0.0, (old - 1) / (new - 1)))
+            windows.append((0.0, (old - 1) / (new - 1)))
         elif "nearest" in name and "exact" not in name:  # reads floor(i * scale)
-            found.append((min(scale - 1.0, 0.0) / 2, scale))
+            windows.append((min(scale - 1.0, 0.0) / 2, scale))
         else:
-            found.append((scale / 2 - 0.5, scale))
-    return found
+            windows.append((scale / 2 - 0.5, scale))
+    return windows

@@ -64,10 +64,10 @@ def traced_lines(
     """
     if layer not in _traced:
         wanted = {layer, *detector.target_layers().values()} - set(_traced)
-        found: dict[nn.Module, list[Line] | None] = {}
+        lines: dict[nn.Module, list[Line] | None] = {}
         # In a thread of its own no hooks, modes or settings of this thread's get in between.
-        _run_to_end(Thread(target=_follow, args=(detector, wanted, image_size, canvas_size, found)))
-        _traced.update({module: found.get(module) for module in wanted})
+        _run_to_end(Thread(target=_follow, args=(detector, wanted, image_size, canvas_size, lines)))
+        _traced.update({module: lines.get(module) for module in wanted})
     return _traced[layer]
 
 
@@ -92,7 +92,7 @@ def _follow(
     wanted: set[nn.Module],
     image_size: tuple[int, int],
     canvas_size: tuple[int, int],
-    found: dict[nn.Module, list[Line] | None],
+    lines: dict[nn.Module, list[Line] | None],
 ) -> None:
     twin, modules = _twin(detector, wanted)
     trace = _Trace(canvas_size)
@@ -101,8 +101,8 @@ def _follow(
         original = modules[module]
         places = trace.places(output) if isinstance(output, Tensor) else None
         reshape = detector.reshape_transform_for(original, image_size)
-        found[original] = None if places is None else _lines(places, reshape)
-        if len(found) == len(wanted):
+        lines[original] = None if places is None else _lines(places, reshape)
+        if len(lines) == len(wanted):
             raise _AllFound
 
     parameter = next(twin.model.parameters(), None)
@@ -189,13 +189,13 @@ class _Trace(TorchDispatchMode):
         shape = tuple(tensor.shape)
         return len(shape) == 4 and shape[1] == 3 and shape[2:] == self._canvas_size
 
-    def _keep(self, result: Any, found: Any) -> None:
-        pairs = zip(result, found) if isinstance(found, list) else [(result, found)]
-        for tensor, places in pairs:
+    def _keep(self, result: Any, places: Any) -> None:
+        pairs = zip(result, places) if isinstance(places, list) else [(result, places)]
+        for tensor, own in pairs:
             if isinstance(tensor, (tuple, list)):  # pooling gives indices, too, norms their moments
                 tensor = tensor[0]
-            if places is not None and tensor.is_floating_point():
-                self._known[tensor] = places
+            if own is not None and tensor.is_floating_point():
+                self._known[tensor] = own
 
     def _followed(
         self, name: str, func: Any, args: Any, kwargs: Any, known: list[Tensor], result: Any

@@ -106,12 +106,12 @@ def _owners(counts: Sequence[int], device: torch.device) -> Tensor:
     )
 
 
-def _runs(ours: Sequence[int], found: Sequence[int]) -> Iterator[slice]:
+def _runs(ours: Sequence[int], theirs: Sequence[int]) -> Iterator[slice]:
     """Images that follow one another, as many as may be compared at once, one at least."""
     start = 0
-    for stop in range(1, len(found) + 1):
+    for stop in range(1, len(theirs) + 1):
         longer = slice(start, stop + 1)
-        if stop == len(found) or sum(ours[longer]) * sum(found[longer]) > _PAIRS_AT_ONCE:
+        if stop == len(theirs) or sum(ours[longer]) * sum(theirs[longer]) > _PAIRS_AT_ONCE:
             yield slice(start, stop)
             start = stop
 
@@ -126,6 +126,6 @@ def own_class_similarities(one: Detections, candidates: ClassCandidates) -> Tens
     ours = candidates.own.to(theirs)
     cosines = F.normalize(ours, dim=-1) @ F.normalize(theirs, dim=-1).mT
     pairs = zip(one.boxes.to(boxes), boxes, strict=True)
-    rows = [box_iou(box[None], others)[0].nan_to_num() for box, others in pairs]
-    overlap = torch.stack(rows) if rows else cosines
+    overlaps = [box_iou(box[None], others)[0].nan_to_num() for box, others in pairs]
+    overlap = torch.stack(overlaps) if overlaps else cosines
     return (overlap * cosines).clamp(0.0, 1.0)

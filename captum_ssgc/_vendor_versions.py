@@ -49,8 +49,8 @@ def processor_on_tensors(name: str) -> Any:
 
     base, ending = tensor_processors()
     stem = name.removesuffix("Pil").removesuffix("Fast")
-    found = getattr(transformers, stem + ending, None)
-    return found if base in getattr(found, "__mro__", ()) else None
+    processor = getattr(transformers, stem + ending, None)
+    return processor if base in getattr(processor, "__mro__", ()) else None
 
 
 def processor_name(model_type: str) -> str | None:

@@ -108,10 +108,10 @@ def _windows_of(rows: Sequence[Tensor], columns: Sequence[Tensor]) -> list[Windo
     """From what is set in the rows ``(h,)`` and in the columns ``(w,)`` of each grid."""
     if not rows:
         return []
-    found, start = torch.cat([*rows, *columns]).tolist(), 0
+    marked, start = torch.cat([*rows, *columns]).tolist(), 0
     limits = []
     for side in (*rows, *columns):
-        limits.append(_limits(found[start : start + len(side)]))
+        limits.append(_limits(marked[start : start + len(side)]))
         start += len(side)
     pairs = zip(limits[: len(rows)], limits[len(rows) :], strict=True)
     return [Window(*vertical, *horizontal) for vertical, horizontal in pairs]

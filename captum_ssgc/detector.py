@@ -416,10 +416,10 @@ class Detector(ABC):
         if isinstance(detections, Detections):
             detections = [detections] * images.shape[0]
         with outside_inference_mode(), sound_norm_gradients(self.model):
-            rows = self.values(self.run(images, detections), detections, output)
-        width = max((row.numel() for row in rows), default=0)
+            values = self.values(self.run(images, detections), detections, output)
+        width = max((one.numel() for one in values), default=0)
         padded = [
-            torch.cat([row, row.new_full((width - row.numel(),), float("nan"))]) for row in rows
+            torch.cat([one, one.new_full((width - one.numel(),), float("nan"))]) for one in values
         ]
         return torch.stack(padded)
 

@@ -96,10 +96,10 @@ class _WhenLookedAt:
     def __get__(self, owner: Explanation | None, kind: type) -> Any:
         if owner is None:
             return self
-        found: Tensor | InstanceMap = owner.__dict__["heat_map"]
-        if isinstance(found, InstanceMap):
-            found = owner.__dict__["heat_map"] = found.in_image_pixels()
-        return found
+        heat_map: Tensor | InstanceMap = owner.__dict__["heat_map"]
+        if isinstance(heat_map, InstanceMap):
+            heat_map = owner.__dict__["heat_map"] = heat_map.in_image_pixels()
+        return heat_map
 
     def __set__(self, owner: Explanation, value: Tensor | InstanceMap) -> None:
         owner.__dict__["heat_map"] = value
@@ -163,8 +163,8 @@ class Explanations(list[One]):
         """
         from captum_ssgc.visualization import overview
 
-        found: list[Any] = list(self)
-        return overview(self.image, found, **{"title": self.name, **options})
+        explanations: list[Any] = list(self)
+        return overview(self.image, explanations, **{"title": self.name, **options})
 
     def save_html(
         self,
@@ -186,8 +186,8 @@ class Explanations(list[One]):
         """
         from captum_ssgc.report import explained_page, save_html
 
-        found: list[Any] = list(self)
-        page = explained_page(self.name, self.image, found, self.output, composite)
+        explanations: list[Any] = list(self)
+        page = explained_page(self.name, self.image, explanations, self.output, composite)
         save_html(path, [page], title=self.name if title is None else title)
 
     def save_maps(self, path: str | os.PathLike[str]) -> None:

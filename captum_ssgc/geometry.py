@@ -146,12 +146,12 @@ class ImageGeometry:
             )
             for axis in (0, 1)
         )
-        found = values.new_empty(*maps.shape[:2], *self.image_size)
+        in_image = values.new_empty(*maps.shape[:2], *self.image_size)
         places = product(*map(range, maps.shape[:2]))
         with own_precision(maps.device):
             for place in places:  # one by one: memory is what takes the time
-                found[place] = resampled(resampled(values[place], 1, columns), 0, rows)
-        return found.to(maps.dtype) if maps.is_floating_point() else found
+                in_image[place] = resampled(resampled(values[place], 1, columns), 0, rows)
+        return in_image.to(maps.dtype) if maps.is_floating_point() else in_image
 
     def cells(self, grid: tuple[int, int]) -> CellGrid:
         """Where cells lie by the size of their grid alone: cell ``i`` at ``(i + 0.5) * stride``.

@@ -21,12 +21,12 @@ def array_file(path: Path) -> np.ndarray:
         ValueError: if it is no such file.
     """
     try:
-        found: Any = np.load(path, allow_pickle=False)
+        array: Any = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"{path} cannot be read as an array: {error}") from None
-    if not isinstance(found, np.ndarray):
-        raise ValueError(f"{path}: expected one array (.npy), got {type(found).__name__}.")
-    return found
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: expected one array (.npy), got {type(array).__name__}.")
+    return array
 
 
 def tiff_file(path: Path, channels: int) -> np.ndarray | None:
@@ -44,13 +44,13 @@ def tiff_file(path: Path, channels: int) -> np.ndarray | None:
             frames = getattr(picture, "n_frames", 1)
             if channels == 1 or frames != channels:
                 return None
-            found = []
+            pages = []
             for frame in range(frames):
                 picture.seek(frame)
-                found.append(np.asarray(picture))
+                pages.append(np.asarray(picture))
     except Exception as error:  # each of Pillow's readers has its own
         return _with_tifffile(path, error)
-    return np.stack(found)
+    return np.stack(pages)
 
 
 def image_of(array: np.ndarray, channels: int, what: str) -> Tensor:
@@ -92,7 +92,7 @@ def _with_tifffile(path: Path, reason: Exception) -> np.ndarray:
             "tifffile. Or pass a tensor (C, H, W) in [0, 1]."
         ) from None
     try:
-        found: np.ndarray = tifffile.imread(path)
+        array: np.ndarray = tifffile.imread(path)
     except Exception as error:  # of whatever is wrong with the file
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
-    return found
+    return array

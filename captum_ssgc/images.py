@@ -181,16 +181,16 @@ def _fitted(image: Tensor, channels: int, what: str) -> Tensor:
     Raises:
         ValueError: where it is another image.
     """
-    found = image.shape[1]
-    if found == channels:
+    given = image.shape[1]
+    if given == channels:
         return image
-    if (found, channels) == (1, 3):
+    if (given, channels) == (1, 3):
         return image.expand(1, 3, -1, -1).contiguous()
-    if (found, channels) == (3, 1) and bool((image == image[:, :1]).all()):
+    if (given, channels) == (3, 1) and bool((image == image[:, :1]).all()):
         return image[:, :1].contiguous()
     raise ValueError(
         f"{what}: expected {channels} channel{'s' if channels > 1 else ''}, as the model takes, "
-        f"got {found}; pass a tensor ({channels}, H, W) in [0, 1] that you made of it."
+        f"got {given}; pass a tensor ({channels}, H, W) in [0, 1] that you made of it."
     )
 
 

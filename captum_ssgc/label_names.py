@@ -199,11 +199,11 @@ def _numbered(lines: list[str], header: bool) -> dict[int, str]:
         header: the first line may say what the columns are.
     """
     for number, name in ((1, 2), (2, 1)):
-        found = [_NUMBERED[number].fullmatch(line) for line in lines]
-        if header and len(found) > 1 and found[0] is None:
-            found = found[1:]
-        known = [(int(one[number]), one[name]) for one in found if one is not None]
-        if known and len(known) == len(found) == len(dict(known)):
+        matches = [_NUMBERED[number].fullmatch(line) for line in lines]
+        if header and len(matches) > 1 and matches[0] is None:
+            matches = matches[1:]
+        known = [(int(one[number]), one[name]) for one in matches if one is not None]
+        if known and len(known) == len(matches) == len(dict(known)):
             return dict(known)
     return {}
 
