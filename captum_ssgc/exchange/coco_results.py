@@ -118,10 +118,10 @@ def _id_of(entry: Mapping[str, Any], at: int) -> int | str:
 
 
 def _known(value: Any, place: str, kind: type | tuple[type, ...] = (int, str)) -> Any:
-    found = identifier(value)
-    if found is None or not isinstance(found, kind):
+    identity = identifier(value)
+    if identity is None or not isinstance(identity, kind):
         raise MalformedError(place, "a whole number" + ("" if kind is int else " or a text"), value)
-    return found
+    return identity
 
 
 def _plain(value: Any) -> Any:

@@ -50,13 +50,13 @@ def read_maps(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise
     except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: expected a file of heat maps (save_maps): {error}") from None
-    rows = len(columns["maps"]) if columns["maps"].ndim else 0
+    count = len(columns["maps"]) if columns["maps"].ndim else 0
     for name, (kind, dimensions) in expected.items():
         column = columns[name]
-        fits = name in OF_IMAGE or column.shape[:1] == (rows,)
+        fits = name in OF_IMAGE or column.shape[:1] == (count,)
         if column.dtype.kind not in kind or column.ndim != dimensions or not fits:
             raise ValueError(
-                f"{path}: {name}: expected {dimensions} dimensions of kind {kind!r} for {rows} "
+                f"{path}: {name}: expected {dimensions} dimensions of kind {kind!r} for {count} "
                 f"maps, got {column.dtype} {column.shape}."
             )
     return columns

@@ -101,7 +101,7 @@ def labels_named(entries: Sequence[str], names: Sequence[str] | None) -> Tensor:
         ValueError: for one that is neither, or stands there twice.
     """
     known = list(names or ())
-    found = []
+    labels = []
     for entry in entries:
         if known.count(entry) > 1:
             raise ValueError(f"label_names: expected {entry!r} once, got several of that name.")
@@ -111,8 +111,8 @@ def labels_named(entries: Sequence[str], names: Sequence[str] | None) -> Tensor:
                 f"label_names: expected the model's names with {entry!r} among them, got "
                 f"{shown or 'none'}."
             )
-        found.append(known.index(entry) if entry in known else int(entry))
-    return torch.tensor(found, dtype=torch.int64, device="cpu")
+        labels.append(known.index(entry) if entry in known else int(entry))
+    return torch.tensor(labels, dtype=torch.int64, device="cpu")
 
 
 def array(value: Tensor) -> np.ndarray:
