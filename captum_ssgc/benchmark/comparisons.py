@@ -81,11 +81,11 @@ class Comparisons:
     def __init__(self, each: Sequence[Comparison]) -> None:
         self.each = tuple(each)
         both = [side for one in self.each for side in (one, one.turned())]
-        self._found = {(one.column, one.row, one.other): one for one in both}
+        self._by_pair = {(one.column, one.row, one.other): one for one in both}
 
     def of(self, column: str, row: str, other: str) -> Comparison | None:
         """``row`` minus ``other`` in a column; ``None`` where no detection has both."""
-        return self._found.get((column, row, other))
+        return self._by_pair.get((column, row, other))
 
 
 class PairedSums:

@@ -41,12 +41,12 @@ class ExampleImage:
 
 def example_images(summary: Summary, index: Index[ImageRecord], most: int) -> list[ExampleImage]:
     """The first ``most`` images with an example, in the order of the report."""
-    found: dict[int, dict[int, list[str]]] = {}
+    marked: dict[int, dict[int, list[str]]] = {}
     for key, kind, place in kinds_of(summary):
-        marks = found.setdefault(place.index, {}).setdefault(place.row, [])
+        marks = marked.setdefault(place.index, {}).setdefault(place.row, [])
         marks.append(f"{kind} of {summary.settings.titles[key]}")
     images = []
-    for number, own in list(found.items())[:most]:
+    for number, own in list(marked.items())[:most]:
         others = [row for row in range(len(index.record(number).detections)) if row not in own]
         rows = sorted([*own, *others[: max(GROUP - len(own), 0)]])
         images.append(

@@ -205,8 +205,8 @@ def _against_reference(
 
 
 def _as_best(comparisons: Comparisons, column: Column, name: str, best: list[str]) -> bool:
-    found = [comparisons.of(column.key, other, name) for other in best if name not in best]
-    return any(one is not None and not one.distinguishable for one in found)
+    against_best = [comparisons.of(column.key, other, name) for other in best if name not in best]
+    return any(one is not None and not one.distinguishable for one in against_best)
 
 
 def _is_best(column: Column, value: float, others: Array) -> bool:

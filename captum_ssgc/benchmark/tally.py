@@ -117,13 +117,13 @@ class Tally:
             return {}
         merits = np.concatenate(self._merits, axis=1)
         owners = np.repeat(self._owners, [part.shape[1] for part in self._merits])
-        rows = np.concatenate([np.arange(part.shape[1]) for part in self._merits])
+        numbers = np.concatenate([np.arange(part.shape[1]) for part in self._merits])
         chosen = {}
         for name, values in zip(self._names, merits, strict=True):
             order = np.argsort(-values, kind="stable")[: int(np.isfinite(values).sum())]
             spots = sorted({0, len(order) // 2, len(order) - 1}) if len(order) else []
             chosen[name] = tuple(
-                Place(int(owners[at]), int(rows[at]), float(values[at])) for at in order[spots]
+                Place(int(owners[at]), int(numbers[at]), float(values[at])) for at in order[spots]
             )
         return chosen
 

@@ -52,10 +52,10 @@ def bootstrap_intervals(
     generator = np.random.default_rng(seed)
     means = np.full((samples, sums.shape[1]), np.nan)
     for start in range(0, samples, _CHUNK) if images else ():
-        rows = min(_CHUNK, samples - start)
-        drawn = generator.integers(images, size=(rows, images))
+        draws = min(_CHUNK, samples - start)
+        drawn = generator.integers(images, size=(draws, images))
         weights = np.stack([np.bincount(row, minlength=images) for row in drawn]).astype(float)
-        means[start : start + rows] = _ratio(_product(weights, sums), _product(weights, counts))
+        means[start : start + draws] = _ratio(_product(weights, sums), _product(weights, counts))
     low, high = np.full((2, sums.shape[1]), np.nan)
     for column in range(sums.shape[1]):
         known = means[:, column][np.isfinite(means[:, column])]
@@ -103,12 +103,12 @@ def sign_flip_test(differences: Array, seed: int, flips: int = SIGN_FLIPS) -> Ar
     generator = np.random.default_rng(seed)
     hits = np.zeros(columns)
     for start in range(0, total, _CHUNK):
-        rows = min(_CHUNK, total - start)
+        draws = min(_CHUNK, total - start)
         if exact:
-            numbers = np.arange(start, start + rows)[:, None] >> np.arange(images)[None]
+            numbers = np.arange(start, start + draws)[:, None] >> np.arange(images)[None]
             flipped = numbers & 1
         else:
-            flipped = generator.integers(2, size=(rows, images))
+            flipped = generator.integers(2, size=(draws, images))
         signs = 1.0 - 2.0 * flipped.astype(np.float64)
         hits += (np.abs(_product(signs, differences)) >= reached).sum(0)
     return hits / total if exact else (1.0 + hits) / (1.0 + total)

@@ -99,20 +99,20 @@ def _categories(one: Finding) -> Iterator[tuple[int, str]]:
 def _fields(one: Finding | None, missing: Any) -> dict[str, Any]:
     """What is known of a finding, by the names of the columns; ``None`` gives the names alone."""
     boxes = {"box": 4, "detected_box": 4}
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     support = None if one is None else one.support
     for name in _FINDING:
         value = None if one is None else getattr(one, name)
         if name in boxes and missing is not None:
             corners = value or (missing,) * boxes[name]
-            found |= dict(zip((f"{name}_{edge}" for edge in _EDGES), corners, strict=True))
+            fields |= dict(zip((f"{name}_{edge}" for edge in _EDGES), corners, strict=True))
         elif name != "box":  # "bbox", in JSON
-            found[name] = missing if value is None else value
+            fields[name] = missing if value is None else value
     for name in _SUPPORT:
         value = None if support is None else getattr(support, name)
-        found[name] = missing if value is None else value
-    found["rests_on"] = missing if support is None else support.words
-    return found
+        fields[name] = missing if value is None else value
+    fields["rests_on"] = missing if support is None else support.words
+    return fields
 
 
 _EDGES = ("x1", "y1", "x2", "y2")

@@ -67,8 +67,8 @@ class ImageAudit:
         """
         start = time.perf_counter()
         known = self._known(case)
-        found = self.diagnoses(case)
-        findings, problems = self._findings(case, found, known)
+        diagnoses = self.diagnoses(case)
+        findings, problems = self._findings(case, diagnoses, known)
         return replace(
             image,
             height=int(case.image.shape[-2]),
@@ -132,32 +132,32 @@ class ImageAudit:
         return ((self.labels(case).of(case.categories) < 0) & case.crowd).sum()
 
     def _findings(
-        self, case: Case, found: Sequence[Diagnosis], rows: Sequence[int]
+        self, case: Case, diagnoses: Sequence[Diagnosis], rows: Sequence[int]
     ) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
         names = Names(self.detector, self.labels(case), self._categories)
         problems: list[str] = []
-        supports = self._reliance(case, found, rows, problems)
+        supports = self._reliance(case, diagnoses, rows, problems)
         findings = tuple(
-            as_finding(one, rows, names, supports.get(place)) for place, one in enumerate(found)
+            as_finding(one, rows, names, supports.get(place)) for place, one in enumerate(diagnoses)
         )
         return findings, tuple(dict.fromkeys(problems))
 
     def _reliance(
-        self, case: Case, found: Sequence[Diagnosis], rows: Sequence[int], problems: list[str]
+        self, case: Case, diagnoses: Sequence[Diagnosis], rows: Sequence[int], problems: list[str]
     ) -> dict[int, Reliance]:
         """What the best detections rest on, by the place of their diagnosis."""
         scored = [
             (-one.score, place)
-            for place, one in enumerate(found)
+            for place, one in enumerate(diagnoses)
             if one.score is not None and one.kind != "ignored"
         ]
         places = [place for _, place in sorted(scored)][: self.settings.max_detections]
-        chosen = [one for place in places if (one := found[place].detection) is not None]
+        chosen = [one for place in places if (one := diagnoses[place].detection) is not None]
         if not chosen:
             return {}
         detections = Detections.cat(chosen).to(self.device)
         heat_maps = self.maps(case, detections, "score")
-        objects = [_object_of(found[place], rows) for place in places]
+        objects = [_object_of(diagnoses[place], rows) for place in places]
         said = reliance(
             self.detector,
             case.image.to(self.device),

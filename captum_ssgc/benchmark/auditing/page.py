@@ -141,8 +141,8 @@ def lead(summary: AuditSummary) -> list[str]:
     one = summary.all
     sentences = []
     if one.object_count:
-        found = int(one.objects["found"].count)
-        text = f"{found} of {_many(one.object_count, 'annotated object')} were found."
+        count = int(one.objects["found"].count)
+        text = f"{count} of {_many(one.object_count, 'annotated object')} were found."
         if one.mechanisms:
             most = max(one.mechanisms.items(), key=lambda item: item[1].count)
             meaning = _meaning(most[0], True)
@@ -150,7 +150,7 @@ def lead(summary: AuditSummary) -> list[str]:
                 f" What was not found failed most often because of this: {most[0]} "
                 f"({int(most[1].count)} of {most[1].total}), {meaning}."
             )
-        if not found and one.detection_count:
+        if not count and one.detection_count:
             text += (
                 " Where a detector finds other things but none of these, images, boxes or classes "
                 "are often not those that were annotated."

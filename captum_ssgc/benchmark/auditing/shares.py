@@ -90,14 +90,14 @@ class ShareTally:
         shares = ratio_of_sums(counts, totals)
         low, high = bootstrap_intervals(counts, totals, seed)
         images = (totals > 0).sum(0)
-        found = {}
+        by_key = {}
         for place, key in enumerate(keys):
             ends = float(low[place]), float(high[place])
             # Where all cases agree, drawing images again tells nothing.
             if shares[place] in (0.0, 1.0):
                 ends = wilson_interval(shares[place] * images[place], int(images[place]))
-            found[key] = Share(float(counts[:, place].sum()), int(totals[:, place].sum()), *ends)
-        return found
+            by_key[key] = Share(float(counts[:, place].sum()), int(totals[:, place].sum()), *ends)
+        return by_key
 
 
 def _counted(one: Finding) -> Iterator[tuple[str, str, Iterable[str], dict[str, float]]]:
