@@ -90,10 +90,10 @@ def one_by_one(explanations: Sequence[Explained]) -> list[Explained]:
     Raises:
         ValueError: if there is none.
     """
-    found = list(explanations)
-    if not found:
+    listed = list(explanations)
+    if not listed:
         raise ValueError("explanations: expected at least one, got none.")
-    return found
+    return listed
 
 
 def as_array(values: Any) -> Array:

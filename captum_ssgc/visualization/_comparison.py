@@ -95,21 +95,21 @@ def comparison_grid(
         >>> [axes.get_title(loc="left") for axes in figure.axes[1:3]]
         ['grad-cam', 'ssgrad-cam++']
     """
-    found = [one_by_one(row) for row in rows]
-    methods = _methods(found)
-    texts = _captions(captions, found)
+    rows = [one_by_one(row) for row in rows]
+    methods = _methods(rows)
+    texts = _captions(captions, rows)
     pixels, composed = named_image(image, composite)
-    photo = Photo(pixels, panels=len(found) * (len(methods) + 1))
+    photo = Photo(pixels, panels=len(rows) * (len(methods) + 1))
     size = photo.size
     above = MARGIN + (HEADER if title else 0) + TITLE
-    blocks = best_blocks(len(methods) + 1, len(found), size[1] / size[0], room_in(ax, above))
+    blocks = best_blocks(len(methods) + 1, len(rows), size[1] / size[0], room_in(ax, above))
     sheet = Sheet(
         max(blocks.width + 2 * MARGIN, NARROWEST), above + blocks.height + MARGIN + FOOTER, ax
     )
     if title:
         sheet.header(title)
     cell = blocks.cell_width, blocks.cell_height
-    for number, (row, captioned) in enumerate(zip(found, texts)):
+    for number, (row, captioned) in enumerate(zip(rows, texts)):
         color = BOX_COLORS[number % len(BOX_COLORS)]
         panels = []
         for column in range(blocks.columns):
@@ -142,10 +142,10 @@ def _underline(ax: Axes, color: str) -> None:
     ax.plot([0, 1], [1.015, 1.015], transform=ax.transAxes, color=color, lw=2.5, clip_on=False)
 
 
-def _methods(found: Sequence[Sequence[Explained]]) -> list[str]:
-    if not found:
+def _methods(rows: Sequence[Sequence[Explained]]) -> list[str]:
+    if not rows:
         raise ValueError("rows: expected at least one detection, got none.")
-    names = [[one.method for one in row] for row in found]
+    names = [[one.method for one in row] for row in rows]
     for number, row in enumerate(names):
         if row != names[0]:
             raise ValueError(
@@ -156,14 +156,14 @@ def _methods(found: Sequence[Sequence[Explained]]) -> list[str]:
 
 
 def _captions(
-    captions: Sequence[Sequence[str]] | None, found: Sequence[Sequence[Explained]]
+    captions: Sequence[Sequence[str]] | None, rows: Sequence[Sequence[Explained]]
 ) -> list[list[str]]:
     if captions is None:
-        return [[""] * len(row) for row in found]
+        return [[""] * len(row) for row in rows]
     texts = [list(row) for row in captions]
-    if [len(row) for row in texts] != [len(row) for row in found]:
+    if [len(row) for row in texts] != [len(row) for row in rows]:
         raise ValueError(
-            f"captions: expected {len(found)} rows of {len(found[0])}, one text for each map, got "
+            f"captions: expected {len(rows)} rows of {len(rows[0])}, one text for each map, got "
             f"rows of {[len(row) for row in texts]}."
         )
     return texts

@@ -97,21 +97,21 @@ def minimal_grid(
         >>> [axes.get_title(loc="left") for axes in figure.axes]
         ['image', 'is enough', 'is lost without']
     """
-    found = one_by_one(explained)
-    if len(sets.keeping) != len(found):
+    explained = one_by_one(explained)
+    if len(sets.keeping) != len(explained):
         raise ValueError(
-            f"sets: expected those of each of {len(found)} detections, got {len(sets.keeping)}."
+            f"sets: expected those of each of {len(explained)} detections, got {len(sets.keeping)}."
         )
     pixels, composed = named_image(image, composite)
-    count = len(TITLES) * len(found)
+    count = len(TITLES) * len(explained)
     photo = Photo(pixels, panels=count)
     size = photo.size
     above = MARGIN + (HEADER if title else 0) + TITLE
-    blocks = best_blocks(len(TITLES), len(found), size[1] / size[0], room_in(ax, above))
+    blocks = best_blocks(len(TITLES), len(explained), size[1] / size[0], room_in(ax, above))
     sheet = Sheet(max(blocks.width + 2 * MARGIN, NARROWEST), above + blocks.height + MARGIN, ax)
     if title:
         sheet.header(title)
-    for number, one in enumerate(found):
+    for number, one in enumerate(explained):
         color = BOX_COLORS[number % len(BOX_COLORS)]
         panels = []
         for column in range(blocks.columns):

@@ -93,15 +93,15 @@ def overview(
         >>> len(overview(torch.rand(3, 30, 40), [cat]).axes)   # image, heat map, colour scale
         3
     """
-    found = one_by_one(explanations)
+    explanations = one_by_one(explanations)
     pixels, composed = named_image(image, composite)
-    photo = Photo(pixels, panels=len(found))
+    photo = Photo(pixels, panels=len(explanations))
     size = photo.size
-    numbers = _numbers(found)
+    numbers = _numbers(explanations)
     count = max(numbers) + 1
-    methods = list(dict.fromkeys(one.method for one in found))
+    methods = list(dict.fromkeys(one.method for one in explanations))
     above = MARGIN + (HEADER if title else 0)
-    layout = best_layout(len(found), size[1] / size[0], room_in(ax, above))
+    layout = best_layout(len(explanations), size[1] / size[0], room_in(ax, above))
     sheet = Sheet(
         max(layout.width + 2 * MARGIN, NARROWEST), above + layout.height + MARGIN + FOOTER, ax
     )
@@ -112,14 +112,14 @@ def overview(
     show_pixels(main, photo.plain(whole(size), pixels_of(main)), whole(size))
     panel_title(main, "1 detection" if count == 1 else f"{count} detections")
     tags = {}
-    for number, one in zip(numbers, found):
+    for number, one in zip(numbers, explanations):
         name = named(number + 1, one.label)
         text = str(number + 1) if count > MANY else shortened(name, 28)
         tags[number] = Tag(Shape.of(one, size), text, BOX_COLORS[number % len(BOX_COLORS)])
     draw_boxes(main, [tags[number] for number in sorted(tags)], size)
 
     cell = layout.cell_width, layout.cell_height
-    for place, (number, one) in enumerate(zip(numbers, found)):
+    for place, (number, one) in enumerate(zip(numbers, explanations)):
         left, top = layout.place(place)
         panel = sheet.panel(MARGIN + left, above + top, *cell)
         heat = smoothed(heat_array(one.heat_map, size), smoothing)
@@ -137,7 +137,7 @@ def overview(
     return sheet.figure
 
 
-def _numbers(found: Sequence[Explained]) -> list[int]:
+def _numbers(explanations: Sequence[Explained]) -> list[int]:
     """The same number for explanations of the same detection, in order of appearance.
 
     Detections that share box, label and score do occur; where explanations say their ``index``,
@@ -154,5 +154,5 @@ def _numbers(found: Sequence[Explained]) -> list[int]:
             ),
             len(known),
         )
-        for one in found
+        for one in explanations
     ]
