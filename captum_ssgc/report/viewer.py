@@ -94,9 +94,9 @@ def explained_page(
             :class:`captum_ssgc.metrics.Reliance`.
     """
     relies = reliance or {}
-    found: dict[int, list[Listed]] = {}
+    by_detection: dict[int, list[Listed]] = {}
     for one in explanations:
-        found.setdefault(one.index, []).append(one)
+        by_detection.setdefault(one.index, []).append(one)
     entries = [
         ViewerEntry(
             box=several[0].box,
@@ -109,7 +109,7 @@ def explained_page(
             corners=getattr(several[0], "corners", None),
             mask=getattr(several[0], "mask", None),
         )
-        for index, several in found.items()
+        for index, several in by_detection.items()
     ]
     return ViewerPage(name, image, entries, composite)
 
