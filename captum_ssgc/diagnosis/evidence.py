@@ -49,12 +49,12 @@ def gradient_method(name: str) -> type[LayerMethod]:
 
 
 def with_maps(
-    found: Sequence[Diagnosis], labels: Tensor, method: str, record: Recording
+    diagnoses: Sequence[Diagnosis], labels: Tensor, method: str, record: Recording
 ) -> list[Diagnosis]:
     """The same diagnoses with their maps.
 
     Args:
-        found: diagnoses of the recorded image.
+        diagnoses: those of the recorded image.
         labels: ``(G,)`` of the annotated objects.
         method: name of a method.
         record: of the run.
@@ -62,13 +62,13 @@ def with_maps(
     chosen = gradient_method(method)
     questions = [
         question
-        for place, one in enumerate(found)
+        for place, one in enumerate(diagnoses)
         for question in _questions(place, one, labels.tolist())
     ]
     groups: dict[tuple[Output, bool], list[Question]] = {}
     for question in questions:
         groups.setdefault((question.output, question.other is None), []).append(question)
-    maps: list[dict[str, Tensor]] = [{} for _ in found]
+    maps: list[dict[str, Tensor]] = [{} for _ in diagnoses]
     for (output, plain), group in groups.items():
         if not plain:
             output = ("logit", tuple(cast("int", question.other) for question in group))
@@ -77,7 +77,7 @@ def with_maps(
         [made] = record.of_instances([chosen.request({}, output)], instances.to(device))
         for question, heat_map in zip(group, made.heat_maps(), strict=True):
             maps[question.of][question.name] = heat_map
-    return [replace(one, maps=own) for one, own in zip(found, maps, strict=True)]
+    return [replace(one, maps=own) for one, own in zip(diagnoses, maps, strict=True)]
 
 
 def _questions(place: int, one: Diagnosis, labels: Sequence[int]) -> list[Question]:

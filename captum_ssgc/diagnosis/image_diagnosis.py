@@ -104,10 +104,10 @@ def diagnose(
         recorded_run(detector, layers, images, requests) as (raw, record),
     ):
         compared = _compared(detector, raw, (boxes, labels, crowd), thresholds)
-        found = compared.diagnoses()
+        diagnoses = compared.diagnoses()
         if method is None or record is None:
-            return found
-        return with_maps(found, compared.labels, method, record)
+            return diagnoses
+        return with_maps(diagnoses, compared.labels, method, record)
 
 
 def _compared(
