@@ -61,17 +61,17 @@ class CocoImage:
             ValueError: If it is no readable image, or not of the size that the data set states.
         """
         upright = load_image(self.path, channels)
-        found = (upright.shape[-2], upright.shape[-1])
-        if self.size is None or found == self.size:
+        size = (upright.shape[-2], upright.shape[-1])
+        if self.size is None or size == self.size:
             return upright
-        if found == self.size[::-1]:
+        if size == self.size[::-1]:
             with Image.open(self.path) as stored:
                 as_stored = (stored.height, stored.width) == self.size
             if as_stored:
                 return load_as_stored(self.path, channels)
         raise ValueError(
             f"{self.path.name}: the data set says {self.size[0]} x {self.size[1]} pixels (height x "
-            f"width), the file has {found[0]} x {found[1]}; use the images that were annotated."
+            f"width), the file has {size[0]} x {size[1]}; use the images that were annotated."
         )
 
     def has_mask(self, row: int) -> bool:
@@ -150,8 +150,8 @@ class CocoDataset(torch.utils.data.Dataset[CocoImage]):
         self.folder_tried: list[Path] = []
         if images is None:
             names = [image.file_name for image in content.images]
-            found, self.folder_tried = find_image_folder(self.file, names)
-            self.folder = self.file.parent if found is None else found
+            folder, self.folder_tried = find_image_folder(self.file, names)
+            self.folder = self.file.parent if folder is None else folder
         else:
             self.folder = Path(images)
         if not self.folder.is_dir():
