@@ -86,18 +86,18 @@ def run(args: argparse.Namespace) -> int:
     drawn = scene(args.seed)
     try:
         with forwards_shown(detector.model):
-            found = explanations_of(drawn.image, detector, args, arguments)
+            explanations = explanations_of(drawn.image, detector, args, arguments)
     except NoDetectionError as error:
         return complain_of_nothing(error, name, args.score_threshold)
-    shares, chance = _known_shares(drawn, found)
+    shares, chance = _known_shares(drawn, explanations)
     result = ImageResult(
         name=name,
         source=f"demo scene of seed {args.seed}",
         image=drawn.image[None],
-        explanations=found,
+        explanations=explanations,
         model=choice,
         output=args.output,
-        shares={"box": energy_in_boxes(found), **shares},
+        shares={"box": energy_in_boxes(explanations), **shares},
         chance=chance,
         options=arguments["method_options"],
     )
@@ -137,10 +137,10 @@ def _known_shares(scene: Scene, explanations: Sequence[Explanation]) -> tuple[Sh
     return shares, chance
 
 
-def _object_of(scene: Scene, found: Explanation) -> int | None:
+def _object_of(scene: Scene, one: Explanation) -> int | None:
     from torchvision.ops import box_iou
 
-    overlaps = box_iou(found.box[None].cpu(), scene.boxes)[0]
-    overlaps = overlaps * (scene.labels == found.label_index)
+    overlaps = box_iou(one.box[None].cpu(), scene.boxes)[0]
+    overlaps = overlaps * (scene.labels == one.label_index)
     best = int(overlaps.argmax())
     return best if float(overlaps[best]) >= _SAME_OBJECT else None

@@ -120,9 +120,9 @@ def explanations_of(
     from captum_ssgc.explanation import explain
 
     options = for_one_image(arguments["method_options"], arguments["method"], args)
-    found = explain(detector, image, **{**arguments, "method_options": options})
-    named = [replace(one, label=printable(one.label)) for one in found]
-    return found.with_entries(named)
+    explanations = explain(detector, image, **{**arguments, "method_options": options})
+    named = [replace(one, label=printable(one.label)) for one in explanations]
+    return explanations.with_entries(named)
 
 
 def complain_of_nothing(error: NoDetectionError, about: str, threshold: float) -> int:
@@ -186,10 +186,12 @@ def _one(
     try:
         with warnings_as_lines(str(path)):
             image = load_image(path, detector.channels)
-            found = explanations_of(image, detector, args, arguments)
-            found.name = path.name
+            explanations = explanations_of(image, detector, args, arguments)
+            explanations.name = path.name
             options = arguments["method_options"]
-            show = handle(ExplainedImage(path, image, found, detector, args, options, folders))
+            show = handle(
+                ExplainedImage(path, image, explanations, detector, args, options, folders)
+            )
         show()
     except NoDetectionError as error:
         return complain_of_nothing(error, str(path), args.score_threshold)

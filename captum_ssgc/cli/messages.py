@@ -119,8 +119,8 @@ def as_options(text: str) -> str:
         "use one of 'fine', 'coarse'."
     """
 
-    def option(found: re.Match[str]) -> str:
-        return " ".join(filter(None, (_OPTIONS[found[1]], found[2])))
+    def option(match: re.Match[str]) -> str:
+        return " ".join(filter(None, (_OPTIONS[match[1]], match[2])))
 
     text = _CALL.sub("", text)
     text = _METHOD_OPTION.sub(lambda one: f"{one[1]}--option {one[2]}{one[3].lower()}", text)

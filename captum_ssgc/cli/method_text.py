@@ -32,15 +32,15 @@ def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
     methods = []
     place = 0
     while place < len(text):
-        found = _METHOD.match(text, place)
-        if found is None or (found[2] is not None and not found[1].strip()):
+        match = _METHOD.match(text, place)
+        if match is None or (match[2] is not None and not match[1].strip()):
             raise ValueError(
                 f"expected NAME or NAME[option=value,...] with commas between them, got {text!r} "
                 f"(at {text[place:]!r})."
             )
-        if found[1].strip():
-            methods.append((found[1].strip(), _options(found[2] or "")))
-        place = found.end()
+        if match[1].strip():
+            methods.append((match[1].strip(), _options(match[2] or "")))
+        place = match.end()
     return methods
 
 

@@ -191,7 +191,7 @@ def _record(result: ImageResult, pictures: list[str]) -> dict[str, Any]:
     detections = []
     for number, places in enumerate(result.by_detection, start=1):
         one = result.explanations[places[0]]
-        maps = [_map_record(result, place, next(picture)) for place in places]
+        records = [_map_record(result, place, next(picture)) for place in places]
         relies = result.reliance.get(one.index)
         detections.append(
             {
@@ -202,7 +202,7 @@ def _record(result: ImageResult, pictures: list[str]) -> dict[str, Any]:
                 "score": one.score,
                 "box": [float(corner) for corner in one.box],
                 **({} if one.corners is None else {"corners": one.corners.tolist()}),
-                "maps": maps,
+                "maps": records,
                 **({"rests_on": record_of(relies)} if relies is not None else {}),
             }
         )

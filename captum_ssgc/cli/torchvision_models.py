@@ -170,8 +170,8 @@ def _class_layer(name: str) -> tuple[str, int]:
 
 def _classes(name: str, state: Mapping[str, Tensor]) -> int:
     """The number of labels of a model or checkpoint, read off its class layer."""
-    layer, rows = _class_layer(name)
-    return state[layer].shape[0] // rows
+    layer, per_label = _class_layer(name)
+    return state[layer].shape[0] // per_label
 
 
 def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
