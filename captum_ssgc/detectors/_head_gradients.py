@@ -126,9 +126,9 @@ def _slopes(
 ) -> list[list[Tensor]] | None:
     """For each value its gradients ``(F,)`` at the ends; ``None`` if it has any in other cells."""
     at_ends: dict[int, list[Tensor]] = {}
-    for rows in _turns(places):
+    for turn in _turns(places):
         slopes = torch.autograd.grad(
-            values[rows].sum(), list(ends.values()), retain_graph=True, allow_unused=True
+            values[turn].sum(), list(ends.values()), retain_graph=True, allow_unused=True
         )
         given = {
             module: torch.zeros_like(end) if slope is None else slope
@@ -136,7 +136,7 @@ def _slopes(
         }
         beside = []
         for level, head in heads.items():
-            mine = [row for row in rows if places[row][0] == level]
+            mine = [row for row in turn if places[row][0] == level]
             of_head = [given[module] for module in head.modules]
             cells = [places[row][1] for row in mine]
             each = [_at(slope, cells) for slope in of_head]

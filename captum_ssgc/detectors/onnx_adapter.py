@@ -34,16 +34,21 @@ class OnnxDetector(CandidateDetector):
     Args:
         network: from :func:`captum_ssgc.detectors.load_onnx`.
         decode: what it gives to candidates.
-        rows: for each level the nodes of the graph that hold all of its rows, where they are known.
+        tables: for each level the nodes of the graph that hold all of its rows, where known.
         **options: of :class:`captum_ssgc.detectors.CandidateDetector`.
     """
 
     def __init__(
-        self, network: nn.Module, decode: Any, *, rows: Sequence[Sequence[fx.Node]], **options: Any
+        self,
+        network: nn.Module,
+        decode: Any,
+        *,
+        tables: Sequence[Sequence[fx.Node]],
+        **options: Any,
     ) -> None:
         super().__init__(network, decode, **options)
         graph, layers = graph_of(network), self.level_layers()
-        pairs = zip(layers, rows, strict=True) if len(layers) == len(rows) else ()
+        pairs = zip(layers, tables, strict=True) if len(layers) == len(tables) else ()
         heads = [local_head(graph, layer, ends) for layer, ends in pairs]
         self._heads: dict[int, LocalHead] = {
             level: head for level, head in enumerate(heads) if head is not None

@@ -24,12 +24,12 @@ class Levels:
         sizes: rows of each level, in order; empty where rows have no levels.
         layers: one module for each level: the last map that all predictions of the level are
             computed from.
-        rows: for each level the nodes of the graph that hold all of its rows, where they are known.
+        tables: for each level the nodes of the graph that hold all of its rows, where known.
     """
 
     sizes: Sequence[int]
     layers: Sequence[nn.Module]
-    rows: Sequence[Sequence[fx.Node]] = ()
+    tables: Sequence[Sequence[fx.Node]] = ()
 
 
 class _Shapes(fx.Interpreter):

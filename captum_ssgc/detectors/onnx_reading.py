@@ -136,7 +136,7 @@ def onnx_detector(
     detector = OnnxDetector(
         network.module,
         fitted,
-        rows=levels.rows,
+        tables=levels.tables,
         queries=network.queries,
         preprocess=preprocess or reading.letterbox(fitted),
         multi_label=multi_label,
