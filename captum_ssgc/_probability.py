@@ -21,6 +21,8 @@ def sigmoid_score(logits: Tensor) -> Tensor:
     :data:`LEAST_SLOPE` is added to ``p (1 - p)``, less than float32 can tell before a logit of 53.
     """
     score = torch.where(logits > 0, 1.0 - torch.sigmoid(-logits), torch.sigmoid(logits))
+    if not (torch.is_grad_enabled() and logits.requires_grad):
+        return score
     finite = logits.nan_to_num()
     return score + LEAST_SLOPE * (finite - finite.detach())
 

@@ -117,9 +117,9 @@ class RowCandidates(ABC):
             self._check_places(places.split(counts))
         if len(counts) == 1:
             return places
-        return places + self._starts().repeat_interleave(
-            torch.tensor(counts, device=self.device), output_size=len(places)
-        )
+        starts = accumulate([0, *self.sizes[:-1]])
+        own = [start for start, count in zip(starts, counts) for _ in range(count)]
+        return places + torch.tensor(own, device=self.device)
 
     def _check_places(self, places: Sequence[Tensor]) -> None:
         for size, own in zip(self.sizes, places, strict=True):

@@ -35,6 +35,14 @@ class Curve:
     readings: Sequence[Reading]
 
 
+@dataclass(frozen=True, eq=False)
+class _End:
+    """An image as it is, or with every pixel removed: one of a stack, for all its detections."""
+
+    stack: Tensor
+    image: int
+
+
 @dataclass(frozen=True)
 class _Point:
     """A changed image: the map ``track`` at one ``step`` of one ``curve``."""
@@ -71,43 +79,30 @@ class CurvePoints:
         self._ranked: tuple[int, int, Patch | None] | None = None
         self._last_rank = torch.empty(0, device="cpu")
 
-    def ends(self, stacks: Sequence[Tensor], readings: Sequence[Reading]) -> list[Scores]:
-        """For each of the image stacks ``(N, 3, H, W)``, the scores of all detections ``(G,)``."""
-        occupied = [n for n, entry in enumerate(self._detections) if len(entry)]
-        pairs = [(number, n) for number in range(len(stacks)) for n in occupied]
-        parts: list[dict[Reading, list[Tensor]]] = [{r: [] for r in readings} for _ in stacks]
-        for batch in _batches(pairs, self._batch):
-            images = torch.stack([stacks[number][n] for number, n in batch])
-            chosen = [self._detections[n] for _, n in batch]
-            for reading, values in read_scores(self._detector, images, chosen, readings).items():
-                split = values.split([len(entry) for entry in chosen])
-                for (number, _), part in zip(batch, split, strict=True):
-                    parts[number][reading].append(part)
-        return [{r: torch.cat(found) for r, found in part.items()} for part in parts]
+    def curves(self, curves: Sequence[Curve]) -> tuple[list[Scores], dict[int, Scores]]:
+        """For each curve the scores ``(T, S + 1)`` of all maps, and those of its ends.
 
-    def curves(
-        self, curves: Sequence[Curve], ends: Sequence[tuple[Scores, Scores]]
-    ) -> list[Scores]:
-        """For each curve, the scores ``(T, S + 1)`` of all maps; ``ends`` are known already."""
-        first = curves[0].before
-        precision = torch.promote_types(first.dtype, torch.float32)
-        owners = torch.tensor(self._owners, device=first.device)
+        The latter are ``(G,)``, by the ``id`` of the images ``before`` or ``after``.
+        """
+        stacks = {id(stack): stack for curve in curves for stack in (curve.before, curve.after)}
+        occupied = [n for n, entry in enumerate(self._detections) if len(entry)]
+        points = self._points(curves)
+        # All in one row, as a forward of two images takes a GPU as long as one of many.
+        read = self._read(
+            curves, [*(_End(stack, n) for stack in stacks.values() for n in occupied), *points]
+        )
+        before = len(stacks) * len(self._single)
+        parts = {reading: values[:before].chunk(len(stacks)) for reading, values in read.items()}
+        ends = {
+            stack: {reading: part[number] for reading, part in parts.items()}
+            for number, stack in enumerate(stacks)
+        }
         scores = []
-        for curve, (start, stop) in zip(curves, ends, strict=True):
-            counts = curve.counts.to(first.device)
-            size = (first.shape[-2], first.shape[-1])
-            units = torch.tensor([units_in(size, patch) for patch in curve.patches], device="cpu")
-            untouched, all_turned = counts == 0, counts == units.to(counts)[:, None]
-            table = {}
-            for reading in curve.readings:
-                values = torch.zeros(counts.shape, dtype=precision, device=first.device)
-                values = torch.where(untouched, start[reading].to(values)[owners, None], values)
-                values = torch.where(all_turned, stop[reading].to(values)[owners, None], values)
-                table[reading] = values
-            scores.append(table)
-        for batch in _batches(self._points(curves), self._batch):
-            self._measure(curves, batch, scores)
-        return scores
+        for number, curve in enumerate(curves):
+            own = [(before + n, point) for n, point in enumerate(points) if point.curve == number]
+            start, stop = ends[id(curve.before)], ends[id(curve.after)]
+            scores.append(self._table(curve, start, stop, own, read))
+        return scores, ends
 
     def _points(self, curves: Sequence[Curve]) -> list[_Point]:
         """Every point that is not an endpoint, map by map."""
@@ -121,28 +116,59 @@ class CurvePoints:
             if 0 < count < pixels
         ]
 
-    def _measure(
-        self, curves: Sequence[Curve], batch: Sequence[_Point], scores: list[Scores]
-    ) -> None:
-        """Measure the points of one batch and write them into ``scores``."""
-        readings = list(dict.fromkeys(r for point in batch for r in curves[point.curve].readings))
-        chosen = [self._single[self._owners[point.track]] for point in batch]
-        read = read_scores(self._detector, self._changed(curves, batch), chosen, readings)
-        for number, table in enumerate(scores):
-            places = [place for place, point in enumerate(batch) if point.curve == number]
-            tracks = [batch[place].track for place in places]
-            steps = [batch[place].step for place in places]
-            for reading, values in table.items():
-                if places:
-                    values[tracks, steps] = read[reading][places].to(values)
+    def _read(self, curves: Sequence[Curve], images: Sequence[_End | _Point]) -> Scores:
+        """Every reading of any curve: of an end ``len(detections)`` values, of a point one."""
+        readings = list(dict.fromkeys(reading for curve in curves for reading in curve.readings))
+        parts: dict[Reading, list[Tensor]] = {reading: [] for reading in readings}
+        for batch in _batches(images, self._batch):
+            chosen = [
+                self._detections[one.image]
+                if isinstance(one, _End)
+                else self._single[self._owners[one.track]]
+                for one in batch
+            ]
+            changed = self._changed(curves, batch)
+            for reading, found in read_scores(self._detector, changed, chosen, readings).items():
+                parts[reading].append(found)
+        return {reading: torch.cat(found) for reading, found in parts.items()}
 
-    def _changed(self, curves: Sequence[Curve], batch: Sequence[_Point]) -> Tensor:
+    def _table(
+        self,
+        curve: Curve,
+        start: Scores,
+        stop: Scores,
+        points: Sequence[tuple[int, _Point]],
+        read: Scores,
+    ) -> Scores:
+        """The scores of one curve, whose points are at these places of what was read."""
+        first = curve.before
+        counts = curve.counts.to(first.device)
+        size = (first.shape[-2], first.shape[-1])
+        units = torch.tensor([units_in(size, patch) for patch in curve.patches], device="cpu")
+        untouched, all_turned = counts == 0, counts == units.to(counts)[:, None]
+        owners = torch.tensor(self._owners, device=first.device)
+        places = [(place, point.track, point.step) for place, point in points]
+        taken, tracks, steps = torch.tensor(places, device=first.device).reshape(-1, 3).long().T
+        precision = torch.promote_types(first.dtype, torch.float32)
+        table = {}
+        for reading in curve.readings:
+            values = torch.zeros(counts.shape, dtype=precision, device=first.device)
+            values = torch.where(untouched, start[reading].to(values)[owners, None], values)
+            values = torch.where(all_turned, stop[reading].to(values)[owners, None], values)
+            values[tracks, steps] = read[reading][taken].to(values)
+            table[reading] = values
+        return table
+
+    def _changed(self, curves: Sequence[Curve], batch: Sequence[_End | _Point]) -> Tensor:
         """The images of one batch, ``(B, 3, H, W)``, written in place one by one."""
         first = curves[0].before
         images = first.new_empty((len(batch), *first.shape[1:]))
-        for place, point in enumerate(batch):
-            curve, image = curves[point.curve], self._image[self._owners[point.track]]
-            turned = self._rank(point.track, curve) < point.count
+        for place, one in enumerate(batch):
+            if isinstance(one, _End):
+                images[place] = one.stack[one.image]
+                continue
+            curve, image = curves[one.curve], self._image[self._owners[one.track]]
+            turned = self._rank(one.track, curve) < one.count
             _mix(turned, curve.after[image], curve.before[image], images[place])
         return images
 
@@ -156,8 +182,9 @@ class CurvePoints:
 
 
 def _mix(turned: Tensor, after: Tensor, before: Tensor, out: Tensor) -> None:
-    """``torch.where``; in whole numbers, which take a CPU half the time, where these are."""
-    if out.dtype != torch.float32 or not (after.dtype == before.dtype == out.dtype):
+    """``torch.where``; in whole numbers, which take a CPU half the time, where these are there."""
+    whole = after.dtype == before.dtype == out.dtype == torch.float32
+    if not whole or out.device.type != "cpu":
         torch.where(turned, after, before, out=out)
         return
     bits, old = out.view(torch.int32), before.view(torch.int32)

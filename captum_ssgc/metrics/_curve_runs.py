@@ -72,10 +72,7 @@ def run_curves(
     kinds = dict.fromkeys(run.settings.ties for run in runs)
     orders = {ties: tied_order(inputs.images, ties, generator) for ties in kinds}
     baselines = _baselines(inputs, runs, generator)
-    readings = list(dict.fromkeys(r for run in runs for r in run.readings().values()))
-    stacks = list({id(stack): stack for stack in (inputs.images, *baselines)}.values())
-    read = dict(zip(map(id, stacks), points.ends(stacks, readings), strict=True))
-    curves, ends = [], []
+    curves = []
     for run, baseline in zip(runs, baselines, strict=True):
         before, after = inputs.images, baseline
         if run.inserts:
@@ -83,9 +80,8 @@ def run_curves(
         counts, ties = inputs.counts(run.settings), orders[run.settings.ties]
         wanted = list(run.readings().values())
         curves.append(Curve(before, after, counts, inputs.patches(run.settings), ties, wanted))
-        ends.append((read[id(before)], read[id(after)]))
-    initial = read[id(inputs.images)]
-    measured = points.curves(curves, ends)
+    measured, ends = points.curves(curves)
+    initial = ends[id(inputs.images)]
     return [_finished(inputs, run, found, initial) for run, found in zip(runs, measured)]
 
 

@@ -66,7 +66,8 @@ def test_random_numbers_are_drawn_where_they_are_said_to_be(own):
     for call in own.calls().values():
         call()
     assert torch.equal(torch.get_rng_state(), before)
-    ssgc.DRISE(own.wrapper).attribute(own.image, target=0, n_masks=1, grid=(2, 2))
+    drise = ssgc.DRISE(own.wrapper)
+    drise.attribute(own.image, target=0, n_masks=1, grid=(2, 2), probability=1.0)
     assert not torch.equal(torch.get_rng_state(), before)
     torch.set_rng_state(before)
 
@@ -131,7 +132,7 @@ def test_curves_wait_three_times_per_batch(match, own):
     settings = metrics.CurveSettings(steps=4, match=match)
     found, count = own.detections, len(own.detections)
     maps = torch.rand(count, *own.image.shape[-2:])
-    batches = 1 + -(-count * 2 * 3 // 5)
+    batches = -(-(count * 2 * 3 + 2) // 5)
     with Waits() as waits:
         metrics.deletion_insertion(
             own.detector, own.image, found, {"a": maps}, settings, perturbations_per_eval=5
