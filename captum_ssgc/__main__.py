@@ -1,11 +1,13 @@
 """The command line as a process: ``captum-ssgc``, ``python -m captum_ssgc``.
 
-Interrupts are handled before anything heavy is imported, so that one at any time ends the process
-with one line and code 130. This module must not import more than it needs for that.
+Interrupts are handled before anything heavy is imported and until the process is gone, so that one
+at any time after Python's own start ends it with one line and code 130. This module must not
+import more than it needs for that.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -26,6 +28,7 @@ class _Interrupts:
 
     def __init__(self) -> None:
         self.running = False
+        self.code: int | None = None
         self._came = False
 
     def install(self) -> None:
@@ -34,6 +37,8 @@ class _Interrupts:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
         sys.unraisablehook = self._unraisable
+        # The first that is registered is the last that is called.
+        atexit.register(self._end)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._came or not self.running or _imports(frame):
@@ -46,6 +51,20 @@ class _Interrupts:
         if issubclass(ignored.exc_type, KeyboardInterrupt):
             _leave()
         sys.__unraisablehook__(ignored)
+
+
+    def _end(self) -> None:
+        """End with the command's code before Python takes itself apart.
+
+        Interrupts have their default effect while it does, and threads of libraries abort the
+        process. Other threads have ended here, and what was registered for the exit has been done.
+        """
+        if self.code is None:  # an exception that Python reports
+            return
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(self.code)
 
 
 def start() -> int:
@@ -64,6 +83,7 @@ def start() -> int:
         interrupts.running = False
     except KeyboardInterrupt:
         _leave()
+    interrupts.code = code
     return code
 
 

@@ -104,6 +104,30 @@ def test_an_interrupt_while_the_command_runs(start: Run, what: str) -> None:
     assert (done.returncode, done.stderr) == (130, INTERRUPTED)
 
 
+AT_THE_END = """
+class Late:
+    def __del__(self, signals=signal.raise_signal, number=signal.{number}): signals(number)
+sys.late = Late()
+from captum_ssgc import cli
+def main():
+    import atexit, threading
+    atexit.register(print, "registered for the exit")
+    work = threading.Thread(target=lambda: threading.main_thread().join() or print("a thread"))
+    work.start()
+    print("not flushed", end=" ")
+    return 1
+cli.main = main
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_python_does_not_take_itself_apart(start: Run, number: str) -> None:
+    """Signals have their default effect then; all that is to be done at the exit is done before."""
+    done = start(before=AT_THE_END.format(number=number))
+    expected = "not flushed a thread\nregistered for the exit\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, expected, "")
+
+
 @pytest.mark.slow
 def test_an_ignored_interrupt_stays_ignored(start: Run) -> None:
     """As under ``nohup``, or behind ``&`` in a script."""
