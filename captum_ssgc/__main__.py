@@ -52,7 +52,6 @@ class _Interrupts:
             _leave()
         sys.__unraisablehook__(ignored)
 
-
     def _end(self) -> None:
         """End with the command's code before Python takes itself apart.
 
