@@ -14,6 +14,8 @@ _MOST_SUPPRESSED = 3000
 def pixels_in_polygons(corners: Tensor, size: tuple[int, int]) -> Tensor:
     """The pixels whose centre lies in a convex polygon, its border included.
 
+    Of one that holds no such centre the pixel in its middle, where that is in the image.
+
     Args:
         corners: ``(K, V, 2)`` x and y in pixels, in order around each polygon, either way.
         size: ``(H, W)``.
@@ -33,6 +35,11 @@ def pixels_in_polygons(corners: Tensor, size: tuple[int, int]) -> Tensor:
         for (x1, y1), (x2, y2) in zip(polygon, polygon.roll(-1, 0), strict=True):
             side = (x2 - x1) * (y - y1) - (y2 - y1) * (x - x1)
             inside[row] &= turns[row] * side >= 0
+    middle = corners.mean(1)
+    holds = ((x - 0.5 <= middle[:, 0, None, None]) & (middle[:, 0, None, None] < x + 0.5)) & (
+        (y - 0.5 <= middle[:, 1, None, None]) & (middle[:, 1, None, None] < y + 0.5)
+    )
+    inside |= holds & inside.flatten(1).any(1).logical_not()[:, None, None]
     return inside.to(device)
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from captum_ssgc import Detections
+from captum_ssgc import Detections, ImageGeometry
+from captum_ssgc._box_pixels import pixels_in_boxes
 from captum_ssgc._polygons import (
     enclosing_boxes,
     pixels_in_polygons,
@@ -122,8 +123,24 @@ def test_the_pixels_of_an_upright_polygon_are_those_of_its_box():
     expected = torch.zeros(3, 5, 7, dtype=torch.bool)
     expected[0, 0:2, 1:5] = True
     expected[1, :, 0:2] = True
+    expected[2, 2, 2] = True  # whose centre lies outside, but no other is in the middle
+    assert torch.equal(pixels_in_boxes(boxes, (5, 7)), expected)
     assert torch.equal(pixels_in_polygons(upright(boxes), (5, 7)), expected)
     assert torch.equal(pixels_in_polygons(upright(boxes).flip(1), (5, 7)), expected)
+
+
+def test_a_box_beyond_the_image_has_no_pixel():
+    boxes = torch.tensor([[-3.0, 1.0, -1.0, 2.0], [7.5, 1.0, 9.0, 2.0], [6.0, 1.0, 7.0, 2.0]])
+    for pixels in (pixels_in_boxes(boxes, (5, 7)), pixels_in_polygons(upright(boxes), (5, 7))):
+        assert pixels.flatten(1).sum(1).tolist() == [0, 0, 1]
+
+
+def test_one_rule_for_pixels_and_for_cells():
+    """Thin boxes, too: at least one row and one column."""
+    boxes = torch.tensor([[0.2, 1.0, 0.4, 4.0], [1.0, 2.6, 5.0, 3.4], [2.0, 2.0, 2.0, 2.0]])
+    cells = ImageGeometry.identity((5, 7)).boxes_to_grid(boxes, (5, 7))[:, 0]
+    assert torch.equal(pixels_in_boxes(boxes, (5, 7)), cells)
+    assert cells.flatten(1).sum(1).tolist() == [3, 4, 1]
 
 
 def test_shapely_finds_the_same_pixels():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from captum_ssgc._box_pixels import pixels_in_boxes
 from captum_ssgc._polygons import pixels_in_polygons
 from captum_ssgc.detections import Detections
 
@@ -31,10 +32,11 @@ def floor_maps(name: str, detections: Detections, seed: int, first: int = 0) -> 
         generators = [torch.Generator().manual_seed(seed + first + row) for row in range(count)]
         heat_maps = torch.stack([_noise(height, width, one) for one in generators])
     elif name == "box":
-        heat_maps = torch.stack([_box(box.tolist(), height, width) for box in detections.boxes])
-        if detections.corners is not None:
-            polygons = pixels_in_polygons(detections.corners, detections.image_size).float().cpu()
-            heat_maps = torch.where(polygons.flatten(1).any(1)[:, None, None], polygons, heat_maps)
+        if detections.corners is None:
+            inside = pixels_in_boxes(detections.boxes, detections.image_size)
+        else:
+            inside = pixels_in_polygons(detections.corners, detections.image_size)
+        heat_maps = inside.float()
     else:
         across = torch.exp(-0.5 * (_offsets(width) / _CENTRE_SPREAD) ** 2)
         along = torch.exp(-0.5 * (_offsets(height) / _CENTRE_SPREAD) ** 2)
@@ -44,17 +46,6 @@ def floor_maps(name: str, detections: Detections, seed: int, first: int = 0) -> 
 
 def _noise(height: int, width: int, generator: torch.Generator) -> Tensor:
     return torch.rand(height, width, generator=generator, dtype=torch.float32, device="cpu")
-
-
-def _box(box: list[float], height: int, width: int) -> Tensor:
-    """Filled by pixel centres; at least the pixel in its middle."""
-    x1, y1, x2, y2 = box
-    x, y = _centres(width), _centres(height)
-    inside = ((y >= y1) & (y <= y2))[:, None] & ((x >= x1) & (x <= x2))[None]
-    middle_y = min(max(int((y1 + y2) / 2), 0), height - 1)
-    middle_x = min(max(int((x1 + x2) / 2), 0), width - 1)
-    inside[middle_y, middle_x] = True
-    return inside.float()
 
 
 def _centres(length: int) -> Tensor:

@@ -7,22 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from captum_ssgc._box_pixels import pixels_in_boxes
 from captum_ssgc._exact import sent
 from captum_ssgc._polygons import pixels_in_polygons
 from captum_ssgc.detections import Detections
-
-
-def pixels_in_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """``(K, H, W)`` bool: the pixels whose centre lies in the box, its border included."""
-    # half precision cannot tell the pixels of a large image apart
-    boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
-    low, high = boxes[:, :2, None], boxes[:, 2:, None]
-    height, width = size
-    y = torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5
-    x = torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5
-    rows = (y >= low[:, 1]) & (y <= high[:, 1])
-    columns = (x >= low[:, 0]) & (x <= high[:, 0])
-    return rows[:, :, None] & columns[:, None, :]
 
 
 def box_pixels(detections: Detections) -> Tensor:

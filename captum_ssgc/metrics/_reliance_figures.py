@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from captum_ssgc._box_pixels import pixels_in_boxes
 from captum_ssgc._exact import has_double, sent
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._baselines import baseline_images
 from captum_ssgc.metrics._heat_maps import as_maps, positive_shape
-from captum_ssgc.metrics._regions import check_groups, check_masks, pixels_in_boxes
+from captum_ssgc.metrics._regions import check_groups, check_masks
 from captum_ssgc.metrics.curve_settings import CurveSettings
 
 Masks = Tensor | Sequence[Tensor | None]

@@ -26,7 +26,7 @@ def pointing_game(
     Args:
         heat_maps: ``(K, H, W)`` or ``(K, 1, H, W)``, one per detection, in image pixels.
         boxes: ``(K, 4)`` x1, y1, x2, y2 in image pixels, the region ``R`` of each map. A pixel is
-            inside when its centre is, the border included.
+            inside when its centre is, the border included; at least the one in the middle is.
         masks: ``(K, H, W)`` or ``(K, 1, H, W)``, non-zero inside, instead of boxes; of soft ones
             (floating point in [0, 1]) the pixels of at least one half are.
         corners: ``(K, 4, 2)`` x and y of the corners of oriented boxes, in order around each,
@@ -80,7 +80,7 @@ def energy_pointing_game(
         heat_maps: ``(K, H, W)`` or ``(K, 1, H, W)``, one per detection, in image pixels. Negative
             values count as zero.
         boxes: ``(K, 4)`` x1, y1, x2, y2 in image pixels, the region ``R`` of each map. A pixel is
-            inside when its centre is, the border included.
+            inside when its centre is, the border included; at least the one in the middle is.
         masks: ``(K, H, W)`` or ``(K, 1, H, W)``, non-zero inside, instead of boxes; of soft ones
             (floating point in [0, 1]) the pixels of at least one half are.
         corners: ``(K, 4, 2)`` x and y of the corners of oriented boxes, in order around each,

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, interpolate, pad
+from torch.nn.functional import interpolate
 
+from captum_ssgc._gaussian import gaussian_blur, gaussian_radius
 from captum_ssgc.visualization._arrays import Array, Box
 from captum_ssgc.visualization._blend import Look, mixed
 
@@ -136,15 +137,9 @@ def smoothed(heat: Array, deviation: float) -> Array:
         raise ValueError(f"smoothing: expected a finite number of pixels >= 0, got {deviation}.")
     if deviation == 0.0:
         return heat
-    values = torch.from_numpy(heat)[None, None]
-    for axis in (0, 1):
-        reach = min(math.ceil(3 * deviation), 4 * heat.shape[axis])
-        offsets = torch.arange(-reach, reach + 1, dtype=values.dtype, device="cpu")
-        kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)
-        lines = values[0, 0].movedim(axis, -1)[:, None]
-        lines = conv1d(pad(lines, (reach, reach), "replicate"), (kernel / kernel.sum())[None, None])
-        values = lines[:, 0].movedim(-1, axis)[None, None]
-    return values[0, 0].numpy()
+    # Of a Gaussian that is wider than the picture no more than a mean is seen.
+    radius = min(gaussian_radius(deviation), 4 * max(heat.shape))
+    return gaussian_blur(torch.from_numpy(heat), deviation, radius).numpy()
 
 
 def _resized(values: Array, size: tuple[int, int], mode: str) -> Array:

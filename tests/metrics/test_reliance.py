@@ -118,8 +118,8 @@ def test_nothing_can_be_said_of_no_score_and_no_pixels():
     assert (one.verdict, one.reason) == ("cannot say", "the score is 0")
     detector = looking_at((1.0, 0.0, 0.0))
     found = found_by(detector)
-    tiny = ssgc.Detections(**{**vars(found), "boxes": torch.tensor([[2.6, 2.6, 3.4, 3.4]])})
-    [one] = reliance(detector, IMAGE, tiny, fills=["zero"])
+    beyond = ssgc.Detections(**{**vars(found), "boxes": torch.tensor([[-3.0, 2.6, -1.0, 3.4]])})
+    [one] = reliance(detector, IMAGE, beyond, fills=["zero"])
     assert one.reason == "the box holds no pixel of the image"
 
 
