@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from torch import nn
 
+from captum_ssgc._outputs import Output
 from captum_ssgc.detectors._lookup import RowCandidates
 from captum_ssgc.detectors._query_selection import Queries, SoftmaxQueries
 from captum_ssgc.label_names import LabelNames
@@ -20,6 +22,7 @@ except ImportError as error:
         "detectors of transformers need transformers: pip install 'captum-ssgc[transformers]'"
     ) from error
 
+_CHOICE = ("enc_output", "enc_score_head", "enc_bbox_head")
 SEGMENTERS = ("DetrForSegmentation", "ConditionalDetrForSegmentation")
 
 
@@ -93,6 +96,14 @@ class TransformersDetector(TransformersBase):
                 "processor: expected one with post_process_object_detection, got "
                 f"{type(self.processor).__name__}."
             )
+
+    def modules_apart(self, outputs: Collection[Output]) -> Sequence[nn.Module]:
+        """Where RT-DETR and its kin choose their queries: the vendor cuts every gradient behind."""
+        network: Any = getattr(self.model, "model", None)
+        parts = [getattr(network, name, None) for name in _CHOICE]
+        if any(not isinstance(part, nn.Module) or part._forward_hooks for part in parts):
+            return []
+        return [network.enc_output]  # what follows it has no graph then
 
     def row_candidates(self, raw: QueryOutput, image: int | None = None) -> RowCandidates:
         config: Any = self.model.config

@@ -251,6 +251,42 @@ def test_layers_outside_of_the_encoder_need_no_reshaping(build_family):
     assert detector.reshape_transform_for(encoder, (75, 101)) is not None
 
 
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("rt-detr-v2", "d-fine", "deim-v2")]
+
+
+@pytest.mark.parametrize("name", ["rt-detr", *SLOW])
+def test_nothing_goes_back_through_the_choice_of_queries(build_family, picture, name):
+    detector = build_family("transformers", name).detector
+    [part] = detector.modules_apart({"score"})
+    assert part is detector.model.model.enc_output
+    taken = []
+
+    def with_gradient(module, args):
+        taken.append(args[0].detach().requires_grad_())
+        return (taken[0],)
+
+    handle = part.register_forward_pre_hook(with_gradient)
+    try:
+        raw = detector.run(picture)
+    finally:
+        handle.remove()
+    found = detector.select(raw)[0]
+    assert len(found) > 4
+    for output in ("score", "left"):
+        value = detector.values(raw, [found], output)[0].sum()
+        slopes = torch.autograd.grad(value, taken, retain_graph=True, allow_unused=True)
+        assert slopes == (None,)
+
+
+def test_a_choice_of_queries_that_others_watch_is_left_alone(build_family):
+    detector = build_family("transformers", "rt-detr").detector
+    head = detector.model.model.enc_score_head
+    handle = head.register_forward_hook(lambda module, args, output: output)
+    assert detector.modules_apart({"score"}) == []
+    handle.remove()
+    assert build_family("transformers", "detr").detector.modules_apart({"score"}) == []
+
+
 def test_a_missing_extra_says_what_to_install(monkeypatch):
     for name in list(sys.modules):
         if name.startswith("captum_ssgc.detectors.") and "transformers" in name:
