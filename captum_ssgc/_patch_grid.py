@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from captum_ssgc._exact import exact, sent
+from captum_ssgc._exact import has_double, on_host, sent
 from captum_ssgc._resampling import resampled
 
 GROWTH = 1.5  # of the side of a patch, from one to the next one away from the box
@@ -46,9 +46,7 @@ class PatchGrid:
 
     def sums(self, maps: Tensor) -> Tensor:
         """Of maps ``(M, h, w)`` over each patch, ``(M, P)`` float64 on the CPU."""
-        flat = exact(maps.flatten(1))
-        totals = torch.zeros(len(flat), len(self), dtype=torch.float64, device=flat.device)
-        return totals.index_add_(1, self.index.flatten().to(flat.device), flat).cpu()
+        return sums_of_each([self], [maps])[0]
 
     def spread(self, values: Tensor) -> Tensor:
         """``(h, w)``: values ``(P,)`` at the middles of the patches, bilinear in between."""
@@ -62,6 +60,21 @@ class PatchGrid:
         rows, columns = (torch.arange(count, device="cpu").double() for count in self.shape)
         near = [torch.exp(-0.5 * (one[:, None] - one) ** 2) for one in (rows, columns)]
         return torch.kron(near[0], near[1])
+
+
+def sums_of_each(grids: Sequence[PatchGrid], maps: Sequence[Tensor]) -> list[Tensor]:
+    """:meth:`PatchGrid.sums` of maps of one device and precision, ``(M, h, w)`` for each grid.
+
+    The host waits for the device once.
+    """
+    if maps and not has_double(maps[0].device):
+        maps = on_host(maps)
+    found = []
+    for grid, some in zip(grids, maps, strict=True):
+        flat = some.flatten(1).double()
+        totals = torch.zeros(len(flat), len(grid), dtype=torch.float64, device=flat.device)
+        found.append(totals.index_add_(1, grid.index.flatten().to(flat.device), flat))
+    return on_host(found)
 
 
 def _edges(low: float, high: float, count: int, per_side: int) -> list[int]:

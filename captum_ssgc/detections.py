@@ -105,7 +105,8 @@ class Detections:
         if isinstance(index, int):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"detection {index} does not exist: there are {len(self)}.")
-            index = [index]
+            start = index % len(self)
+            index = slice(start, start + 1)  # a number would have to be sent to the device
         if not isinstance(index, slice):
             index = torch.as_tensor(index, device=self.boxes.device)
             if index.dim() == 0:

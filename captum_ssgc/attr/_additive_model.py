@@ -51,4 +51,4 @@ def drawn(mean: Tensor, covariance: Tensor, generator: torch.Generator) -> Tenso
     noise = torch.randn(
         len(mean), generator=generator, device=generator.device, dtype=torch.float64
     )
-    return mean + root @ noise.cpu()
+    return mean + root @ noise.to(mean)

@@ -1,18 +1,16 @@
-"""In which order cells matter, found by growing a set of them share by share."""
+"""In which order the cells of one detection matter: a set of them that grows share by share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from captum_ssgc._gaussian import gaussian_blur
 from captum_ssgc._patch_grid import PatchGrid
 from captum_ssgc.attr._additive_model import AdditiveModel, drawn
+from captum_ssgc.attr._cell_maps import middle, nearness, ranks, shares, smoothed
 
-FALL = 0.5  # sides of the box over which nearness to it falls by e
 WIDTHS = (0.15, 0.4)  # of the Gaussians that make a map smooth, in sides of the box
 FAINT = 1e-3  # weight of what only orders cells that the rest leaves tied
 NOISE = 0.2  # what an additive model of a score is off by
@@ -26,6 +24,9 @@ TRIES = 3  # draws for each proposal, as some are proposed already
 class GrowingOrder:
     """Nested sets of cells, each the best of a few proposals.
 
+    What is on the device of the map stays there: that sets are equal, and what is in which patch,
+    is asked by :class:`captum_ssgc.attr._growing_orders.GrowingOrders`, for all detections at once.
+
     Args:
         prior: ``(h, w)`` >= 0 and finite; all zero where nothing is known but the box.
         box: ``x1, y1, x2, y2`` in cells.
@@ -37,7 +38,7 @@ class GrowingOrder:
         self, prior: Tensor, box: Sequence[float], per_side: int, generator: torch.Generator
     ) -> None:
         self._size, self._generator = (prior.shape[0], prior.shape[1]), generator
-        self._patches = PatchGrid(box, self._size, per_side, prior.device)
+        self.patches = PatchGrid(box, self._size, per_side, prior.device)
         prior = prior / prior.max().clamp(min=torch.finfo(prior.dtype).tiny)
         near = nearness(box, self._size, prior)
         side = max(((box[2] - box[0]) * (box[3] - box[1])) ** 0.5, 1.0)
@@ -46,18 +47,14 @@ class GrowingOrder:
         )
         scattered = FAINT**2 * scattered.to(prior)
         self._reference = ranks(prior + scattered)
-        smooth = [_smooth(prior, width * side) + FAINT * near for width in WIDTHS]
+        smooth = [smoothed(prior, width * side) + FAINT * near for width in WIDTHS]
         fixed = (prior + FAINT * near, prior + near, *smooth, near + FAINT * prior)
         self._fixed = [ranks(one + scattered) for one in fixed]
         self._last = self._fixed[0]
         self._mixed = ranks(
-            prior + near + FAINT * (smooth[-1] + FAINT * _middle(box, self._size, prior))
+            prior + near + FAINT * (smooth[-1] + FAINT * middle(box, self._size, prior))
         )
-        mean = self._patches.sums(torch.stack([_shares(prior), _shares(near)])).sum(0)
-        mean = mean / mean.sum()
-        self._model = AdditiveModel(mean, mean[:, None] * self._patches.kinship() * mean)
-        everything = torch.ones(1, len(mean), dtype=torch.float64, device="cpu")
-        self._model.observe(everything, everything[:, 0], SURE)
+        self.known = torch.stack([shares(prior), shares(near), self._mixed])
         self._kept = (prior >= SUMMIT) & (prior > 0)
         self._found = torch.where(self._kept, 1.0 + prior, torch.zeros_like(prior))
         self._level = 0
@@ -66,55 +63,90 @@ class GrowingOrder:
         self._sets: list[Tensor] = []
         self._values = torch.zeros(0, 4, dtype=torch.float64, device="cpu")
 
-    def propose(self, share: float, count: int) -> Tensor:
-        """At most ``count`` further sets ``(M, h, w)`` bool of this share of all cells.
+    def start(self, sums: Tensor) -> None:
+        """Begin with what patches are worth, from the ``sums`` ``(3, P)`` of :attr:`known`."""
+        mean = sums[:2].sum(0)
+        mean = mean / mean.sum()
+        self._before = sums[2] / self.patches.areas
+        self._model = AdditiveModel(mean, mean[:, None] * self.patches.kinship() * mean)
+        everything = torch.ones(1, len(mean), dtype=torch.float64, device="cpu")
+        self._model.observe(everything, everything[:, 0], SURE)
+
+    def offer(self, share: float, count: int) -> None:
+        """Have at most ``count`` further sets of this share of all cells, which are no others yet.
 
         The first one for a share is what the prior takes, scattered where it is tied: the others
         are compared with it, and it alone need not hold the set that was chosen last.
         """
-        mean, covariance = self._model.posterior()
-        seen = len(self._sets)
-        if not seen:
-            self._orders, self._sets = [self._reference], [self._of_share(self._reference, share)]
-            for order in (self._reference, self._last, *self._fixed):
-                self._add(order, share, count)
-        self._add(self._by_model(mean), share, seen + count)
-        for _ in range(TRIES * count):
-            if len(self._sets) >= seen + count:
-                break
-            self._add(self._by_model(drawn(mean, covariance, self._generator)), share, seen + count)
-        return torch.stack(self._sets)[seen:]
+        self._share, self._tries = share, TRIES * count
+        self._seen, self._most = len(self._sets), len(self._sets) + count
+        orders = []
+        if not self._sets:
+            self._orders, self._sets = [self._reference], [self._of_share(self._reference)]
+            orders = [self._reference, self._last, *self._fixed]
+        self._mean, self._covariance = self._model.posterior()
+        orders.append(self._by_model(self._mean))
+        self._offer([*orders, *self._drawn(self._most - len(self._sets) - len(orders))])
 
-    def learn(self, values: Tensor) -> None:
-        """What the detector says of the sets that were proposed last.
+    def questions(self) -> Tensor:
+        """What decides on the offers, bool: for each its equality with all sets and with all
+        offers; at the end, whether the first set holds what was chosen.
+        """
+        offered = torch.stack(self._proposals)
+        others = torch.cat([torch.stack(self._sets), offered])
+        same = (offered[:, None] == others).flatten(2).all(2)
+        return torch.cat([same.flatten(), (self._sets[0] | ~self._kept).all()[None]])
+
+    def take(self, answers: Sequence[bool]) -> bool:
+        """Take the offers that are new, as many as are wanted.
 
         Args:
-            values: ``(M, 4)``, higher is better in each column: two scores of the set alone, two of
-                all but the set with the opposite sign.
-        """
-        if not len(values):
-            return
-        values = values.cpu().double()
-        sets = torch.stack(self._sets[len(self._values) :])
-        rows = self._patches.sums(sets) / self._patches.areas
-        self._model.observe(2.0 * rows - 1.0, values.sum(1) / 2, NOISE)
-        self._values = torch.cat([self._values, values])
+            answers: to :meth:`questions`.
 
-    def choose(self, width: float) -> None:
-        """Go on with the best of all that were proposed for this share.
+        Returns:
+            Whether there are further offers, as some were not new.
+        """
+        taken = list(range(len(self._sets)))
+        first, width = len(taken), len(taken) + len(self._proposals)
+        self._first_holds = answers[-1]
+        for number, proposal in enumerate(self._proposals):
+            same = answers[number * width : (number + 1) * width]
+            if len(self._sets) < self._most and not any(same[place] for place in taken):
+                taken.append(first + number)
+                self._orders.append(self._offered[number])
+                self._sets.append(proposal)
+        self._offer(self._drawn(self._most - len(self._sets)))
+        return bool(self._offered)
+
+    def further(self) -> Tensor:
+        """The sets that were taken since they were offered, ``(M, h, w)`` bool."""
+        return torch.stack(self._sets)[self._seen :]
+
+    def learn(self, values: Tensor, sums: Tensor) -> None:
+        """What the detector says of :meth:`further`, ``(M, 4)``, and how much of each patch they
+        hold, ``(M, P)``.
+        """
+        if len(values):
+            rows = sums / self.patches.areas
+            self._model.observe(2.0 * rows - 1.0, values.sum(1) / 2, NOISE)
+            self._values = torch.cat([self._values, values])
+
+    def merits(self, width: float) -> Tensor:
+        """How good each of the sets is, on the host.
 
         Args:
             width: of the part of the curves that the share stands for.
         """
-        total = self._gain + width * (self._values - self._values[:1])
-        merit = (total + LOSS * total.clamp(max=0.0)).sum(1)
-        eligible = [
-            place for place, one in enumerate(self._sets) if bool((one | ~self._kept).all())
-        ]
+        self._total = self._gain + width * (self._values - self._values[:1])
+        return (self._total + LOSS * self._total.clamp(max=0.0)).sum(1)
+
+    def choose(self, merits: Sequence[float]) -> None:
+        """Go on with the best of all that were proposed for this share."""
+        eligible = range(0 if self._first_holds else 1, len(self._sets))
         if eligible:
-            enough = float(merit[eligible].max()) - TIE
-            best = next(place for place in eligible if float(merit[place]) >= enough)
-            self._gain, self._last = total[best], self._orders[best]
+            enough = max(merits[place] for place in eligible) - TIE
+            best = next(place for place in eligible if merits[place] >= enough)
+            self._gain, self._last = self._total[best], self._orders[best]
             self._level += 1
             new = self._sets[best] & ~self._kept
             inside = self._fixed[0] if self._level == 1 else self._last
@@ -127,65 +159,24 @@ class GrowingOrder:
         rest = self._last - 2.0 * (self._level + 1)
         return torch.where(self._kept, self._found, rest)
 
-    def _add(self, order: Tensor, share: float, count: int) -> None:
-        proposal = self._of_share(order + 2.0 * self._kept, share) | self._kept
-        if len(self._sets) < count and not any(bool((one == proposal).all()) for one in self._sets):
-            self._orders.append(order)
-            self._sets.append(proposal)
+    def _offer(self, orders: list[Tensor]) -> None:
+        self._offered = orders
+        self._proposals = [self._of_share(one + 2.0 * self._kept) | self._kept for one in orders]
 
-    def _of_share(self, order: Tensor, share: float) -> Tensor:
-        return ranks(order) >= 1.0 - share
+    def _drawn(self, missing: int) -> list[Tensor]:
+        """Orders that come by chance, as many as are missing even if all offers are new."""
+        count = min(max(missing, 0), self._tries)
+        self._tries -= count
+        draws = (drawn(self._mean, self._covariance, self._generator) for _ in range(count))
+        return [self._by_model(one) for one in draws]
+
+    def _of_share(self, order: Tensor) -> Tensor:
+        return ranks(order) >= 1.0 - self._share
 
     def _by_model(self, adds: Tensor) -> Tensor:
         """The mixed order, with each patch moved to its place by what it adds for its size."""
-        areas = self._patches.areas
-        before = self._patches.sums(self._mixed[None])[0] / areas
+        areas = self.patches.areas
         falling = (adds / areas).argsort(descending=True, stable=True)
         taken = areas[falling].cumsum(0) - areas[falling] / 2
-        after = torch.empty_like(before).index_copy_(0, falling, 1.0 - taken / areas.sum())
-        return ranks(self._mixed + self._patches.spread(after - before).to(self._mixed))
-
-
-def ranks(values: Tensor) -> Tensor:
-    """From 1 for the highest to 0 for the lowest; the first of equal ones is the higher."""
-    order = values.flatten().sort(descending=True, stable=True).indices
-    falling = torch.linspace(1.0, 0.0, len(order), device=values.device, dtype=values.dtype)
-    return torch.empty_like(falling).index_copy_(0, order, falling).reshape(values.shape)
-
-
-def nearness(box: Sequence[float], size: tuple[int, int], like: Tensor) -> Tensor:
-    """1 inside the box, and falling with the distance to it in units of its sides, ``(h, w)``."""
-    away = torch.hypot(*_distances(box, size, like, 0.5))
-    return torch.exp(-away / FALL)
-
-
-def _middle(box: Sequence[float], size: tuple[int, int], like: Tensor) -> Tensor:
-    """1 in the middle of the box, and falling with the distance to it."""
-    return torch.exp(-torch.hypot(*_distances(box, size, like, 0.0)))
-
-
-def _distances(
-    box: Sequence[float], size: tuple[int, int], like: Tensor, free: float
-) -> tuple[Tensor, Tensor]:
-    """To the middle of the box in units of its sides, less ``free``."""
-    away = []
-    for low, high, count in ((box[1], box[3], size[0]), (box[0], box[2], size[1])):
-        places = torch.arange(count, device=like.device, dtype=like.dtype) + 0.5
-        distance = (places - (low + high) / 2).abs() / max(high - low, 1.0)
-        away.append((distance - free).clamp(min=0.0))
-    return away[0][:, None], away[1]
-
-
-def _smooth(prior: Tensor, sigma: float) -> Tensor:
-    """At the resolution that a Gaussian of this width leaves, with a maximum of 1."""
-    factor = max(1, int(sigma / 2))
-    coarse = F.avg_pool2d(prior[None, None], factor, ceil_mode=True, count_include_pad=False)
-    coarse = gaussian_blur(coarse, max(sigma / factor, 0.3))
-    size = (coarse.shape[-2] * factor, coarse.shape[-1] * factor)
-    fine = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
-    fine = fine[0, 0, : prior.shape[0], : prior.shape[1]]
-    return fine / fine.max().clamp(min=torch.finfo(fine.dtype).tiny)
-
-
-def _shares(values: Tensor) -> Tensor:
-    return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
+        after = torch.empty_like(self._before).index_copy_(0, falling, 1.0 - taken / areas.sum())
+        return ranks(self._mixed + self.patches.spread(after - self._before).to(self._mixed))

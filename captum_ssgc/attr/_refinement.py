@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_ssgc._arguments import shown
-from captum_ssgc.attr._growing_order import GrowingOrder
+from captum_ssgc.attr._growing_orders import GrowingOrders
 from captum_ssgc.attr._visible_scores import VisibleScores
 from captum_ssgc.detections import Detections
 
@@ -46,13 +46,16 @@ def refined(
     """
     size = (priors.shape[-2], priors.shape[-1])
     step = -(-max(size) // MOST_CELLS)
-    growing = [
-        GrowingOrder(_in_cells(prior, step), (box / step).tolist(), patches, _copied(generator))
-        for prior, box in zip(priors, instances.boxes, strict=True)
-    ]
+    growing = GrowingOrders(
+        [_in_cells(prior, step) for prior in priors],
+        (instances.boxes / step).tolist(),
+        patches,
+        [_copied(generator) for _ in priors],
+    )
+    single = [instances[row : row + 1] for row in range(len(instances))]
     rounds = rounds_of(forwards)
     for place, (share, count) in enumerate(rounds):
-        sets = [one.propose(share, count) for one in growing]
+        sets = growing.propose(share, count)
         visible = [
             _in_pixels(cells, step, size)
             for of_one in sets
@@ -60,17 +63,13 @@ def refined(
             for cells in (one, ~one)
         ]
         rows = [row for row, of_one in enumerate(sets) for _ in range(2 * len(of_one))]
-        values = scores.of(
-            visible, [owners[row] for row in rows], [instances[[row]] for row in rows]
-        )
-        is_last = [one for one, _ in rounds[place + 1 :]][:1] != [share]
-        per_detection = values.split([2 * len(of_one) for of_one in sets])
-        for one, both in zip(growing, per_detection, strict=True):
-            one.learn(torch.cat([both[::2], -both[1::2]], 1))
-            if is_last:
-                one.choose(width_of(share))
-    dealt = [_dealt_out(prior, one.order(), step) for prior, one in zip(priors, growing)]
-    return torch.stack(dealt)[:, None]
+        values = scores.of(visible, [owners[row] for row in rows], [single[row] for row in rows])
+        per_detection = values.cpu().double().split([2 * len(of_one) for of_one in sets])
+        growing.learn([torch.cat([both[::2], -both[1::2]], 1) for both in per_detection])
+        if [one for one, _ in rounds[place + 1 :]][:1] != [share]:
+            growing.choose(width_of(share))
+    orders = zip(priors, growing.orders(), strict=True)
+    return torch.stack([_dealt_out(prior, order, step) for prior, order in orders])[:, None]
 
 
 def _copied(generator: torch.Generator) -> torch.Generator:
@@ -122,7 +121,7 @@ def _dealt_out(prior: Tensor, order: Tensor, step: int) -> Tensor:
     by_cell = _in_pixels(order, step, size).flatten()[first]
     places = first[torch.argsort(by_cell, descending=True, stable=True)]
     falling = torch.linspace(1.0, 0.0, len(places), device=values.device, dtype=values.dtype)
-    falling = falling * (peak * RAMP if peak > 0 else 1.0)
+    falling = falling * torch.where(peak > 0, peak * RAMP, torch.ones_like(peak))
     dealt = torch.empty_like(falling)
     dealt[places] = values.flatten().sort(descending=True).values + falling
     return dealt.reshape(size)

@@ -168,9 +168,9 @@ class RefinedCAM(PerturbationMethod):
             self._wrapper, images, target, additional_forward_args
         )
         rows = range(len(instances))
+        single = [slice(row, row + 1) for row in rows]
         priors = [
-            self._prior(prior, images[row : row + 1], instances[[row]], [indices[row]], None)
-            for row in rows
+            self._prior(prior, images[row], instances[row], indices[row], None) for row in single
         ]
         found = self._refined(
             images, list(rows), instances, torch.cat(priors), forwards, patches,

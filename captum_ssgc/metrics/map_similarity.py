@@ -49,19 +49,27 @@ def rank_correlation(heat_maps: Tensor, others: Tensor) -> MapScores:
         tensor([-1.])
     """
     maps, others, valid = _pair(heat_maps, others)
+    seen = ((maps != 0) | (others != 0)).flatten(1) & valid[:, None]
+    counts = seen.sum(1).tolist()
+    # The pixels that count come first, as they follow one another.
+    places = (~seen).sort(dim=1, stable=True).indices
     values = torch.zeros(len(maps), dtype=torch.float64, device=maps.device)
-    for row in valid.nonzero().flatten().tolist():
-        seen = (maps[row] != 0) | (others[row] != 0)
-        one, other = _ranks(maps[row][seen]), _ranks(others[row][seen])
-        one, other = one - one.mean(), other - other.mean()
-        scale = one.norm() * other.norm()
-        if float(scale) > 0:
-            values[row] = ((one * other).sum() / scale).clamp(-1.0, 1.0)
-        elif float(one.norm()) == float(other.norm()):  # both are constant
-            values[row] = 1.0
-        else:
-            valid[row] = False
-    return MapScores(values.to(maps.dtype), valid, True)
+    decided = torch.zeros_like(valid)
+    for row, count in enumerate(counts):
+        if count:
+            pixels = places[row, :count]
+            one, other = (_ranks(each[row].flatten()[pixels]) for each in (maps, others))
+            values[row], decided[row] = _correlation(one, other)
+    return MapScores(values.to(maps.dtype), decided, True)
+
+
+def _correlation(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Of ranks, ``()``, and whether there is one; 1 where both are constant."""
+    one, other = one - one.mean(), other - other.mean()
+    scale, both_constant = one.norm() * other.norm(), one.norm() == other.norm()
+    value = ((one * other).sum() / torch.where(scale > 0, scale, 1.0)).clamp(-1.0, 1.0)
+    value = torch.where(scale > 0, value, both_constant.to(value))
+    return value, (scale > 0) | both_constant
 
 
 def structural_similarity(heat_maps: Tensor, others: Tensor) -> MapScores:
@@ -130,7 +138,12 @@ def _pair(heat_maps: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """0 for the smallest; equal values share the mean of their ranks."""
-    _, place, counts = values.unique(return_inverse=True, return_counts=True)
-    last = counts.cumsum(0).double()
-    return (last - (counts.double() + 1.0) / 2.0)[place]
+    """0 for the smallest; equal values ``(N,)`` share the mean of their ranks."""
+    ordered, places = values.sort()
+    numbers, more = torch.arange(len(values), device=values.device), ordered[1:] != ordered[:-1]
+    edge = more.new_ones(1)
+    first = torch.where(torch.cat([edge, more]), numbers, 0).cummax(0).values
+    last = torch.where(torch.cat([more, edge]), numbers, len(values) - 1)
+    last = last.flip(0).cummin(0).values.flip(0)
+    mean = (first + last).double() / 2.0
+    return torch.empty_like(mean).index_copy_(0, places, mean)

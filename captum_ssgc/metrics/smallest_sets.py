@@ -10,7 +10,7 @@ from torch import Tensor
 
 from captum_ssgc._arguments import check_share, check_whole_number
 from captum_ssgc._as_before import leaves_all_as_before
-from captum_ssgc._patch_grid import PatchGrid
+from captum_ssgc._patch_grid import PatchGrid, sums_of_each
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 from captum_ssgc.metrics._curve_inputs import CurveInputs, HeatMaps
@@ -128,18 +128,19 @@ def minimal_sets(
         check_whole_number(name, number)
     check_whole_number("forwards", forwards)
     inputs = CurveInputs.checked(image, detections, {"": heat_maps})
-    single = [inputs.detections[0][[row]] for row in range(len(inputs.detections[0]))]
+    found_here, maps = inputs.detections[0], inputs.maps[""]
+    single = [found_here[row] for row in range(len(found_here))]
     looked = _Looked(detector, inputs.images, single, perturbations_per_eval)
     size = (inputs.images.shape[-2], inputs.images.shape[-1])
     everything = torch.ones(size, dtype=torch.bool, device=inputs.images.device)
     scores = looked.at([everything] * len(single), list(range(len(single))))
+    boxes = found_here.boxes.tolist()
+    of_each = [PatchGrid(box, size, patches, everything.device) for box in boxes]
+    sums = sums_of_each(of_each, [maps[row : row + 1] for row in range(len(single))])
     grids, searches, owners = [], [], []
-    for row, one in enumerate(single):
-        grid = PatchGrid(one.boxes[0].tolist(), size, patches, everything.device)
-        order = (grid.sums(inputs.maps[""][row : row + 1])[0] / grid.areas).argsort(
-            descending=True, stable=True
-        )
-        least = share * float(scores[row])
+    for row, (grid, score) in enumerate(zip(of_each, scores.tolist(), strict=True)):
+        order = (sums[row][0] / grid.areas).argsort(descending=True, stable=True)
+        least = share * score
         for keeps in (True, False):
             grids.append(grid)
             owners.append(row)

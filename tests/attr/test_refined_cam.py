@@ -13,7 +13,9 @@ import torch
 import captum_ssgc as ssgc
 from captum_ssgc._patch_grid import PatchGrid
 from captum_ssgc.attr._additive_model import AdditiveModel, drawn
-from captum_ssgc.attr._growing_order import GrowingOrder, nearness, ranks
+from captum_ssgc.attr._cell_maps import nearness, ranks
+from captum_ssgc.attr._growing_order import TRIES
+from captum_ssgc.attr._growing_orders import GrowingOrders
 from captum_ssgc.benchmark import BenchmarkSettings, MethodRow
 from captum_ssgc.benchmark.heat_maps import MapMaker
 from captum_ssgc.metrics import deletion_insertion
@@ -108,17 +110,57 @@ def additive(weights):
 
 
 def searched(values, prior, box, shares, count):
-    growing = GrowingOrder(prior, box, 3, seeded())
+    growing = GrowingOrders([prior], [box], 3, [seeded()])
     for share in shares:
         proposed = []
         for _ in range(2):
-            sets = growing.propose(share, count // 2)
+            [sets] = growing.propose(share, count // 2)
             assert len(sets) <= count // 2
-            growing.learn(values(sets))
+            growing.learn([values(sets).double()])
             proposed += [one.numpy().tobytes() for one in sets]
         assert len(set(proposed)) == len(proposed)
         growing.choose(1.0)
-    return growing.order()
+    return growing.orders()[0]
+
+
+def one_after_the_other(one, share, count, generator):
+    """What is proposed if each offer is compared with all sets before the next one is drawn."""
+    one._share, orders, most = share, [], len(one._sets) + count
+    if not one._sets:
+        one._sets = [one._of_share(one._reference)]
+        orders = [one._reference, one._last, *one._fixed]
+
+    def add(order):
+        proposal = one._of_share(order + 2.0 * one._kept) | one._kept
+        if len(one._sets) < most and not any(torch.equal(proposal, other) for other in one._sets):
+            one._sets.append(proposal)
+
+    mean, covariance = one._model.posterior()
+    for order in [*orders, one._by_model(mean)]:
+        add(order)
+    for _ in range(TRIES * count):
+        if len(one._sets) >= most:
+            break
+        add(one._by_model(drawn(mean, covariance, generator)))
+    return torch.stack(one._sets)
+
+
+@pytest.mark.parametrize("side", [3, 12])
+@pytest.mark.parametrize("count", [1, 3, 9, 20])
+def test_proposals_are_those_of_one_after_the_other(side, count):
+    """Asked all at once, and of several detections; on few cells most offers are no new ones."""
+    priors = [torch.rand(side, side, generator=seeded(number)) ** 3 for number in range(3)]
+    boxes = [(0.0, 0.0, 2.0, 3.0), (1.0, 0.0, 3.0, 2.0), (0.0, 1.0, 2.0, 2.0)]
+    generators, others = ([seeded(number) for number in range(3)] for _ in range(2))
+    growing = GrowingOrders(priors, boxes, 3, generators)
+    alone = GrowingOrders(priors, boxes, 3, others)._each
+    found = [torch.zeros(0, side, side, dtype=torch.bool)] * 3
+    for _ in range(2):
+        further = growing.propose(0.4, count)
+        found = [torch.cat(pair) for pair in zip(found, further, strict=True)]
+        for sets, one, generator, other in zip(found, alone, generators, others, strict=True):
+            assert torch.equal(sets, one_after_the_other(one, 0.4, count, other))
+            assert torch.equal(generator.get_state(), other.get_state())
 
 
 def test_the_search_comes_close_to_the_best_of_all_sets():
@@ -139,17 +181,17 @@ def test_sets_are_nested_and_every_choice_is_the_rule():
     generator = seeded(3)
     prior = torch.rand(10, 12, generator=generator)
     box = (3.0, 2.0, 9.0, 8.0)
-    growing, total = GrowingOrder(prior, box, 3, seeded()), np.zeros(4)
+    growing, total = GrowingOrders([prior], [box], 3, [seeded()]), np.zeros(4)
     kept = np.asarray(prior / prior.max() >= 0.9)
     for share in (0.1, 0.3, 0.6):
-        sets = growing.propose(share, 8)
+        [sets] = growing.propose(share, 8)
         given = torch.rand(len(sets), 4, generator=generator)
-        growing.learn(given)
+        growing.learn([given.double()])
         growing.choose(0.5)
         best, total = references.refined_choice(sets.numpy(), given.numpy(), kept, total)
         kept = kept | sets[best].numpy()
         assert int(kept.sum()) == pytest.approx(share * 120, abs=1.5)
-        first = ranks(growing.order()) >= 1 - kept.sum() / 120 + 1e-6
+        first = ranks(growing.orders()[0]) >= 1 - kept.sum() / 120 + 1e-6
         assert np.array_equal(first.numpy(), kept) or (first.numpy() & ~kept).sum() <= 1
 
 

@@ -126,6 +126,21 @@ def test_what_points_nowhere_is_like_nothing(measure):
     assert found.valid.tolist() == [False, False, False, True]
 
 
+@pytest.mark.parametrize("measure", [rank_correlation, structural_similarity])
+def test_every_pair_is_measured_as_if_alone(maps, measure):
+    one, other = maps
+    nothing, constant, broken = torch.zeros(9, 13), torch.ones(9, 13), one[0] / 0.0
+    ones = torch.stack([one[0], nothing, constant, broken, -one[1], one[1], constant])
+    others = torch.stack([other[0], one[0], one[0], one[0], other[1], nothing, constant])
+    together = measure(ones, others)
+    for row in range(len(ones)):
+        alone = measure(ones[row : row + 1], others[row : row + 1])
+        assert torch.equal(together.values[row], alone.values[0])
+        assert together.valid[row] == alone.valid[0]
+    assert together.valid.tolist()[:2] == [True, False]
+    assert together.values[-1] == 1.0
+
+
 def test_a_constant_has_no_order():
     found = rank_correlation(torch.ones(1, 2, 2), torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
     assert (found.values.tolist(), found.valid.tolist()) == ([0.0], [False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from elsewhere import Elsewhere
 from robustness.subjects import CALLS, Subject, quarters, small_image
 from robustness.synchronising import Waits
 
@@ -61,6 +62,7 @@ def test_drise_does_not_depend_on_the_batch_but_for_the_last_digits(demo_subject
         torch.testing.assert_close(one, maps[0], rtol=0, atol=1e-4 * float(maps[0].max()))
 
 
+@pytest.mark.filterwarnings("ignore:.*all-zero map")  # one mask may hide what there is
 def test_random_numbers_are_drawn_where_they_are_said_to_be(own):
     before = torch.get_rng_state()
     for call in own.calls().values():
@@ -88,7 +90,11 @@ def waits_of(subject: Subject, count: int) -> dict[str, int]:
         ),
         "attribute_instances": lambda: cam.attribute_instances(subject.image, fuse_layers="max"),
         "D-RISE": lambda: ssgc.DRISE(wrapper).attribute_instances(
-            subject.image, n_masks=4, perturbations_per_eval=2, grid=(3, 3)
+            subject.image,
+            n_masks=4,
+            perturbations_per_eval=2,
+            grid=(3, 3),
+            generator=torch.Generator().manual_seed(0),
         ),
         "pointing games": lambda: (
             metrics.pointing_game(maps, boxes=found.boxes),
@@ -126,6 +132,56 @@ def test_masks_wait_three_times_per_batch_and_twice_per_call(masks, own):
     assert sum(waits.places.values()) <= 3 * masks // 8 + 2
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_refining_waits_three_times_per_round_beside_its_images(count, own):
+    """For which proposals are new, what patches they hold, and the scores, of all detections.
+
+    Once more for a choice, and where proposals are none new and others are drawn.
+    """
+    image, rounds, shares = own.image, 7, 5
+    found = own.detector.detect(image)[0][:count]
+    maps = torch.rand(count, *image.shape[-2:], generator=torch.Generator().manual_seed(0))
+    refined = ssgc.RefinedCAM(ssgc.InstanceScoreWrapper(own.detector, found))
+    with Waits() as waits:
+        refined.attribute_instances(
+            image, forwards=60, perturbations_per_eval=1000, prior_maps=maps
+        )
+    of_images = sum(n for place, n in waits.places.items() if "detectors/" in place)
+    assert of_images <= 3 * rounds
+    further = sum(waits.places.values()) - of_images - (3 * rounds + shares)
+    again = further - 3  # the targets, the boxes, and the patches of the maps
+    assert 0 <= again <= 3 * rounds
+
+
+def test_smallest_sets_and_similarity_do_not_wait_for_each_detection():
+    """On a device: the search itself is on the host."""
+    detector, image = quarters(), small_image()
+    mode = Elsewhere()
+    with mode as device:
+        detector.model.to(device)
+        there = image.to(device)
+        all_found = detector.detect(there)[0]
+
+        def waits_of_metrics(count: int) -> list[int]:
+            found, maps = all_found[:count], image[0, 0].sin().expand(count, -1, -1).to(device)
+            counts = []
+            for call in (
+                lambda: metrics.rank_correlation(maps, maps.sin()),
+                lambda: metrics.structural_similarity(maps, maps.sin()),
+                lambda: metrics.minimal_sets(
+                    detector, there, found, maps, forwards=2, perturbations_per_eval=100
+                ),
+            ):
+                mode.waits.clear()
+                call()
+                counts.append(len(mode.waits))
+            return counts
+
+        one, two, four = (waits_of_metrics(count) for count in (1, 2, 4))
+        assert one[:2] == four[:2] == [1, 0]
+        assert two == four
+
+
 @pytest.mark.parametrize("match", ["candidate", "iou"])
 def test_curves_wait_three_times_per_batch(match, own):
     """As masks do; and for whether the candidate is there at all."""
@@ -157,6 +213,8 @@ def test_other_metrics_do_not_wait_for_each_detection(own):
                 maps, torch.arange(count), boxes=found.boxes
             ),
             "compactness": lambda: metrics.compactness(maps, found.boxes),
+            "rank correlation": lambda: metrics.rank_correlation(maps, maps.sin()),
+            "structural similarity": lambda: metrics.structural_similarity(maps, maps.sin()),
             "evidence": lambda: metrics.evidence_energy(maps, maps > 0.5),
             "reliance": lambda: metrics.reliance(
                 detector, image, found, maps, images_per_forward=8
