@@ -12,12 +12,14 @@ from captum_ssgc.attr._half_gradients import gradients_of
 from captum_ssgc.attr._row_gradients import entries_at_once
 
 GRADIENTS_AT_ONCE = 10
+ENTRIES_AT_ONCE = 2**21  # of the layers' gradients; those on the way there come on top
 _OPTIONS = {"retain_graph": True, "allow_unused": True}
 
 
 def at_once(entries: int, device: torch.device) -> int:
     """How many gradients of so many entries are held on whole grids."""
-    return max(min(GRADIENTS_AT_ONCE, entries_at_once(device) // max(entries, 1)), 1)
+    most = min(ENTRIES_AT_ONCE, entries_at_once(device))
+    return max(min(GRADIENTS_AT_ONCE, most // max(entries, 1)), 1)
 
 
 def gradients_of_each(

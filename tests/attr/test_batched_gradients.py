@@ -71,7 +71,7 @@ def test_what_cannot_go_back_as_a_batch_goes_one_after_the_other(monkeypatch):
 
 @pytest.mark.parametrize(
     ("entries", "device", "expected"),
-    [(2**16, "cpu", 10), (2**19, "cpu", 2), (2**24, "cpu", 1), (2**20, "meta", 4), (0, "cpu", 10)],
+    [(2**16, "cpu", 10), (2**19, "cpu", 2), (2**24, "cpu", 1), (2**20, "meta", 2), (0, "cpu", 10)],
 )
 def test_so_many_are_held_at_once(entries, device, expected):
     assert at_once(entries, torch.device(device)) == expected
