@@ -59,17 +59,14 @@ class MaskShape:
         device = torch.device("cpu") if generator is None else generator.device
         cells, shifts = [], []
         for _ in range(count):
-            drawn = torch.rand(self.grid, generator=generator, device=device, dtype=torch.float32)
-            cells.append((drawn < self.probability).float())
-            shifts.append(
-                torch.stack(
-                    [
-                        torch.randint(reach, (), generator=generator, device=device)
-                        for reach in self.cell
-                    ]
-                )
+            cells.append(
+                torch.rand(self.grid, generator=generator, device=device, dtype=torch.float32)
             )
-        return torch.stack(cells)[:, None], torch.stack(shifts)
+            shifts += [
+                torch.randint(reach, (), generator=generator, device=device) for reach in self.cell
+            ]
+        visible = (torch.stack(cells)[:, None] < self.probability).float()
+        return visible, torch.stack(shifts).reshape(count, 2)
 
     def upsample(self, cells: Tensor, shifts: Tensor) -> Tensor:
         """Masks from cells and shifts.

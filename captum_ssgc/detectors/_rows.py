@@ -118,7 +118,7 @@ def rows_above(
     if len(sizes) == 1:
         order = order[:MOST_CANDIDATES]
         return rows[order], labels[order], [len(order)]
-    images, ends = levels_of(rows, sizes), torch.tensor(sizes, device=rows.device).cumsum(0)
+    images, ends = levels_of(rows, sizes), _ends(sizes, rows.device)
     before = torch.searchsorted(rows, ends).tolist()
     counts = [stop - start for start, stop in pairwise([0, *before])]
     parts = order[images[order].sort(stable=True).indices].split(counts)
@@ -129,5 +129,11 @@ def rows_above(
 
 def levels_of(rows: Tensor, level_sizes: Sequence[int]) -> Tensor:
     """Level of each row ``(K,)``, where the rows of one level follow those of another."""
-    ends = torch.tensor(level_sizes, device=rows.device).cumsum(0)
-    return torch.bucketize(rows, ends, right=True)
+    return torch.bucketize(rows, _ends(level_sizes, rows.device), right=True)
+
+
+def _ends(sizes: Sequence[int], device: torch.device) -> Tensor:
+    """Where each part ends; of equal parts, as images of one size have, without a transfer."""
+    if len(set(sizes)) == 1:
+        return torch.arange(1, len(sizes) + 1, device=device) * sizes[0]
+    return torch.tensor(sizes, device=device).cumsum(0)
