@@ -1,162 +1,43 @@
 """What an explanation costs: the tables and the plot of ``docs/performance.rst``.
 
-    python tests/benchmarks/measure_performance.py docs [--repeats 3] [--skip-growth] [--skip-peers]
+    python tests/benchmarks/measure_performance.py docs [--repeats 3] [--skip-growth] ...
     python tests/benchmarks/measure_performance.py docs --device cuda
 
 Processor time of one thread, on a GPU the time until it is done; every row measured beside the
-vendor's own forward in the same run; ratios of medians. Random weights, the demo detector excepted,
-and as many detections as asked for.
+vendor's own forward in the same run; ratios of medians. What needs a trained detector and photos
+looks for them in the folder ``CAPTUM_SSGC_DATA``, other packages come with the extra ``[compare]``;
+what is not there is left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 import torch
-import torchvision
-from compare_speed import build, gradient_contestants
-from torch import Tensor
+from performance_cases import GROWING, METHOD, PERTURBED, ROWS, YOLOX_FILE, Size, case_of
+from performance_peaks import peak_ratio
+from performance_peers import DETECTIONS, FIVE, SIZE, faster_rcnn, gradient_runs, mask_runs
+from performance_share import shares
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 import captum_ssgc as ssgc
-from captum_ssgc import demo
-from captum_ssgc.detectors import onnx_detector
 from captum_ssgc.metrics import CurveSettings, deletion
 
-METHOD = "ssgrad-cam++"
-FIVE = ["grad-cam", "grad-cam++", "odam", "ssgrad-cam", METHOD]
-DETECTION = torchvision.models.detection
-Case = tuple[ssgc.Detector, Tensor, Callable[[], object]]
 DEVICE = torch.device("cpu")  # --device
-
-
-def of_torchvision(name: str, side: tuple[int, int], count: int) -> Case:
-    """A detection model at one size, and its own forward with post-processing."""
-    two_stage = "rcnn" in name
-    limits = {"box_score_thresh": 0.0} if two_stage else {"score_thresh": 0.0}
-    limits["box_detections_per_img" if two_stage else "detections_per_img"] = count
-    if two_stage:
-        limits["box_nms_thresh"] = 0.9
-    if not name.startswith("ssd"):
-        limits |= {"min_size": min(side), "max_size": max(side)}
-    torch.manual_seed(0)
-    model = getattr(DETECTION, name)(weights=None, weights_backbone=None, **limits)
-    model.eval().to(DEVICE)
-    image = torch.rand(1, 3, *side).to(DEVICE)
-    return ssgc.wrap_detector(model), image, lambda: model(list(image))
-
-
-def of_ultralytics(name: str, side: tuple[int, int], count: int) -> Case:
-    from ultralytics import YOLO
-    from ultralytics.utils.nms import non_max_suppression
-
-    torch.manual_seed(0)
-    model: Any = YOLO(f"{name}.yaml").model.eval().to(DEVICE)
-    image = torch.rand(1, 3, *side).to(DEVICE)
-    detector = ssgc.wrap_detector(model, score_threshold=0.0, max_detections=count)
-    return detector, image, lambda: non_max_suppression(model(image)[0], 0.0, 0.7, max_det=count)
-
-
-def of_onnx(name: str, side: tuple[int, int], count: int) -> Case:
-    """What Ultralytics exports, converted again; its own forward is that of the converted graph."""
-    from ultralytics import YOLO
-
-    torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as folder:
-        model = YOLO(f"{name}.yaml")
-        model.model.pt_path = str(Path(folder) / "it.pt")
-        path = model.export(format="onnx", imgsz=side, simplify=False, verbose=False)
-        detector = onnx_detector(path, score_threshold=0.0, max_detections=count)
-    detector.model.to(DEVICE)
-    image = torch.rand(1, 3, *side).to(DEVICE)
-    return detector, image, lambda: detector.detect(image)
-
-
-def of_transformers(name: str, side: tuple[int, int], count: int) -> Case:
-    """A detector with an own ResNet, as vendors build it from its configuration."""
-    import transformers
-
-    torch.manual_seed(0)
-    if name == "detr":
-        config = transformers.DetrConfig(
-            use_timm_backbone=False,
-            use_pretrained_backbone=False,
-            backbone=None,
-            backbone_config=transformers.ResNetConfig(out_features=["stage4"]),
-        )
-        model: Any = transformers.DetrForObjectDetection(config).eval()
-        size = {"shortest_edge": min(side), "longest_edge": max(side)}
-        processor: Any = transformers.DetrImageProcessor(size=size)
-    else:
-        backbone = transformers.RTDetrResNetConfig(
-            depths=[2, 2, 2, 2],
-            hidden_sizes=[64, 128, 256, 512],
-            layer_type="basic",
-            out_features=["stage2", "stage3", "stage4"],
-        )
-        config = transformers.RTDetrConfig(
-            backbone_config=backbone, encoder_in_channels=[128, 256, 512], decoder_layers=3
-        )
-        model = transformers.RTDetrForObjectDetection(config).eval()
-        processor = transformers.RTDetrImageProcessor(size=dict(zip(("height", "width"), side)))
-    model.to(DEVICE)
-    image = torch.rand(1, 3, *side).to(DEVICE)
-    detector = ssgc.wrap_detector(model, processor=processor, score_threshold=0.0)
-
-    def plain() -> object:
-        sizes = torch.tensor([side])
-        outputs = model(pixel_values=image)
-        return processor.post_process_object_detection(outputs, 0.0, sizes)
-
-    return detector, image, plain
-
-
-def of_demo(name: str, side: tuple[int, int], count: int) -> Case:
-    model = demo.detector().to(DEVICE)
-    image = demo.scene(3).image[None].to(DEVICE)
-    return ssgc.wrap_detector(model), image, lambda: model(list(image))
-
-
-ROWS: dict[str, tuple[Callable[[str, tuple[int, int], int], Case], str, tuple[int, int]]] = {
-    "Faster R-CNN R50-FPN": (of_torchvision, "fasterrcnn_resnet50_fpn", (512, 512)),
-    "Faster R-CNN MobileNet": (
-        of_torchvision,
-        "fasterrcnn_mobilenet_v3_large_320_fpn",
-        (320, 320),
-    ),
-    "the demo detector": (of_demo, "demo", (320, 400)),
-    "RetinaNet R50-FPN": (of_torchvision, "retinanet_resnet50_fpn", (512, 512)),
-    "RetinaNet R50-FPN v2": (of_torchvision, "retinanet_resnet50_fpn_v2", (512, 512)),
-    "FCOS R50-FPN": (of_torchvision, "fcos_resnet50_fpn", (512, 512)),
-    "SSD300": (of_torchvision, "ssd300_vgg16", (300, 300)),
-    "DETR R50": (of_transformers, "detr", (512, 512)),
-    "RT-DETR R18": (of_transformers, "rtdetr", (640, 640)),
-    "YOLO11n": (of_ultralytics, "yolo11n", (640, 640)),
-    "YOLO11s": (of_ultralytics, "yolo11s", (640, 640)),
-    "YOLO11n as an ONNX file": (of_onnx, "yolo11n", (640, 640)),
-}
-PERTURBED = ("Faster R-CNN MobileNet", "the demo detector", "YOLO11n")
-AT_ONCE = 8  # images in one forward
-GROWING = ("Faster R-CNN R50-FPN", "RetinaNet R50-FPN", "YOLO11n")
 COUNTS = (1, 10, 100, 300)
 SIZES = ((320, 320), (512, 512), (800, 1066), (1000, 1333))
-
-
-def explained(case: Case, methods: str | list[str], count: int) -> Callable[[], object]:
-    detector, image, _ = case
-    return lambda: ssgc.explain(detector, image, methods, score_threshold=0.0, top_k=count)
+AT_ONCE = {"cpu": (8,), "cuda": (8, 32)}  # changed images in one forward
 
 
 def now() -> float:
@@ -206,91 +87,125 @@ def multiply_adds(run: Callable[[], object]) -> int:
     return counter.total
 
 
-def measured(name: str, side: tuple[int, int], count: int, repeats: int) -> dict[str, float]:
-    make, model, _ = ROWS[name]
-    case = make(model, side, count)
-    runs = {
-        "plain": case[2],
-        "one": explained(case, METHOD, count),
-        "five": explained(case, FIVE, count),
-    }
-    found = ratios(runs, repeats)
-    found["operations"] = multiply_adds(runs["one"]) / multiply_adds(runs["plain"])
-    return found
+def table(title: str, header: list[str], rows: list[list[str]]) -> str:
+    out = [f".. list-table:: {title}", "   :header-rows: 1", ""]
+    for row in [header, *rows]:
+        out += [f"   {'*' if not place else ' '} - {cell}" for place, cell in enumerate(row)]
+    return "\n".join([*out, ""])
 
 
-def peak_megabytes(name: str, mode: str, count: int) -> float:
-    """Of processes of their own: their peak memory above what they held before the run, the median.
-
-    A run on a small image comes first, so that libraries are loaded. Of a GPU: what PyTorch takes.
-    """
-    if DEVICE.type == "cuda":
-        return peak_of_gpu(name, mode, count)
-    command = [sys.executable, __file__, "--peak", name, mode, str(count)]
-    peaks = []
-    for _ in range(3):
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-        peaks.append(float(done.stdout.split()[-1]))
-    return statistics.median(peaks)
+def written(values: Iterable[float]) -> list[str]:
+    return [f"{value:.2f}" for value in values]
 
 
-def peak_of_gpu(name: str, mode: str, count: int) -> float:
-    make, model, side = ROWS[name]
-    case = make(model, side, count)
-    run = case[2] if mode == "plain" else explained(case, METHOD, count)
-    with torch.no_grad():
-        run()
-        torch.cuda.synchronize(DEVICE)
-        torch.cuda.reset_peak_memory_stats(DEVICE)
-        before = torch.cuda.memory_allocated(DEVICE)
-        run()
-        torch.cuda.synchronize(DEVICE)
-    return (torch.cuda.max_memory_allocated(DEVICE) - before) / 2**20
-
-
-def print_peak(name: str, mode: str, count: int) -> None:
-    make, model, side = ROWS[name]
-    case = make(model, side, count)
-    run = case[2] if mode == "plain" else explained(case, METHOD, count)
-    ssgc.explain(case[0], torch.rand(1, 3, 64, 64), METHOD, score_threshold=0.0, top_k=count)
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = resident("VmRSS")
-    with torch.no_grad():
-        run()
-    print(resident("VmHWM") - before)
-
-
-def resident(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":"))
-
-
-def perturbing(repeats: int) -> str:
-    """D-RISE and curves beside the detector's own forwards of as many images, as many at once."""
+def by_detector(repeats: int) -> list[str]:
+    """Ten detections of every detector: time, operations and memory."""
     rows = []
-    for name in PERTURBED:
-        rows.append([name, *(f"{value:.2f}" for value in perturbed(name, repeats))])
+    for name, (_, _, side) in ROWS.items():
+        case = case_of(name, DEVICE, DETECTIONS)
+        one, five = (case.explained(methods, DETECTIONS) for methods in (METHOD, FIVE))
+        found = ratios({"plain": case.plain, "one": one, "five": five}, repeats)
+        operations = multiply_adds(one) / multiply_adds(case.plain)
+        memory = peak_ratio(name, DETECTIONS, side, DEVICE)
+        figures = written([found["one"], found["five"], operations, memory])
+        rows.append([f"{name}, {sized(side)}", *figures])
         print(rows[-1], flush=True)
-    return table(["detector", "throughput of D-RISE", "overhead of Deletion"], rows)
+    header = ["detector, image", "SSGrad-CAM++", "five methods", "multiply-adds", "peak memory"]
+    return [table("Ten detections, in forwards of the detector", header, rows)]
 
 
-def perturbed(name: str, repeats: int) -> tuple[float, float]:
+def sized(side: Size) -> str:
+    return f"{side[0]} x {side[1]}"
+
+
+def growth(folder: Path, repeats: int) -> list[str]:
+    """Time and memory over the number of detections, and over the size of the image."""
+    figure, panels = plt.subplots(2, 2, figsize=(12, 8.5), layout="constrained", sharey="row")
+    sides = [sized(side) for side in SIZES]
+    tables = []
+    for column, (label, ticks) in enumerate((("detections", COUNTS), ("image", sides))):
+        found: dict[str, tuple[list[float], list[float]]] = {}
+        for name in GROWING:
+            if label == "detections":
+                points = [(count, ROWS[name][2]) for count in COUNTS]
+            else:
+                points = [(DETECTIONS, side) for side in SIZES]
+            found[name] = (
+                [seconds_ratio(name, *point, repeats) for point in points],
+                [peak_ratio(name, *point, DEVICE) for point in points],
+            )
+            print(label, name, *map(written, found[name]), flush=True)
+        for row, kind in enumerate(("time", "peak memory")):
+            axes = panels[row, column]
+            for name in GROWING:
+                axes.plot(ticks, found[name][row], marker="o", label=name)
+            axes.set(xlabel=label, ylabel=f"{kind}, in forwards", ylim=(0, None))
+            axes.grid(alpha=0.3)
+            axes.legend()
+            lines = [[name, *written(found[name][row])] for name in GROWING]
+            title = f"{kind.capitalize()}, in forwards of the detector, by {label}"
+            tables.append(table(title, [label, *map(str, ticks)], lines))
+        if label == "detections":
+            for axes in panels[:, column]:
+                axes.set_xscale("log")
+                axes.set_xticks(COUNTS, map(str, COUNTS))
+    suffix = "" if DEVICE.type == "cpu" else f"_{DEVICE.type}"
+    figure.savefig(folder / f"performance{suffix}.png", dpi=110)
+    return tables
+
+
+def seconds_ratio(name: str, count: int, side: Size, repeats: int) -> float:
+    case = case_of(name, DEVICE, count, side)
+    runs = {"plain": case.plain, "one": case.explained(METHOD, count)}
+    return ratios(runs, repeats)["one"]
+
+
+def peers(repeats: int) -> list[str]:
+    """Other packages on the same detector, in turns with this one."""
+    model, image = faster_rcnn(DEVICE)
+    forward: dict[str, Callable[[], object]] = {
+        "the model's own forward": lambda: model(list(image))
+    }
+    found = ratios(forward | gradient_runs(model, image), repeats)
+    found |= ratios(forward | mask_runs(model, image), 1)
+    rows = [[name, *written([value])] for name, value in found.items()]
+    print(rows, flush=True)
+    what = f"{DETECTIONS} detections of a Faster R-CNN R50-FPN, {sized(SIZE)}"
+    return [table("Other packages", [what, "forwards"], rows)]
+
+
+def perturbing(repeats: int) -> list[str]:
+    """D-RISE and curves beside the detector's own forwards of as many images, as many at once."""
+    rows, several = [], AT_ONCE[DEVICE.type]
+    for name in PERTURBED:
+        found = [value for at_once in several for value in perturbed(name, at_once, repeats)]
+        rows.append([name, *written(found)])
+        print(rows[-1], flush=True)
+    header = ["detector"]
+    for at_once in several:
+        header += [
+            f"throughput of D-RISE, {at_once} at once",
+            f"overhead of Deletion, {at_once} at once",
+        ]
+    return [table("Changed images, beside forwards of as many", header, rows)]
+
+
+def perturbed(name: str, at_once: int, repeats: int) -> tuple[float, float]:
     """Images in a second as a share of the detector's own, and what a curve takes beyond it."""
-    make, model, side = ROWS[name]
-    detector, image, _ = make(model, side, 4)
+    case = case_of(name, DEVICE, 4)
+    detector, image = case.detector, case.image
     found = detector.detect(image)[0][:4]
     maps = torch.rand(len(found), *image.shape[-2:], device=DEVICE)
     drise = ssgc.DRISE(ssgc.InstanceScoreWrapper(detector, found))
-    points = CurveSettings(steps=8)  # seven changed images, and both ends once for all four maps
-    options = {"perturbations_per_eval": AT_ONCE}
-    count = 30
+    points = CurveSettings(steps=at_once)
+    count = len(found) * (at_once - 1) + 2  # both ends once for all maps
+    options = {"perturbations_per_eval": at_once}
 
     def own() -> None:
-        for start in range(0, count, AT_ONCE):
-            detector.run(image.expand(min(AT_ONCE, count - start), -1, -1, -1))
+        for start in range(0, count, at_once):
+            detector.run(image.expand(min(at_once, count - start), -1, -1, -1))
 
-    runs = {
+    runs: dict[str, Callable[[], object]] = {
         "own": own,
         "drise": lambda: drise.attribute_instances(image, n_masks=count, **options),
         "curve": lambda: deletion(detector, image, found, maps, points, **options),
@@ -299,108 +214,39 @@ def perturbed(name: str, repeats: int) -> tuple[float, float]:
     return 1 / measured["drise"], measured["curve"] - 1
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    out = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [header, *rows]:
-        out += [f"   {'*' if not place else ' '} - {cell}" for place, cell in enumerate(row)]
-    return "\n".join([*out, ""])
-
-
-def main_table(repeats: int) -> str:
-    rows = []
-    for name, (_, _, side) in ROWS.items():
-        found = measured(name, side, 10, repeats)
-        memory = peak_megabytes(name, "explain", 10) / peak_megabytes(name, "plain", 10)
-        rows.append(
-            [
-                f"{name}, {side[0]} x {side[1]}",
-                *(f"{found[key]:.2f}" for key in ("one", "five", "operations")),
-                f"{memory:.2f}",
-            ]
-        )
-        print(rows[-1], flush=True)
-    header = ["detector, image", "SSGrad-CAM++", "five methods", "multiply-adds", "peak memory"]
-    return table(header, rows)
-
-
-def growth(folder: Path, repeats: int) -> str:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-    rows = []
-    for name in GROWING:
-        by_count = [measured(name, ROWS[name][2], count, repeats)["one"] for count in COUNTS]
-        left.plot(COUNTS, by_count, marker="o", label=name)
-        rows.append([name, *(f"{value:.2f}" for value in by_count)])
-        print(rows[-1], flush=True)
-    sides = SIZES[:3]
-    name = "Faster R-CNN R50-FPN"
-    by_size = [measured(name, side, 10, 1)["one"] for side in sides]
-    right.plot(
-        [f"{h} x {w}" for h, w in sides], by_size, marker="o", label=f"{name}, 10 detections"
-    )
-    print(by_size, flush=True)
-    for axes, label in ((left, "detections"), (right, "image")):
-        axes.set(xlabel=label, ylabel="times the detector's own forward", ylim=(0, None))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    left.set_xscale("log")
-    suffix = "" if DEVICE.type == "cpu" else f"_{DEVICE.type}"
-    figure.savefig(folder / f"performance{suffix}.png", dpi=110)
-    sizes = [[f"{h} x {w}" for h, w in sides], [f"{value:.2f}" for value in by_size]]
-    return (
-        table(["detections", *map(str, COUNTS)], rows)
-        + "\n"
-        + table([f"{name}, 10 detections", *sizes[0]], [["SSGrad-CAM++", *sizes[1]]])
-    )
-
-
-def peers(repeats: int) -> str:
-    model, image = build(10)
-    runs = gradient_contestants(model, image)
-    forward = "the model's own forward"
-    ordered = {forward: runs[forward], **{k: v for k, v in runs.items() if k != forward}}
-    found = ratios({name: _with_gradients(run) for name, run in ordered.items()}, repeats)
-    rows = [[name, f"{value:.2f}"] for name, value in found.items()]
-    print(rows, flush=True)
-    return table(["ten detections of a Faster R-CNN R50-FPN, 320 x 416", "forwards"], rows)
-
-
-def _with_gradients(run: Callable[[], object]) -> Callable[[], object]:
-    def call() -> object:
-        with torch.enable_grad():
-            return run()
-
-    return call
+def share() -> list[str]:
+    header = ["benchmark of two methods and the floors", "detections", "own share"]
+    return [table("What is neither forward nor backward", header, shares(DEVICE, now))]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--skip-growth", action="store_true")
-    parser.add_argument("--skip-peers", action="store_true")
-    parser.add_argument("--skip-perturbing", action="store_true")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--peak", nargs=3, metavar=("ROW", "MODE", "COUNT"), help=argparse.SUPPRESS)
+    for part in ("detectors", "growth", "peers", "perturbing", "share"):
+        parser.add_argument(f"--skip-{part}", action="store_true", help="leave its tables out")
+    parser.add_argument("--device", default="cpu", choices=sorted(AT_ONCE))
     options = parser.parse_args()
     global DEVICE
     DEVICE = torch.device(options.device)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    if options.peak:
-        print_peak(options.peak[0], options.peak[1], int(options.peak[2]))
-        return
-    parts = [main_table(options.repeats)]
+    if not YOLOX_FILE.exists():
+        print(f"YOLOX-nano is left out: no {YOLOX_FILE} (CAPTUM_SSGC_DATA)", flush=True)
+    repeats = options.repeats
+    parts: list[str] = []
+    if not options.skip_detectors:
+        parts += by_detector(repeats)
     if not options.skip_growth:
-        parts.append(growth(options.folder, max(options.repeats - 1, 1)))
+        parts += growth(options.folder, max(repeats - 2, 1))
     if not options.skip_peers:
-        parts.append(peers(options.repeats))
+        parts += peers(repeats)
     if not options.skip_perturbing:
-        parts.append(perturbing(options.repeats))
+        parts += perturbing(repeats)
+    if not options.skip_share:
+        parts += share()
     name = "performance_tables" if DEVICE.type == "cpu" else f"performance_{DEVICE.type}"
     (options.folder / f"{name}.rst").write_text("\n".join(parts))
 
