@@ -65,6 +65,7 @@ class GrowingOrder:
 
     def start(self, sums: Tensor) -> None:
         """Begin with what patches are worth, from the ``sums`` ``(3, P)`` of :attr:`known`."""
+        del self.known  # whole maps, of each detection
         mean = sums[:2].sum(0)
         mean = mean / mean.sum()
         self._before = sums[2] / self.patches.areas

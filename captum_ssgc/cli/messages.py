@@ -32,6 +32,7 @@ _OPTIONS = {
     "layer": "--layer",
     "mask": "--mask",
     "n_masks": "--masks",
+    "signed_activations": "--option signed_activations=",
     "top_k": "--top-k",
     "score_threshold": "--score-threshold",
     "label_names": "--labels",
@@ -120,7 +121,8 @@ def as_options(text: str) -> str:
     """
 
     def option(match: re.Match[str]) -> str:
-        return " ".join(filter(None, (_OPTIONS[match[1]], match[2])))
+        name, value = _OPTIONS[match[1]], match[2] or ""
+        return name + value if name.endswith("=") or not value else f"{name} {value}"
 
     text = _CALL.sub("", text)
     text = _METHOD_OPTION.sub(lambda one: f"{one[1]}--option {one[2]}{one[3].lower()}", text)

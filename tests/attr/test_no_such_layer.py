@@ -182,3 +182,7 @@ def test_the_command_advises_options():
     assert one_line(ValueError(text)) == (
         "What is left: --method d-rise or --method refined-cam with --option prior=none."
     )
+    text = "try another layer (detector.target_layers()), signed_activations='split', or layer=."
+    assert one_line(ValueError(text)) == (
+        "try another layer, --option signed_activations=split, or --layer."
+    )
