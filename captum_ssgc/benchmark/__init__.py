@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from captum_ssgc.benchmark.summary import Row as Row
     from captum_ssgc.benchmark.summary import Summary as Summary
 
-# The command line reads the fields of the settings for its help, which must be quick.
+# The command line reads the fields of the settings for its help, which must load no PyTorch.
 _HOMES = {
     "AuditSettings": "auditing.settings",
     "AuditSummary": "auditing.summary",
