@@ -57,7 +57,7 @@ def test_names_of_subpackages_resolve_in_a_new_process():
 def test_importing_is_cheap_and_gives_subpackages():
     program = (
         "import sys, captum_ssgc as ssgc\n"
-        "print(ssgc.detectors.__name__, ssgc.metrics.__name__, 'attr' in dir(ssgc))\n"
+        "print(ssgc.detectors.__name__, ssgc.benchmark.__name__, 'attr' in dir(ssgc))\n"
         "heavy = {'torch', 'captum', 'torchvision', 'matplotlib', 'transformers', 'ultralytics'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -65,7 +65,7 @@ def test_importing_is_cheap_and_gives_subpackages():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert result.stdout.split() == [
-        "captum_ssgc.detectors", "captum_ssgc.metrics", "True", "[]",
+        "captum_ssgc.detectors", "captum_ssgc.benchmark", "True", "[]",
     ]  # fmt: skip
 
 
