@@ -127,13 +127,6 @@ class Layers:
         """The names of these, for readers."""
         return ", ".join(self.names[self.modules[place]] for place in self.places(level))
 
-    def place_of_level(self, level: int) -> int | None:
-        """Which layer is this pyramid level, and alone serves it; ``None`` if none does."""
-        levels = [] if self.detector is None else self.detector.level_layers()
-        places = self.places(level)
-        own = levels[level] if level < len(levels) else None
-        return places[0] if len(places) == 1 and self.modules[places[0]] is own else None
-
     def are_levels(self) -> bool:
         """Whether all of these are pyramid levels, each of which serves its own detections."""
         alone = self.by_level is not None or len(self.modules) == 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from itertools import cycle
 
 import pytest
 import torch
+from every_method import every_method
 
 import captum_ssgc as ssgc
 from captum_ssgc.attr import METHODS
@@ -66,14 +68,40 @@ def by_benchmark(detector, few, image, method, layer, options, output, monkeypat
     return found
 
 
-@pytest.fixture(params=["attribute", "attribute_instances", "explain", "benchmark"])
+def by_union(detector, few, image, method, layer, options, output):
+    """Of one output alone it is the map of :func:`by_instances` over its peak on the grid."""
+    wrapper = ssgc.InstanceScoreWrapper(detector, few)
+    layer = detector.model.get_submodule(layer)
+    maps = method(wrapper, layer).attribute_union(
+        image, outputs=[output], interpolate_mode="bilinear", **options
+    )
+    wrapper = ssgc.InstanceScoreWrapper(detector, few, output=output)
+    peaks = method(wrapper, layer).attribute_instances(image, **options).flatten(1).amax(1)
+    return maps[:, 0] * peaks[:, None, None]
+
+
+WAYS = {
+    "attribute": by_attribute,
+    "attribute_instances": by_instances,
+    "attribute_union": by_union,
+    "explain": by_explain,
+    "benchmark": by_benchmark,
+}
+
+
+@pytest.fixture(params=WAYS)
 def ask(request, detector, image, monkeypatch):
-    def call(few, method="ssgrad-cam++", layer="fine", options=None, output="score"):
-        arguments = (detector, few, image, METHODS[method], layer, options or {}, output)
-        if request.param == "benchmark":
-            return by_benchmark(*arguments, monkeypatch)
-        ways = {"attribute": by_attribute, "explain": by_explain}
-        return ways.get(request.param, by_instances)(*arguments)
+    """Asks for maps; of the paper's method where none is named, or of ODAM, which has unions."""
+    usual = "odam" if request.param == "attribute_union" else "ssgrad-cam++"
+
+    def call(few, method=None, layer="fine", options=None, output="score"):
+        options, chosen = options or {}, METHODS[method or usual]
+        if request.param == "attribute_union":
+            strange = method is None and not options.keys() <= set(chosen.option_names())
+            if strange or not hasattr(chosen, "attribute_union"):
+                pytest.skip("it has no unions")
+        further = [monkeypatch] if request.param == "benchmark" else []
+        return WAYS[request.param](detector, few, image, chosen, layer, options, output, *further)
 
     call.name = request.param
     return call
@@ -99,19 +127,14 @@ def test_masks(ask, few, detector, image, mask):
     torch.testing.assert_close(ask(few, options={"mask": mask}), expected)
 
 
-OPTIONS = [
-    ("grad-cam", {}, "score"),
-    ("grad-cam++", {}, "logit"),
-    ("layer-cam", {}, "score"),
-    ("odam", {"smoothing": 0.7}, "left"),
-    ("ssgrad-cam", {"smoothing": 1.0}, "top"),
-    ("ssgrad-cam++", {"signed_activations": "as_is", "mask": None}, "score"),
-    ("ssgrad-cam++", {"smoothing": 1.0}, "logit"),
+# Each with another output than its neighbour.
+ASKED = [
+    (*asked, output) for asked, output in zip(every_method(), cycle(["score", "logit", "left"]))
 ]
 
 
 @pytest.mark.filterwarnings("ignore:.*all-zero map")
-@pytest.mark.parametrize(("method", "options", "output"), OPTIONS, ids=str)
+@pytest.mark.parametrize(("method", "options", "output"), ASKED, ids=str)
 def test_methods_options_and_outputs(ask, few, detector, image, method, options, output):
     wrapper = ssgc.InstanceScoreWrapper(detector, few, output=output)
     cam = METHODS[method](wrapper, detector.model.fine)
@@ -178,8 +201,8 @@ def test_a_layer_of_another_level_has_one_wording(ask, detections, layer):
 def test_an_empty_map_has_one_wording_and_points_at_the_caller(ask, few, detector):
     with torch.no_grad():
         detector.model.head.weight.copy_(-detector.model.head.weight.abs())
-    with pytest.warns(UserWarning, match=r"all-zero map\(s\) of LayerCAM: by this method") as log:
-        ask(few, "layer-cam")
+    with pytest.warns(UserWarning, match=r"all-zero map\(s\) of ODAM: by this method") as log:
+        ask(few, "odam")
     assert {one.filename for one in log} == {__file__}
 
 

@@ -85,6 +85,8 @@ def plain_heat_maps(
                 further.setdefault("mask", mask)
             contributions = method.maps(activations, slope, **further)
             summed = contributions.sum(1, keepdim=True).clamp(min=0.0)
+            formula = method.request(options, output).formula
+            summed = formula.finished(summed, further.get("mask"))
             scale = float(contributions.abs().sum(1).amax())
             own.append((geometry.grid_to_image(summed, cells=cells)[0, 0], scale))
     return made

@@ -5,22 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from detectors.plain_maps import assert_maps_are_plain, plain_heat_maps, recorded
+from every_method import every_method
 
 import captum_ssgc as ssgc
 from captum_ssgc.attr import METHODS, _batched_gradients, _sparse_convolution
 from captum_ssgc.attr._batched_gradients import gradients_of_each
 
-REQUESTS = [
-    ("grad-cam", {}),
-    ("grad-cam++", {}),
-    ("layer-cam", {}),
-    ("odam", {}),
-    ("odam", {"smoothing": 1.0}),
-    ("ssgrad-cam", {}),
-    ("ssgrad-cam++", {}),
-    ("ssgrad-cam++", {"signed_activations": "as_is"}),
-    ("ssgrad-cam++", {"smoothing": 0.7, "mask": None}),
-]
 LOCAL = {
     *("retinanet", "ssd300", "ssdlite"),
     *("yolov8n", "yolo11n", "yolo26n", "yolov8n-seg", "yolo26n-seg", "yolov8n-pose"),
@@ -41,7 +31,8 @@ def chosen(family, picture):
 @pytest.mark.filterwarnings("ignore:.*all-zero map", "ignore:.*pyramid level")
 @pytest.mark.parametrize("output", ["score", pytest.param("left", marks=pytest.mark.slow)])
 def test_short_cuts_give_what_the_plain_way_gives(family, picture, output):
-    assert_maps_are_plain(family.detector, picture, chosen(family, picture), REQUESTS, output)
+    found = chosen(family, picture)
+    assert_maps_are_plain(family.detector, picture, found, every_method(), output)
 
 
 @pytest.mark.parametrize("output", ["score"])
