@@ -38,6 +38,11 @@ OWN = {
 each_cam = pytest.mark.parametrize("method", OWN, ids=lambda method: method.__name__)
 
 
+def test_none_is_left_out():
+    """An option is written down here by hand, as what a user reads and types."""
+    assert set(OWN) == {one for one in ssgc.attr.METHODS.values() if one.gradient_based}
+
+
 def rest_of(method):
     """Where nothing is written out, a subclass may bring its own."""
     return [] if OWN[method] else ["options"]

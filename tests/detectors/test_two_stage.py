@@ -8,6 +8,7 @@ import pytest
 import torch
 import torchvision
 from detectors.plain_maps import plain_heat_maps
+from every_method import every_method
 from small_backbones import pyramid, residual
 from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
@@ -404,9 +405,9 @@ def test_gradients_at_the_pooled_features_give_the_plain_maps(case, image, outpu
     detections = detector.detect(image)[0][:8]
     if not detector.level_layers():
         pytest.skip("this backbone has no layer of its own for the pooled features")
-    methods = [METHODS[name] for name in ("grad-cam", "odam", "ssgrad-cam++")]
-    expected = plain_heat_maps(detector, image, detections, [(m, {}) for m in methods], output)
-    requests = [method.request({}, output) for method in methods]
+    methods = [(METHODS[name], options) for name, options in every_method()]
+    expected = plain_heat_maps(detector, image, detections, methods, output)
+    requests = [method.request(options, output) for method, options in methods]
     with recording(detector, Layers.of_detector(detector), image) as run:
         features = {
             level: run._grids[run.layers.places(level)[0]].tensor.detach()
