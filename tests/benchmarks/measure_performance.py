@@ -24,9 +24,19 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from performance_cases import GROWING, METHOD, PERTURBED, ROWS, YOLOX_FILE, Size, case_of
+from performance_cases import (
+    DATA,
+    DETECTIONS,
+    GROWING,
+    HAS_DATA,
+    METHOD,
+    PERTURBED,
+    ROWS,
+    Size,
+    case_of,
+)
 from performance_peaks import peak_ratio
-from performance_peers import DETECTIONS, FIVE, SIZE, faster_rcnn, gradient_runs, mask_runs
+from performance_peers import FIVE, SIZE, faster_rcnn, gradient_runs, mask_runs
 from performance_share import shares
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -139,16 +149,17 @@ def growth(folder: Path, repeats: int) -> list[str]:
             axes = panels[row, column]
             for name in GROWING:
                 axes.plot(ticks, found[name][row], marker="o", label=name)
-            axes.set(xlabel=label, ylabel=f"{kind}, in forwards", ylim=(0, None))
+            axes.set(xlabel=label, ylabel=f"{kind}, in forwards")
             axes.grid(alpha=0.3)
             axes.legend()
             lines = [[name, *written(found[name][row])] for name in GROWING]
             title = f"{kind.capitalize()}, in forwards of the detector, by {label}"
             tables.append(table(title, [label, *map(str, ticks)], lines))
-        if label == "detections":
-            for axes in panels[:, column]:
-                axes.set_xscale("log")
-                axes.set_xticks(COUNTS, map(str, COUNTS))
+    for axes in panels[:, 0]:
+        axes.set_xscale("log")
+        axes.set_xticks(COUNTS, map(str, COUNTS))
+        axes.minorticks_off()
+        axes.set_ylim(0, None)  # of both in the row, when all is drawn
     suffix = "" if DEVICE.type == "cpu" else f"_{DEVICE.type}"
     figure.savefig(folder / f"performance{suffix}.png", dpi=110)
     return tables
@@ -233,8 +244,8 @@ def main() -> None:
     DEVICE = torch.device(options.device)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    if not YOLOX_FILE.exists():
-        print(f"YOLOX-nano is left out: no {YOLOX_FILE} (CAPTUM_SSGC_DATA)", flush=True)
+    if not HAS_DATA:
+        print(f"YOLOX-nano is left out: no such file and photos in {DATA}", flush=True)
     repeats = options.repeats
     parts: list[str] = []
     if not options.skip_detectors:

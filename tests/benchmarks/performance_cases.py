@@ -24,6 +24,7 @@ from captum_ssgc.detectors import onnx_detector
 
 DETECTION = torchvision.models.detection
 METHOD = "ssgrad-cam++"
+DETECTIONS = 10  # where nothing else is said
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("CAPTUM_SSGC_DATA", ROOT.parent / "shared" / "data"))
 YOLOX_FILE = DATA / "yolox_nano_coco.onnx"
@@ -163,7 +164,8 @@ ROWS: dict[str, tuple[Maker, str, Size]] = {
     "YOLO11s": (of_ultralytics, "yolo11s", (640, 640)),
     "YOLO11n as an ONNX file": (of_onnx, "yolo11n", (640, 640)),
 }
-if YOLOX_FILE.exists() and PHOTOS.exists():
+HAS_DATA = YOLOX_FILE.exists() and (PHOTOS / "instances.json").exists()
+if HAS_DATA:
     ROWS["YOLOX-nano as an ONNX file"] = (of_yolox, YOLOX_FILE.name, (416, 416))
 GROWING = ("Faster R-CNN R50-FPN", "RetinaNet R50-FPN", "YOLO11n")
 PERTURBED = ("Faster R-CNN MobileNet", "the demo detector", "YOLO11n")

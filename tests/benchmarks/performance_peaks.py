@@ -14,12 +14,12 @@ import warnings
 from pathlib import Path
 
 import torch
-from performance_cases import METHOD, ROWS, Size, case_of
+from performance_cases import DETECTIONS, METHOD, ROWS, Size, case_of
 
 import captum_ssgc as ssgc
 
 CPU = torch.device("cpu")
-PROCESSES = 3  # of those that the main table needs; one where much is measured
+PROCESSES = 3  # for the table of all detectors; one for each point of a curve
 _known: dict[tuple[str, str, int, Size], float] = {}
 
 
@@ -35,9 +35,9 @@ def peak_megabytes(name: str, mode: str, count: int, side: Size, device: torch.d
 
     A run on a small image comes first, so that libraries are loaded. Of a GPU: what PyTorch takes.
     """
-    key = (name, mode, count if mode == "explain" else 10, side)
+    key = (name, mode, count, side)
     if key not in _known:
-        usual = side == ROWS[name][2] and key[2] == 10
+        usual = side == ROWS[name][2] and count == DETECTIONS
         measure = _peak_of_gpu if device.type == "cuda" else _peak_of_process
         _known[key] = statistics.median(
             measure(*key, device) for _ in range(PROCESSES if usual else 1)

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 import torchvision
 from captum.attr import LayerAttribution, LayerGradCam
+from performance_cases import DETECTIONS
 from torch import Tensor, nn
 
 import captum_ssgc as ssgc
 
 FIVE = ["grad-cam", "grad-cam++", "odam", "ssgrad-cam", "ssgrad-cam++"]
 SIZE = (320, 416)
-DETECTIONS = 10
 MASKS = 20
 AT_ONCE = 4  # masked images in one forward
 Runs = dict[str, Callable[[], object]]

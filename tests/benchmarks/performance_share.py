@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from performance_cases import PHOTOS, YOLOX_FILE
+from performance_cases import HAS_DATA, PHOTOS, YOLOX_FILE
 from torch import nn
 
 import captum_ssgc as ssgc
@@ -79,7 +79,7 @@ def own_share(
 def shares(device: torch.device, clock: Clock) -> list[list[str]]:
     """A row for the package's own scenes, and one for photos where these are given."""
     runs = [("the demo detector on scenes", ssgc.wrap_detector(demo.detector()), SCENES)]
-    if YOLOX_FILE.exists() and PHOTOS.exists():
+    if HAS_DATA:
         runs.append(("YOLOX-nano on photos", yolox(YOLOX_FILE), str(PHOTOS / "instances.json")))
     rows = []
     for name, detector, data in runs:
