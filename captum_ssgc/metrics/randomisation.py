@@ -168,7 +168,7 @@ def _without_faint(maps: Tensor) -> Tensor:
 
 
 def _worst_where_empty(before: Tensor, similarity: MapScores) -> MapScores:
-    valid = positive_shape(before)[1]
+    valid = positive_shape(before)[1].to(similarity.values.device)  # which may be the host
     return MapScores(torch.where(valid, similarity.values, 1.0), valid, False)
 
 

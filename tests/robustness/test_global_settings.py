@@ -74,6 +74,8 @@ def of_every_metric(subject: Subject) -> list[Tensor]:
         metrics.evidence_energy(maps, masks).values,
         metrics.compactness(maps, found.boxes).values,
         metrics.object_discrimination_index(maps, rows, boxes=found.boxes).values,
+        metrics.rank_correlation(maps, maps.cos()).values,
+        metrics.structural_similarity(maps, maps.cos()).values,
         metrics.deletion_images(image, found, maps, steps=(1, 5)),
         metrics.insertion_images(image, found, maps, steps=(1, 5)),
     ]
@@ -87,7 +89,15 @@ def of_every_metric(subject: Subject) -> list[Tensor]:
         figures = [one.score, *one.alone.values(), *one.without.values(), one.energy_in_mask]
         figures += [one.energy_in_box, one.energy_on_others, one.area_in_box, one.area_on_others]
         values.append(torch.tensor(figures, dtype=torch.float32, device="cpu"))
-    return values
+    sets = metrics.minimal_sets(detector, image, found, maps, patches=2, forwards=8)
+    values += [one for one in vars(sets).values() if isinstance(one, Tensor)]
+
+    def explained(wrapper: ssgc.InstanceScoreWrapper) -> Tensor:
+        layer = wrapper.detector.layer_for(found, 0)
+        return ssgc.ODAM(wrapper, layer).attribute_instances(image, [0])
+
+    forgetting = metrics.parameter_randomisation(detector, image, found[:1], explained)
+    return [*values, forgetting.rank_correlation, forgetting.ssim, forgetting.valid]
 
 
 @each_telling_setting

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import captum_ssgc as ssgc
 from captum_ssgc.benchmark import run_benchmark
+from captum_ssgc.benchmark.columns import METRICS
 from captum_ssgc.data import CocoDataset, SceneDataset
 from captum_ssgc.report.viewer import explained_page, viewer_html
 
@@ -71,7 +72,7 @@ def test_a_page(setting, own):
 
 def of_a_run(detector: ssgc.Detector, data: Path, folder: Path) -> dict[tuple[str, str], Any]:
     chosen = settings(
-        metrics=("all", "infidelity", "sensitivity"),
+        metrics=METRICS,
         floors=("noise", "box", "centre"),
         drise_masks=4,
         perturbed_images=2,

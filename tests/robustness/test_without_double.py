@@ -7,8 +7,10 @@ import copy
 import pytest
 import torch
 from benchmark.tiny_run import means_of, settings, tiny_detector, write_data
+from detectors.conftest import SLOW, VENDORS
 from elsewhere import Elsewhere, There
 from robustness.subjects import CALLS, Subject
+from robustness.test_global_settings import of_every_metric
 
 import captum_ssgc as ssgc
 from captum_ssgc import metrics
@@ -48,24 +50,19 @@ def explained(subject: Subject, methods: list[str]) -> list[ssgc.Explanation]:
     return ssgc.explain(subject.detector, subject.image, methods, score_threshold=0.0, top_k=3)
 
 
-FAMILIES = [
+FEW = [
     ("demo", "demo"),
     ("torchvision", "retinanet"),
     ("transformers", "detr"),
     ("ultralytics", "yolo11n"),
     ("ultralytics", "yolov8n-obb"),
-    *(
-        pytest.param(one, marks=pytest.mark.slow)
-        for one in [
-            ("torchvision", "fcos"),
-            ("torchvision", "ssd300"),
-            ("transformers", "deformable-detr"),
-            ("transformers", "yolos"),
-            ("prompts", "owlvit"),
-            ("ultralytics", "yolo26n-seg"),
-            ("ultralytics", "rtdetr-resnet50"),
-        ]
-    ),
+]
+# The vendor's forward makes its places in double precision.
+THEIR_OWN_DOUBLE = ("rt-detr", "rt-detr-v2", "d-fine", "deim-v2")
+ALL = [(vendor, name) for part in (VENDORS, SLOW) for vendor in part for name in part[vendor]]
+FAMILIES = [
+    *FEW,
+    *(pytest.param(one, marks=pytest.mark.slow) for one in ALL if one not in FEW),
 ]
 
 
@@ -75,7 +72,7 @@ def test_a_vendors_model(family, families):
     subject = families(*family)
     methods = [name for name in METHODS if METHODS[name].gradient_based]
     expected = explained(subject, methods)
-    with Elsewhere(double=False) as device:
+    with Elsewhere(double=family[1] in THEIR_OWN_DOUBLE) as device:
         found = explained(sent(subject, device), methods)
         assert isinstance(found[0].heat_map, There)
         maps = [one.heat_map.cpu() for one in found]
@@ -83,6 +80,15 @@ def test_a_vendors_model(family, families):
         assert (ours.method, ours.label) == (theirs.method, theirs.label)
         scale = float(theirs.heat_map.max())
         torch.testing.assert_close(one, theirs.heat_map, rtol=0.0, atol=1e-3 * scale)
+
+
+@pytest.mark.slow
+def test_every_metric(own):
+    expected = of_every_metric(own)
+    with Elsewhere(double=False) as device:
+        found = of_every_metric(sent(own, device))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.detach().cpu(), other, equal_nan=True)
 
 
 def test_metrics_of_maps(own):
