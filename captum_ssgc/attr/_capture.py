@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._norm_gradients import sound_norm_gradients
+from captum_ssgc.attr._kept_apart import keeping_apart
 from captum_ssgc.attr._lean_operations import batch_norm, grid_sample, relu, relu_
 from captum_ssgc.attr._sparse_convolution import convolution
 
@@ -22,6 +23,10 @@ _WITH_OWN_WAY_BACK: dict[Any, Callable[..., Tensor]] = {
     F.grid_sample: grid_sample,
     **dict.fromkeys((F.relu, torch.relu, Tensor.relu), relu),
     **dict.fromkeys((torch.relu_, Tensor.relu_), relu_),
+    **{
+        operation: keeping_apart(operation)
+        for operation in (F.group_norm, F.layer_norm, F.silu, F.hardswish, F.mish, F.gelu)
+    },
 }
 
 

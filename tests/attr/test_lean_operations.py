@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from captum_ssgc.attr._bits import WORTH_PACKING, Bits
 from captum_ssgc.attr._capture import ConstantParameters
+from captum_ssgc.attr._kept_apart import LARGE
 
 
 def norm(dimensions: int, affine: bool = True, dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -48,9 +49,25 @@ CASES: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
         lambda images: F.relu(images.repeat(1, 1, 30, 30).to(memory_format=torch.channels_last)),
         2,
     ),
+    **{
+        f"{operation.__name__} of {times * 240} maps": (
+            partial(
+                lambda images, times, operation: operation(images.repeat(1, times, 30, 30)),
+                times=times,
+                operation=operation,
+            ),
+            2,
+        )
+        for times in (1, 4)
+        for operation in (F.silu, F.gelu, F.hardswish, F.mish)
+    },
+    "group norm": (lambda images: norm_of_groups(images.repeat(1, 1, 40, 40)), 2),
+    "layer norm": (lambda images: F.layer_norm(images.repeat(1, 1, 40, 40), (200,)), 2),
+    "silu in place": (in_place(lambda images: F.silu(images.repeat(1, 1, 40, 40), True)), 2),
     "the same input twice": (lambda images: images * F.relu(images), 2),
 }
 norm_of_all = norm(2)
+norm_of_groups = nn.GroupNorm(2, 6).double()
 PLACES = torch.rand(2, 3, 5, 2, generator=torch.Generator().manual_seed(0)).double() * 2.4 - 1.2
 for mode in ("bilinear", "nearest", "bicubic"):
     for padding in ("zeros", "border", "reflection"):
@@ -158,6 +175,22 @@ def test_sampling_at_constant_places_keeps_the_places_alone() -> None:
     ):
         F.grid_sample(images, PLACES.float(), align_corners=False)
     assert [one.shape for one in kept] == [PLACES.shape]
+
+
+@pytest.mark.parametrize("size", [8, 256])
+def test_large_maps_are_kept_apart_from_what_is_used_further(size: int) -> None:
+    images = torch.randn(1, 4, size, size, requires_grad=True)
+    expected = torch.autograd.grad(F.silu(images * 1.0).sum(), images)[0]
+    with ConstantParameters():
+        given = images * 1.0
+        activated = F.silu(given)
+        with torch.no_grad():
+            given.zero_()
+    if size * size * 4 * 4 >= LARGE:
+        assert torch.equal(torch.autograd.grad(activated.sum(), images)[0], expected)
+    else:  # PyTorch's own way
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            activated.sum().backward()
 
 
 def test_a_graph_keeps_no_maps() -> None:
