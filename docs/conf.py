@@ -19,6 +19,7 @@ import captum_ssgc
 matplotlib.use("Agg")
 os.environ.setdefault("TQDM_DISABLE", "1")
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 project = "captum_ssgc"
 author = "the captum_ssgc authors"
@@ -32,6 +33,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
+    "explain_calls",
     "formulas",
     "public_names",
 ]
