@@ -139,7 +139,7 @@ def in_a_child(folder: Path, cases: int, start: int) -> dict[str, int]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, __file__, str(folder), str(cases), str(start)]
     result = subprocess.run(
-        command, capture_output=True, text=True, timeout=1200, env=environment, check=False
+        command, capture_output=True, text=True, timeout=7200, env=environment, check=False
     )
     assert result.returncode == 0, f"{result.returncode}: {result.stderr[-3000:]}"
     return json.loads(result.stdout)
