@@ -1,6 +1,6 @@
 """What operations keep for their way back, moved out of the way of what comes and goes.
 
-PyTorch asks for memory at multiples of 64 bytes, for which the C library (glibc before 2.38) needs
+PyTorch asks for memory at multiples of 64 bytes, for which the C library (seen: glibc 2.36) needs
 a little more than that: the hole that a temporary map leaves between two that are kept is too small
 for the next map of the same size. A head that keeps every second of its maps then takes twice what
 it keeps. A copy in memory of exactly its size fits into such a hole.
