@@ -15,6 +15,8 @@ import sys
 from types import FrameType
 from typing import Any, NoReturn
 
+from captum_ssgc._interrupts import interrupted, note_interrupt
+
 INTERRUPTED = 130
 
 
@@ -29,7 +31,6 @@ class _Interrupts:
     def __init__(self) -> None:
         self.running = False
         self.code: int | None = None
-        self._came = False
 
     def install(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,9 +42,9 @@ class _Interrupts:
         atexit.register(self._end)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._came or not self.running or _imports(frame):
+        if interrupted() or not self.running or _imports(frame):
             _leave()
-        self._came = True
+        note_interrupt()
         raise KeyboardInterrupt
 
     def _unraisable(self, ignored: Any) -> None:
@@ -80,6 +81,8 @@ def start() -> int:
         interrupts.running = True
         code = main()
         interrupts.running = False
+        if interrupted() and code != INTERRUPTED:
+            _leave()
     except KeyboardInterrupt:
         _leave()
     interrupts.code = code

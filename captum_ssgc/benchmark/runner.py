@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from captum_ssgc._interrupts import raise_if_interrupted
 from captum_ssgc._printable import printable
 from captum_ssgc.benchmark.description import describe
 from captum_ssgc.benchmark.distributed import World, cpu_threads
@@ -130,17 +131,20 @@ def _go_through(
 
 
 def _record(work: ImageWork[R], source: Source, index: int) -> R:
+    raise_if_interrupted()
     image = work.kind(index, source.key(index), source.name(index))
     try:
         image = replace(image, file=source.fingerprint(index))
         case = source.load(index)
     except Exception as error:  # whatever is wrong with an image file or its annotations
+        raise_if_interrupted()
         return replace(image, failed=f"cannot be read: {_one_line(error)}")
     try:
         return work.record(case, image)
     except BenchmarkError:
         raise
     except Exception as error:  # whatever a model may raise
+        raise_if_interrupted()
         return replace(image, failed=f"{type(error).__name__}: {_one_line(error)}")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import captum_ssgc
+from captum_ssgc._interrupts import interrupted
 from captum_ssgc._printable import printable
 from captum_ssgc.cli.help_format import HelpFormatter
 from captum_ssgc.cli.messages import DONE, FAILED, INTERRUPTED, complain, one_line, say
@@ -77,6 +78,9 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output has gone
         return FAILED
     except Exception as error:
+        if interrupted():  # of which someone has made another error
+            complain("interrupted")
+            return INTERRUPTED
         complain(error, with_traceback="--traceback" in arguments)
         return FAILED
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captum_ssgc._interrupts import raise_if_interrupted
 from captum_ssgc._printable import printable
 from captum_ssgc.cli.folders import ResultFolders
 from captum_ssgc.cli.help_format import HelpFormatter
@@ -177,6 +178,7 @@ def _one(
     from captum_ssgc.explanation import NoDetectionError
     from captum_ssgc.images import load_image
 
+    raise_if_interrupted()
     if is_folder(path):
         complain("the folder holds no image file", about=str(path))
         return FAILED
@@ -198,6 +200,7 @@ def _one(
     except BrokenPipeError:
         raise
     except Exception as error:
+        raise_if_interrupted()
         complain(error, about=str(path), with_traceback=args.traceback)
         return FAILED
     return DONE

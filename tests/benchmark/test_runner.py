@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from captum_ssgc import _interrupts
 from captum_ssgc.benchmark import BenchmarkError, report, run_benchmark, runner
 from captum_ssgc.benchmark.image_evaluation import ImageEvaluation, image_seed
 from captum_ssgc.benchmark.opening import open_source
@@ -77,6 +78,25 @@ def test_an_interrupted_run_goes_on_and_gives_the_same(run, evaluated, finished,
     assert evaluated == [str(number) for number in range(int(stop))]
     assert numbers_of(run()) == finished.numbers
     assert evaluated == [str(number) for number in range(IMAGES)]
+
+
+@pytest.mark.parametrize("error", [ValueError("Invalid bounding box"), None])
+def test_an_interrupt_that_someone_swallowed_stops_the_run(
+    run, few, monkeypatch, stored, tmp_path, error
+):
+    """Or made another error of, which is no fault of the image."""
+    real = ImageEvaluation.record
+
+    def record(self, case, image):
+        monkeypatch.setattr(_interrupts, "_came", True)
+        if error:
+            raise error
+        return real(self, case, image)
+
+    monkeypatch.setattr(ImageEvaluation, "record", record)
+    with pytest.raises(KeyboardInterrupt):
+        run(few)
+    assert len(stored(tmp_path / "run")) == (0 if error else 1)
 
 
 def test_a_finished_run_computes_nothing(run, evaluated, finished, numbers_of, tiny, data):

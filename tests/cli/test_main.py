@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import captum_ssgc
-from captum_ssgc import cli
+from captum_ssgc import _interrupts, cli
 from captum_ssgc._printable import printable
 from captum_ssgc.attr import METHODS
 from captum_ssgc.cli import options
@@ -54,6 +54,22 @@ def test_a_backend_that_does_not_exist_is_not_asked_for(tmp_path: Path) -> None:
     )
     assert done.stdout.split()[-1] == "agg"
     assert done.stderr == ""
+
+
+def test_an_interrupt_that_became_another_error_stops_all_images(
+    run: Callable[..., Any], photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As code that calls Python from C makes one."""
+
+    def fail(*arguments: Any) -> None:
+        monkeypatch.setattr(_interrupts, "_came", True)
+        raise ValueError("Invalid bounding box")
+
+    monkeypatch.setattr("captum_ssgc.cli.each_image.explanations_of", fail)
+    outcome = run("explain", photo, photo, "--model", "demo", "-o", photo.parent / "out")
+    assert outcome.code == 130
+    assert outcome.lines[-1] == "captum-ssgc: error: interrupted"
+    assert "Invalid" not in outcome.err
 
 
 def test_version(run: Callable[..., Any]) -> None:

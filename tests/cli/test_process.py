@@ -96,8 +96,14 @@ explain_arguments, demo.explain_arguments = demo.explain_arguments, interrupt
         "try: signal.raise_signal(signal.SIGINT)\n    except BaseException: pass\n"
         "    signal.raise_signal(signal.SIGINT)",
         "import atexit; atexit.register(signal.raise_signal, signal.SIGINT); sys.exit(0)",
+        "try: signal.raise_signal(signal.SIGINT)\n    except BaseException: pass\n    sys.exit(0)",
+        "try: signal.raise_signal(signal.SIGINT)\n"
+        "    except BaseException: raise ValueError('Invalid bounding box')",
     ],
-    ids=["SIGINT", "SIGTERM", "finalizer", "swallowed, then again", "at exit"],
+    ids=[
+        *("SIGINT", "SIGTERM", "finalizer", "swallowed, then again", "at exit", "swallowed"),
+        "made another error",
+    ],
 )
 def test_an_interrupt_while_the_command_runs(start: Run, what: str) -> None:
     done = start("demo", before=DURING.format(what=what))
