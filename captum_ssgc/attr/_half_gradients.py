@@ -39,8 +39,8 @@ def gradients_of(
     slopes: list[Tensor | None] = []
     for shift in _SHIFTS:
         seed = torch.full_like(value, 2.0**-shift)
-        found = _gradients(value, tensors, seed, **options)
-        slopes = [None if slope is None else slope.float() * 2.0**shift for slope in found]
+        scaled = _gradients(value, tensors, seed, **options)
+        slopes = [None if slope is None else slope.float() * 2.0**shift for slope in scaled]
         if all(slope is None or bool(torch.isfinite(slope).all()) for slope in slopes):
             break
     return slopes

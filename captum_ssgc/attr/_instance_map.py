@@ -25,10 +25,10 @@ class InstanceMap:
     def in_image_pixels(self) -> Tensor:
         """``(H, W)``, several layers joined by their maximum."""
         with torch.inference_mode(False), torch.no_grad():
-            found = None
+            heat_map = None
             for maps, cells in self.grids:
                 one = self.geometry.grid_to_image(maps, "bilinear", cells)[0, 0]
-                found = one if found is None else torch.maximum(found, one)
-        if found is None:
+                heat_map = one if heat_map is None else torch.maximum(heat_map, one)
+        if heat_map is None:
             raise ValueError("the map lies at no layer.")
-        return found
+        return heat_map

@@ -107,8 +107,8 @@ def _masks_on_grid(
             "candidates that it does not report; use 'region' or 'box', or pass a tensor."
         )
     pixels = instances.mask_pixels()
-    found = geometry.boxes_to_grid(instances.boxes.to(device), cells)
+    masks = geometry.boxes_to_grid(instances.boxes.to(device), cells)
     for row, one in enumerate(pixels):  # one by one, as they are compared in double precision
         if bool(one.any()):
-            found[row] = geometry.mask_to_grid(one[None, None].to(device), cells)[0]
-    return found
+            masks[row] = geometry.mask_to_grid(one[None, None].to(device), cells)[0]
+    return masks

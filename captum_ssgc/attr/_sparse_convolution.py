@@ -71,17 +71,17 @@ class _SparseConvolution(torch.autograd.Function):
         window = nonzero_windows([gradient.detach()])[0]
         height, width = window.size
         if window.is_empty:
-            found = gradient.new_zeros(ctx.size)
+            at_input = gradient.new_zeros(ctx.size)
         elif height * width > LARGEST_SHARE * gradient.shape[-2] * gradient.shape[-1]:
-            found = conv2d_input(ctx.size, weight, gradient, padding=ctx.padding, **options)
+            at_input = conv2d_input(ctx.size, weight, gradient, padding=ctx.padding, **options)
         else:
             part = F.conv_transpose2d(window.of(gradient), weight, **options)
             margins = []
             for axis, start in ((-1, window.left), (-2, window.top)):
                 before = start * ctx.stride[axis] - ctx.padding[axis]
                 margins += [before, ctx.size[axis] - before - part.shape[axis]]
-            found = F.pad(part, margins)  # negative ones cut off what lies in the padding
-        return found, None, None, None, None, None, None
+            at_input = F.pad(part, margins)  # negative ones cut off what lies in the padding
+        return at_input, None, None, None, None, None, None
 
 
 def _pair(value: Any) -> tuple[int, int]:
