@@ -53,9 +53,9 @@ class CurveInputs:
         _check_detections(several, images)
         maps, valid = {}, {}
         for name, given in heat_maps.items():
-            found = _maps(given, several, (images.shape[-2], images.shape[-1]))
-            valid[name] = points_somewhere(found)
-            maps[name] = torch.where(valid[name][:, None, None], found, torch.zeros_like(found))
+            own = _maps(given, several, (images.shape[-2], images.shape[-1]))
+            valid[name] = points_somewhere(own)
+            maps[name] = torch.where(valid[name][:, None, None], own, torch.zeros_like(own))
         return cls(images, [entry.to(images.device) for entry in several], maps, valid)
 
     @property
@@ -83,8 +83,8 @@ class CurveInputs:
             F.interpolate, size=size, mode="bilinear", align_corners=False, antialias=True
         )
         maps = {
-            name: resize(found[:, None])[:, 0] if len(found) else found.new_zeros(0, *size)
-            for name, found in self.maps.items()
+            name: resize(own[:, None])[:, 0] if len(own) else own.new_zeros(0, *size)
+            for name, own in self.maps.items()
         }
         detections = [_resized(entry, size) for entry in self.detections]
         return CurveInputs(resize(self.images), detections, maps, self.valid)

@@ -156,13 +156,13 @@ def _indices(values: object, count: int, name: str) -> Tensor:
 
 
 def _same_image(
-    map_images: Tensor | None, object_images: Tensor | None, maps: int, objects: int
+    map_images: Tensor | None, object_images: Tensor | None, map_count: int, objects: int
 ) -> Tensor:
     """``(K, G)`` bool: whether map and object belong to one image."""
     if (map_images is None) != (object_images is None):
         raise TypeError("map_images and object_images: expected both or neither.")
     if map_images is None or object_images is None:
-        return torch.ones(maps, objects, dtype=torch.bool, device="cpu")
-    of_maps = _indices(map_images, maps, "map_images")
+        return torch.ones(map_count, objects, dtype=torch.bool, device="cpu")
+    of_maps = _indices(map_images, map_count, "map_images")
     of_objects = _indices(object_images, objects, "object_images")
     return of_maps[:, None] == of_objects.to(of_maps.device)

@@ -176,7 +176,7 @@ def reliance(
     }
     with torch.no_grad():
         scores = detector.score(images, detections)[0].tolist()
-    found = []
+    reliances = []
     for row, score in enumerate(scores):
         alone = {fill: pair[0][row] for fill, pair in by_fill.items()}
         without = {fill: pair[1][row] for fill, pair in by_fill.items()}
@@ -187,8 +187,8 @@ def reliance(
             verdict = _verdict(figures, energy.on_neighbours(row, thresholds.neighbour), thresholds)
             if verdict == "object" and energy.contradicts(row):
                 verdict, reason = "cannot say", "the map is no better than a uniform one"
-        found.append(Reliance(verdict, reason, score, alone, without, *energy.figures(row)))
-    return found
+        reliances.append(Reliance(verdict, reason, score, alone, without, *energy.figures(row)))
+    return reliances
 
 
 def _verdict(

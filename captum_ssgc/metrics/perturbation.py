@@ -79,8 +79,8 @@ def deletion(
     settings = curve_settings(settings, "deletion")
     inputs = CurveInputs.checked(images, detections, {"": heat_maps})
     run = CurveRun(False, settings, (settings.score,))
-    (found,) = run_curves(detector, inputs, [run], generator, perturbations_per_eval)
-    return found[""][settings.score]
+    (curves,) = run_curves(detector, inputs, [run], generator, perturbations_per_eval)
+    return curves[""][settings.score]
 
 
 def insertion(
@@ -136,8 +136,8 @@ def insertion(
     settings = curve_settings(settings, "insertion")
     inputs = CurveInputs.checked(images, detections, {"": heat_maps})
     run = CurveRun(True, settings, (settings.score,))
-    (found,) = run_curves(detector, inputs, [run], generator, perturbations_per_eval)
-    return found[""][settings.score]
+    (curves,) = run_curves(detector, inputs, [run], generator, perturbations_per_eval)
+    return curves[""][settings.score]
 
 
 def deletion_insertion(
