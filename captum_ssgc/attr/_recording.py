@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -61,6 +61,7 @@ class Recording:
         self.layers, self.images, self.raw = layers, images, raw
         self._detections = detections
         self._reshape, self._of_input = reshape_transform, capture.of_input
+        self._geometry = cache(partial(_geometry_of, layers.detector, tuple(images.shape)))
         self._grids = self._recorded(capture)
 
     def _recorded(self, capture: LayerCapture) -> list[LayerGrid]:
@@ -172,14 +173,10 @@ class Recording:
             one.warn(refused=False)
         return made
 
-    @cached_property
+    @property
     def geometry(self) -> ImageGeometry:
         """How the images lie on the network's canvas."""
-        if self.images.dim() != 4:
-            got = tuple(self.images.shape)
-            raise ValueError(f"expected images (N, C, H, W), got inputs {got}.")
-        size, detector = self._image_size, self.layers.detector
-        return ImageGeometry.identity(size) if detector is None else detector.geometry(size)
+        return self._geometry()
 
     @property
     def _image_size(self) -> tuple[int, int]:
@@ -192,19 +189,19 @@ class Recording:
         return self.layers.detector
 
     def _grid(self, module: nn.Module, tensor: Tensor) -> LayerGrid:
-        reshape, detector = self._reshape, self.layers.detector
+        """What knows nothing of the recording: else only the garbage collector would free both."""
+        reshape, detector, image_size = self._reshape, self.layers.detector, self._image_size
+        geometry, as_detector = self._geometry, not self._of_input and reshape is None
         if reshape is None and detector is not None and self.images.dim() == 4:
-            reshape = detector.reshape_transform_for(module, self._image_size)
+            reshape = detector.reshape_transform_for(module, image_size)
 
         def cells(size: tuple[int, int]) -> CellGrid:
-            if detector is None or self._of_input or self._reshape is not None:
-                return self.geometry.cells(size)
-            return detector.cell_grid(module, self._image_size, size)
+            if detector is None or not as_detector:
+                return geometry().cells(size)
+            return detector.cell_grid(module, image_size, size)
 
         name, count = self.layers.names[module], self.images.shape[0]
-        grid = LayerGrid(
-            tensor, count, name, self.layers.advice, reshape, lambda: self.geometry, cells
-        )
+        grid = LayerGrid(tensor, count, name, self.layers.advice, reshape, geometry, cells)
         if detector is not None and self._reshape is None:
             check_map_layout(grid.activations.shape, self.geometry.canvas_size, name)
         return grid
@@ -313,6 +310,13 @@ class Recording:
             grid.on_grid(torch.zeros_like(grid.tensor) if slope is None else slope)
             for grid, slope in zip(grids, slopes, strict=True)
         ]
+
+
+def _geometry_of(detector: Detector | None, shape: tuple[int, ...]) -> ImageGeometry:
+    if len(shape) != 4:
+        raise ValueError(f"expected images (N, C, H, W), got inputs {shape}.")
+    size = (shape[-2], shape[-1])
+    return ImageGeometry.identity(size) if detector is None else detector.geometry(size)
 
 
 def _cropped(gradients: Sequence[Tensor]) -> list[WindowGradient]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from detectors.plain_maps import assert_maps_are_plain, plain_heat_maps, recorded
 from every_method import every_method
+from leftovers import tensors_left_by
 
 import captum_ssgc as ssgc
 from captum_ssgc.attr import METHODS, _batched_gradients, _sparse_convolution
@@ -98,3 +99,25 @@ def test_gradients_as_a_batch_are_those_of_one_after_the_other(family, picture, 
             if one is not None:
                 scale = float(one.abs().max())
                 torch.testing.assert_close(slope, one, rtol=0.0, atol=1e-5 * scale + 1e-30)
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map", "ignore:.*pyramid level")
+@pytest.mark.parametrize("output", ["score", pytest.param("left", marks=pytest.mark.slow)])
+def test_an_explanation_leaves_no_tensor_to_the_garbage_collector(family, picture, output):
+    """By the short cut of a family and by the way through the network; vendors have caches."""
+
+    def plain() -> None:
+        with torch.no_grad():
+            family.detector.run(picture)
+
+    def explain() -> None:
+        ssgc.explain(
+            family.detector,
+            picture,
+            ["ssgrad-cam++", "odam"],
+            output=output,
+            top_k=2,
+            score_threshold=0.0,
+        )
+
+    assert len(tensors_left_by(explain)) <= len(tensors_left_by(plain))

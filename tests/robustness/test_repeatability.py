@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from elsewhere import Elsewhere
+from leftovers import tensors_left_by
 from robustness.subjects import CALLS, Subject, quarters, small_image
 from robustness.synchronising import Waits
 
@@ -18,6 +19,22 @@ def test_a_call_is_repeated_to_the_last_bit(name, own):
     first = own.calls()[name]()
     assert torch.equal(own.calls()[name](), first)
     assert torch.equal(Subject.of(quarters(), small_image()).calls()[name](), first)
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_leaves_no_tensor_to_the_garbage_collector(name, own, demo_subject):
+    for subject in (own, demo_subject):
+        assert not tensors_left_by(lambda subject=subject: subject.calls()[name]())
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "refined-cam")) for name in METHODS],
+)
+def test_a_method_leaves_no_tensor_to_the_garbage_collector(method, own, demo_subject):
+    for subject in (own, demo_subject):
+        assert not tensors_left_by(lambda subject=subject: of_top(subject, 2, method))
 
 
 def of_top(subject: Subject, count: int, method: str) -> list[ssgc.Explanation]:
