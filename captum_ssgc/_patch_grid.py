@@ -69,12 +69,12 @@ def sums_of_each(grids: Sequence[PatchGrid], maps: Sequence[Tensor]) -> list[Ten
     """
     if maps and not has_double(maps[0].device):
         maps = on_host(maps)
-    found = []
+    sums = []
     for grid, some in zip(grids, maps, strict=True):
         flat = some.flatten(1).double()
         totals = torch.zeros(len(flat), len(grid), dtype=torch.float64, device=flat.device)
-        found.append(totals.index_add_(1, grid.index.flatten().to(flat.device), flat))
-    return on_host(found)
+        sums.append(totals.index_add_(1, grid.index.flatten().to(flat.device), flat))
+    return on_host(sums)
 
 
 def _edges(low: float, high: float, count: int, per_side: int) -> list[int]:

@@ -56,9 +56,9 @@ def _as_a_batch(
     places: list[int] = []
 
     def back(seed: Tensor) -> tuple[Tensor, ...]:
-        found = torch.autograd.grad(values, tensors, seed, **_OPTIONS)
-        places[:] = [place for place, slope in enumerate(found) if slope is not None]
-        return tuple(slope for slope in found if slope is not None)
+        slopes = torch.autograd.grad(values, tensors, seed, **_OPTIONS)
+        places[:] = [place for place, slope in enumerate(slopes) if slope is not None]
+        return tuple(slope for slope in slopes if slope is not None)
 
     each_value = torch.eye(len(values), dtype=values.dtype, device=values.device)
     seeds = torch.stack([each_value[row] for row in rows])

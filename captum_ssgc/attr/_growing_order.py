@@ -56,7 +56,7 @@ class GrowingOrder:
         )
         self.known = torch.stack([shares(prior), shares(near), self._mixed])
         self._kept = (prior >= SUMMIT) & (prior > 0)
-        self._found = torch.where(self._kept, 1.0 + prior, torch.zeros_like(prior))
+        self._order = torch.where(self._kept, 1.0 + prior, torch.zeros_like(prior))
         self._level = 0
         self._gain = torch.zeros(4, dtype=torch.float64, device="cpu")
         self._orders: list[Tensor] = []
@@ -151,14 +151,14 @@ class GrowingOrder:
             self._level += 1
             new = self._sets[best] & ~self._kept
             inside = self._fixed[0] if self._level == 1 else self._last
-            self._found = torch.where(new, inside - 2.0 * self._level, self._found)
+            self._order = torch.where(new, inside - 2.0 * self._level, self._order)
             self._kept = self._kept | new
         self._orders, self._sets, self._values = [], [], self._values[:0]
 
     def order(self) -> Tensor:
         """``(h, w)``: the higher, the earlier."""
         rest = self._last - 2.0 * (self._level + 1)
-        return torch.where(self._kept, self._found, rest)
+        return torch.where(self._kept, self._order, rest)
 
     def _offer(self, orders: list[Tensor]) -> None:
         self._offered = orders

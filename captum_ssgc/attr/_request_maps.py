@@ -121,16 +121,16 @@ class RequestMaps:
             mode: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``.
             joined: ``"max"`` or ``"mean"`` over the layers that serve a row; ``None`` for none.
         """
-        found = [
+        of_layers = [
             grid.to_image(maps, mode) for grid, maps in zip(self._grids, self._maps) if len(maps)
         ]
-        if joined is None or len(found) < 2:
-            return found
-        if len(found) == len(self._grids) and all(len(one) == self._count for one in found):
-            stacked = torch.stack(found)
+        if joined is None or len(of_layers) < 2:
+            return of_layers
+        if len(of_layers) == len(self._grids) and all(len(one) == self._count for one in of_layers):
+            stacked = torch.stack(of_layers)
             return [stacked.amax(0) if joined == "max" else stacked.mean(0)]
-        result = found[0].new_zeros(self._count, *found[0].shape[1:])
-        for rows, maps in zip(filter(None, self._rows), found, strict=True):
+        result = of_layers[0].new_zeros(self._count, *of_layers[0].shape[1:])
+        for rows, maps in zip(filter(None, self._rows), of_layers, strict=True):
             result[rows] = maps
         return [result]
 
@@ -153,18 +153,18 @@ class RequestMaps:
         """What is wrong with the layers for a row: they feed other pyramid levels."""
         if self.instances is None or self.layers.detector is None:
             return {}
-        found = self.layers.wrong_level(self.instances)
+        problems = self.layers.wrong_level(self.instances)
         class_output = self.request.output in CLASS_OUTPUTS
         if not self._without_gradient or not class_output or len(self._levels()) < 2:
-            return found
+            return problems
         reported = self.instances.scores.tolist()
         values = self.values.tolist() if self.request.output == "score" else reported
-        for row in sorted(self._without_gradient - set(found)):
+        for row in sorted(self._without_gradient - set(problems)):
             known = (reported[row], values[row] if len(values) > 1 else values[0])
             if all(SATURATED < value < 1.0 - SATURATED for value in known):
                 problem = self.layers.without_gradient(row, self.instances)
-                found |= {} if problem is None else {row: problem}
-        return found
+                problems |= {} if problem is None else {row: problem}
+        return problems
 
     def _levels(self) -> Sequence[object]:
         return [] if self.layers.detector is None else self.layers.detector.level_layers()
@@ -202,8 +202,8 @@ class RequestMaps:
         for rows, maps in zip(self._rows, self._maps, strict=True):
             if rows:
                 peaks[rows] = torch.maximum(peaks[rows], maps.flatten(1).abs().amax(1))
-        found: list[float] = peaks.tolist()
-        return found
+        each: list[float] = peaks.tolist()
+        return each
 
     def _cause(self, empty: Sequence[int]) -> str:
         values = self.values.tolist()

@@ -51,12 +51,12 @@ class VisibleScores:
             ``IoU * cosine`` of the detection with a candidate above the threshold, 0 where there is
             none.
         """
-        found = [
+        scores = [
             self._scores(visible[start:stop], owners[start:stop], instances[start:stop])
             for start in range(0, len(visible), self._per_eval)
             for stop in [start + self._per_eval]
         ]
-        return torch.cat(found) if found else self._images.new_zeros(0, 2)
+        return torch.cat(scores) if scores else self._images.new_zeros(0, 2)
 
     def _scores(
         self, visible: Sequence[Tensor], owners: Sequence[int], instances: Sequence[Detections]

@@ -145,10 +145,10 @@ class DRISE(PerturbationMethod):
         instances, _ = targeted_instances(self._wrapper, images, target, additional_forward_args)
         shape = MaskShape((images.shape[-2], images.shape[-1]), grid, probability)
         each = [instances[row] for row in range(len(instances))]
-        found = self._heat_maps(
+        heat_maps = self._heat_maps(
             images, each, shape, n_masks, perturbations_per_eval, show_progress, generator
         )
-        result = torch.cat(found)
+        result = torch.cat(heat_maps)
         _warn_if_never_found(result, n_masks)
         return (result,) if isinstance(inputs, tuple) else result
 
@@ -188,7 +188,7 @@ class DRISE(PerturbationMethod):
         wrapper, chosen = single_image_targets(self._wrapper, inputs, targets)
         wrapper.detections_for(inputs)
         shape = MaskShape((inputs.shape[-2], inputs.shape[-1]), grid, probability)
-        [found] = self._heat_maps(
+        [heat_maps] = self._heat_maps(
             inputs,
             [wrapper.detections[0][chosen]],
             shape,
@@ -197,8 +197,8 @@ class DRISE(PerturbationMethod):
             show_progress,
             generator,
         )
-        _warn_if_never_found(found, n_masks)
-        return found
+        _warn_if_never_found(heat_maps, n_masks)
+        return heat_maps
 
     @torch.no_grad()
     def _heat_maps(

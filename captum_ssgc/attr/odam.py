@@ -111,8 +111,8 @@ class ODAM(SmoothedMethod):
         return result
 
 
-def _normalised(found: Sequence[Tensor]) -> list[Tensor]:
+def _normalised(maps: Sequence[Tensor]) -> list[Tensor]:
     """The maps of all layers divided by their joint maximum, per instance; zero stays zero."""
-    peak = torch.stack([one.flatten(1).amax(1) for one in found]).amax(0)
+    peak = torch.stack([one.flatten(1).amax(1) for one in maps]).amax(0)
     scale = torch.where(peak > 0, peak, torch.ones_like(peak)).view(-1, 1, 1, 1)
-    return [one / scale for one in found]
+    return [one / scale for one in maps]

@@ -172,11 +172,11 @@ class RefinedCAM(PerturbationMethod):
         priors = [
             self._prior(prior, images[row], instances[row], indices[row], None) for row in single
         ]
-        found = self._refined(
+        heat_maps = self._refined(
             images, list(rows), instances, torch.cat(priors), forwards, patches,
             perturbations_per_eval, show_progress, generator,
         )  # fmt: skip
-        return (found,) if isinstance(inputs, tuple) else found
+        return (heat_maps,) if isinstance(inputs, tuple) else heat_maps
 
     @names_its_options
     @leaves_all_as_before

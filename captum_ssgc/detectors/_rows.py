@@ -50,7 +50,7 @@ def reported_rows(
     away = at_least_single(boxes_of(rows, labels[detections]) - boxes[detections]).abs().amax(-1)
     nearest = away.new_full((count,), float("inf")).scatter_reduce(0, detections, away, "amin")
     chosen = away == nearest[detections]
-    found = rows.new_full((count,), len(scores)).scatter_reduce(
+    first = rows.new_full((count,), len(scores)).scatter_reduce(
         0, detections[chosen], rows[chosen], "amin"
     )
     coarser = max(boxes.dtype, scores.dtype, key=lambda dtype: torch.finfo(dtype).eps)
@@ -62,7 +62,7 @@ def reported_rows(
         if distance < float("inf"):
             reason = f"the candidates with these scores have boxes {distance:.4g} pixels away"
         raise ValueError(_not_found(missing, count, vendor, reason))
-    return found
+    return first
 
 
 def rounding_of(boxes: Tensor) -> Tensor:

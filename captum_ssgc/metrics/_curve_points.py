@@ -128,9 +128,9 @@ class CurvePoints:
                 for one in batch
             ]
             changed = self._changed(curves, batch)
-            for reading, found in read_scores(self._detector, changed, chosen, readings).items():
-                parts[reading].append(found)
-        return {reading: torch.cat(found) for reading, found in parts.items()}
+            for reading, values in read_scores(self._detector, changed, chosen, readings).items():
+                parts[reading].append(values)
+        return {reading: torch.cat(values) for reading, values in parts.items()}
 
     def _table(
         self,

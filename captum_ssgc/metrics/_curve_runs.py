@@ -82,19 +82,19 @@ def run_curves(
         curves.append(Curve(before, after, counts, inputs.patches(run.settings), ties, wanted))
     measured, ends = points.curves(curves)
     initial = ends[id(inputs.images)]
-    return [_finished(inputs, run, found, initial) for run, found in zip(runs, measured)]
+    return [_finished(inputs, run, scores, initial) for run, scores in zip(runs, measured)]
 
 
 def _baselines(
     inputs: CurveInputs, runs: Sequence[CurveRun], generator: torch.Generator | None
 ) -> list[Tensor]:
     """The baseline of each run; the same tensor for runs that share one."""
-    found: dict[object, Tensor] = {}
+    baselines: dict[object, Tensor] = {}
     for run in runs:
         key = _baseline_key(run.settings)
-        if key not in found:
-            found[key] = baseline_images(inputs.images, run.settings, generator)
-    return [found[_baseline_key(run.settings)] for run in runs]
+        if key not in baselines:
+            baselines[key] = baseline_images(inputs.images, run.settings, generator)
+    return [baselines[_baseline_key(run.settings)] for run in runs]
 
 
 def _baseline_key(settings: CurveSettings) -> object:
@@ -115,9 +115,9 @@ def _finished(
         for (name, valid), values in zip(inputs.valid.items(), parts, strict=True):
             valid = valid.to(values.device)
             if run.settings.normalize:
-                found = divisor > 0
-                values = torch.where(found[:, None], values / divisor[:, None], torch.nan)
-                valid = valid & found
+                scored = divisor > 0
+                values = torch.where(scored[:, None], values / divisor[:, None], torch.nan)
+                valid = valid & scored
             finished[name][score] = Curves(fractions, values, valid, run.inserts)
     return finished
 

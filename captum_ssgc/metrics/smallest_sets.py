@@ -145,9 +145,9 @@ def minimal_sets(
             grids.append(grid)
             owners.append(row)
             searches.append(search(order, least, keeps, forwards // 2))
-    found = _run(searches, grids, owners, looked)
-    kept, lost = found[::2], found[1::2]
-    pixels = [one.patches.to(everything.device)[grid.index] for one, grid in zip(found, grids)]
+    results = _run(searches, grids, owners, looked)
+    kept, lost = results[::2], results[1::2]
+    pixels = [one.patches.to(everything.device)[grid.index] for one, grid in zip(results, grids)]
     return MinimalSets(
         keeping=_stacked(pixels[::2], size, everything),
         keeping_scores=scores.new_tensor([one.score for one in kept]),
@@ -180,21 +180,21 @@ class _Looked:
 
     def at(self, visible: Sequence[Tensor], owners: Sequence[int]) -> Tensor:
         """``(M,)``."""
-        found = [self._image.new_zeros(0)]
+        scores = [self._image.new_zeros(0)]
         for start in range(0, len(visible), self._per_eval):
             shown = torch.stack(list(visible[start : start + self._per_eval]))
             images = torch.where(shown[:, None], self._image, torch.zeros_like(self._image))
             chosen = [self._single[row] for row in owners[start : start + self._per_eval]]
             read = read_scores(self._detector, images, chosen, [self._reading])
-            found.append(read[self._reading].to(self._image))
-        return torch.cat(found)
+            scores.append(read[self._reading].to(self._image))
+        return torch.cat(scores)
 
 
 def _run(
     searches: Sequence[Search], grids: Sequence[PatchGrid], owners: Sequence[int], looked: _Looked
 ) -> list[Found]:
     """All searches side by side, so that they share batches."""
-    found: dict[int, Found] = {}
+    results: dict[int, Found] = {}
     asked = {number: next(one) for number, one in enumerate(searches)}
     while asked:
         visible = [
@@ -209,6 +209,6 @@ def _run(
             try:
                 further[number] = searches[number].send(given)
             except StopIteration as stop:
-                found[number] = stop.value
+                results[number] = stop.value
         asked = further
-    return [found[number] for number in range(len(searches))]
+    return [results[number] for number in range(len(searches))]
