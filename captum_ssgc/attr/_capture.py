@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -93,12 +93,15 @@ class LayerCapture:
 
 
 def _kept_apart(value: Tensor) -> Tensor:
-    """A copy, as what follows may change it in place; made only then, where PyTorch can do that."""
-    try:
-        copy: Tensor = torch._lazy_clone(value)
-    except (AttributeError, RuntimeError):  # such as memory of NumPy
-        return value.clone()
-    return copy
+    """A copy, as what follows may change it in place; made only then, where PyTorch can do that.
+
+    On a CPU alone: a GPU's copy would be made on its default stream, whichever is the current one.
+    """
+    if value.device.type == "cpu":
+        with suppress(AttributeError, RuntimeError):  # such as memory of NumPy
+            copy: Tensor = torch._lazy_clone(value)
+            return copy
+    return value.clone()
 
 
 class ConstantParameters(FunctionMode):
