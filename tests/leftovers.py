@@ -23,7 +23,6 @@ def tensors_left_by(call: Callable[[], object]) -> list[Tensor]:
         return [one for one in _tensors() if id(one) not in known]
     finally:
         gc.enable()
-        gc.collect()
 
 
 def _tensors() -> list[Tensor]:
