@@ -182,7 +182,7 @@ def randomised_copy(detector: Detector, seed: int = 0) -> Detector:
     Raises:
         ValueError: if the detector has no parameters.
     """
-    changed = copy.deepcopy(detector)
+    changed = _copied(detector)
     generator = torch.Generator().manual_seed(seed)
     parameters = list(changed.model.parameters())
     if not parameters:
@@ -190,6 +190,11 @@ def randomised_copy(detector: Detector, seed: int = 0) -> Detector:
     for parameter in parameters:
         _shuffle(parameter, generator)
     return changed
+
+
+def _copied(detector: Detector) -> Detector:
+    with outside_inference_mode():  # no gradient passes through what was made in it
+        return copy.deepcopy(detector)
 
 
 def randomised(
@@ -204,7 +209,7 @@ def randomised(
     Raises:
         ValueError: if the detector has no parameters.
     """
-    changed = copy.deepcopy(detector)
+    changed = _copied(detector)
     modules = _from_the_head(changed, image)
     generator = torch.Generator().manual_seed(seed)
     done: set[int] = set()
