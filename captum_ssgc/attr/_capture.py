@@ -54,12 +54,12 @@ class LayerCapture:
             self._calls[layer].append(value)
             return value
         if not self.with_graph:
-            self._calls[layer].append(_kept_apart(value.detach()))
+            self._calls[layer].append(_copied(value.detach()))
             return value
         if not value.requires_grad:
             value = value.detach().requires_grad_()
         self._calls[layer].append(value)
-        return _kept_apart(value)
+        return _copied(value)
 
     def tensors(
         self, name_of: Callable[[nn.Module], str], advice: Callable[[], str]
@@ -92,7 +92,7 @@ class LayerCapture:
         )
 
 
-def _kept_apart(value: Tensor) -> Tensor:
+def _copied(value: Tensor) -> Tensor:
     """A copy, as what follows may change it in place; made only then, where PyTorch can do that.
 
     On a CPU alone: a GPU's copy would be made on its default stream, whichever is the current one.

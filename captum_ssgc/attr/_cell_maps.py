@@ -55,4 +55,5 @@ def smoothed(prior: Tensor, sigma: float) -> Tensor:
 
 
 def shares(values: Tensor) -> Tensor:
+    """Values >= 0 as shares of their sum; all 0 where they are."""
     return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
