@@ -175,7 +175,8 @@ class Detector(ABC):
         """One call of the vendor's forward.
 
         Args:
-            images: ``(N, 3, H, W)`` RGB; any range, as perturbed images leave [0, 1].
+            images: ``(N, 3, H, W)`` RGB; any range, as perturbed images leave [0, 1]. They are
+                not written to.
             detections: one per image, where only their candidates are wanted; ``None`` for all.
 
         Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc.attr._kept_apart import keeping_apart
+from captum_ssgc.attr._lazy_copies import lazy_copy
 from captum_ssgc.attr._lean_operations import batch_norm, grid_sample, relu, relu_
 from captum_ssgc.attr._sparse_convolution import convolution
 
@@ -54,12 +55,12 @@ class LayerCapture:
             self._calls[layer].append(value)
             return value
         if not self.with_graph:
-            self._calls[layer].append(_copied(value.detach()))
+            self._calls[layer].append(lazy_copy(value.detach()))
             return value
         if not value.requires_grad:
             value = value.detach().requires_grad_()
         self._calls[layer].append(value)
-        return _copied(value)
+        return lazy_copy(value)
 
     def tensors(
         self, name_of: Callable[[nn.Module], str], advice: Callable[[], str]
@@ -90,18 +91,6 @@ class LayerCapture:
             "pyramid pass a list of its level layers, or name them when the model is wrapped "
             f"(level_layers=...); {advice()}"
         )
-
-
-def _copied(value: Tensor) -> Tensor:
-    """A copy, as what follows may change it in place; made only then, where PyTorch can do that.
-
-    On a CPU alone: a GPU's copy would be made on its default stream, whichever is the current one.
-    """
-    if value.device.type == "cpu":
-        with suppress(AttributeError, RuntimeError):  # such as memory of NumPy
-            copy: Tensor = torch._lazy_clone(value)
-            return copy
-    return value.clone()
 
 
 class ConstantParameters(FunctionMode):

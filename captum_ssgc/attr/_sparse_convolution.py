@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input
 
 from captum_ssgc._windows import nonzero_windows
+from captum_ssgc.attr._lazy_copies import is_lazy
 
 WORTH_A_LOOK = 64  # multiplications for each entry of the gradient that is looked at
 LARGEST_SHARE = 0.5  # of the grid, beyond which all of it is gone through
@@ -34,6 +35,9 @@ def convolution(
     PyTorch's own.
     """
     own = torch.conv2d
+    if weight.shape[-2:] == (1, 1) and is_lazy(input):
+        # PyTorch's own of one thread has such an input copied for good (seen: 2.15).
+        input = input.clone()
     if (
         input.device.type != "cpu"
         or input.dim() != 4

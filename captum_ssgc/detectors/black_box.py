@@ -99,9 +99,10 @@ class BlackBoxDetector(Detector):
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> BlackBoxOutput:
         with torch.no_grad():
             images = images.detach()
-            canvas, geometry = images, ImageGeometry.identity((images.shape[-2], images.shape[-1]))
+            canvas = images.clone()  # functions of the user may write to what they are given
+            geometry = ImageGeometry.identity((images.shape[-2], images.shape[-1]))
             if self.preprocess is not None:
-                canvas, geometry = self.preprocess(images)
+                canvas, geometry = self.preprocess(canvas)
             reports = [
                 report
                 for part in canvas.split(self.batch_size or max(len(canvas), 1))

@@ -34,6 +34,7 @@ from captum_ssgc.detectors._query_selection import (
     candidates_of,
     query_of,
 )
+from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
 from captum_ssgc.map_layout import is_map
@@ -231,9 +232,11 @@ class CandidateDetector(RowDetector):
         return lambda output: output if is_map(output.shape, canvas) else given(output)
 
     def _canvas(self, images: Tensor) -> tuple[Tensor, ImageGeometry]:
+        """In memory of its own, as functions of the user may write to what they are given."""
         if self.preprocess is None:
-            return images, ImageGeometry.identity((images.shape[-2], images.shape[-1]))
-        made: Any = self.preprocess(images)
+            return images.clone(), ImageGeometry.identity((images.shape[-2], images.shape[-1]))
+        own = images if isinstance(self.preprocess, Letterbox) else images.clone()
+        made: Any = self.preprocess(own)
         pair = made if isinstance(made, (tuple, list)) and len(made) == 2 else [made, None]
         if not (isinstance(pair[0], Tensor) and isinstance(pair[1], ImageGeometry)):
             parts = made if isinstance(made, (tuple, list)) else [made]

@@ -96,7 +96,7 @@ class Letterbox:
                 batch_slice = slice(place, place + 1) if alone else slice(None)
                 canvas[batch_slice, :, top : top + content[0], left : left + content[1]] = part
         else:
-            canvas = ready[0] if len(ready) == 1 else torch.cat(ready)
+            canvas = torch.cat(ready)  # memory of its own: networks may write to it
         scale = (content[0] / image_size[0], content[1] / image_size[1])
         geometry = ImageGeometry(image_size, canvas_size, scale, (top, left))
         return canvas, geometry

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_ssgc.attr._capture import capturing
+from captum_ssgc.attr._lazy_copies import is_lazy
 
 ROWS = torch.arange(12.0).view(1, 3, 2, 2)
 
@@ -40,6 +41,18 @@ def test_what_follows_cannot_change_what_was_captured(layer, change, with_graph)
     assert torch.equal(found.detach(), expected)
     assert found.requires_grad == with_graph
     assert not torch.equal(value.detach(), expected)
+
+
+@pytest.mark.parametrize("channels", [3, 80])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_convolution_behind_a_layer_makes_no_copy_of_it(kernel, channels) -> None:
+    layer, behind = nn.Identity(), nn.Conv2d(channels, 4, kernel)
+    with capturing(layer, [layer]) as capture:
+        value = layer(torch.rand(1, channels, 20, 20))
+        given = behind(value)
+    [found] = capture.tensors(lambda module: "it", lambda: "")
+    assert is_lazy(value)
+    assert torch.equal(given, behind(found.detach()))
 
 
 def test_a_graph_starts_at_what_was_captured() -> None:

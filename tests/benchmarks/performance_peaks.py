@@ -19,7 +19,7 @@ import captum_ssgc as ssgc
 
 CPU = torch.device("cpu")
 # The C library gives freed memory back at once: how much of it lies in holes is chance.
-ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "262144"}
+ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 _known: dict[tuple[str, str, int, Size], float] = {}
 
 

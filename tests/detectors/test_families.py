@@ -12,6 +12,7 @@ from detectors.family import SIZE, scene, sixteenths
 from torchvision.ops import box_iou
 
 import captum_ssgc as ssgc
+from captum_ssgc._hooks import forward_hooks
 from captum_ssgc.detector import EDGES
 from captum_ssgc.detectors import _rows
 
@@ -88,6 +89,22 @@ def test_the_canvas_is_the_vendors_within_two_bytes(family):
         mean, std = torch.tensor([processor.image_mean, processor.image_std])[:, :, None, None]
         ours = ours * std + mean
     torch.testing.assert_close(ours, theirs, atol=2 / 255, rtol=0.0)
+
+
+def test_a_network_that_writes_to_its_canvas_leaves_the_image_alone(family):
+    image = scene(3, family.detector.geometry(SIZE).canvas_size)
+    before, written = image.clone(), []
+
+    def write(module, args):
+        if not written:
+            written.append(args[0].zero_())
+
+    modules = family.detector.model.modules()
+    before_each = {one: write for one in modules if isinstance(one, torch.nn.Conv2d)}
+    with forward_hooks(before=before_each), torch.no_grad():
+        family.detector.run(image)
+    assert written
+    assert torch.equal(image, before)
 
 
 def test_detections_match_the_vendors_on_an_image_in_bytes(family):
