@@ -34,7 +34,15 @@ def pixel_ranks(heat_map: Tensor, ties: Tensor) -> Tensor:
         ties: from :func:`tied_order`.
     """
     heat_map = sent(heat_map, ties.device)
-    order = ties[heat_map.flatten()[ties].sort(descending=True, stable=True).indices]
+    order = ties[_falling(heat_map.flatten()[ties]).sort(stable=True).indices]
     rank = torch.empty(len(order), dtype=torch.int32, device=ties.device)
     rank[order] = torch.arange(len(order), dtype=torch.int32, device=ties.device)
     return rank.reshape(heat_map.shape)
+
+
+def _falling(values: Tensor) -> Tensor:
+    """Whole numbers that rise as finite ``values`` fall: a CPU sorts them several times as fast."""
+    whole = torch.int64 if values.dtype == torch.float64 else torch.int32
+    bits = (values + 0.0).view(whole)  # both zeros are one
+    size = torch.iinfo(whole)
+    return ~(bits ^ ((bits >> (size.bits - 1)) & size.max))
