@@ -17,6 +17,7 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align
 from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
 from captum_ssgc._windows import Window, WindowGradient
+from captum_ssgc.detectors._local_heads import CROPS_AT_ONCE
 
 _ALONE = (
     Conv2dNormActivation,
@@ -77,16 +78,22 @@ def pooling_gradients(
     windows = [_window(box, scale, features[level]) for box, level, scale in each]
     corners = [[one.left / s, one.top / s] * 2 for one, s in zip(windows, scales, strict=True)]
     regions = proposals - proposals.new_tensor(corners)
-    crops, again = [], []
-    for row, (window, level, scale) in enumerate(zip(windows, levels, scales, strict=True)):
-        crop = window.of(features[level].detach()).clone().requires_grad_()
-        region = [regions[row : row + 1]]
-        again.append(roi_align(crop, region, pool.output_size, scale, pool.sampling_ratio))
-        crops.append(crop)
-    away = (torch.cat(again).detach() - pooled.detach()).abs().amax()
+    gradients: list[Tensor] = []
+    again: list[Tensor] = []
+    for start in range(0, len(levels), CROPS_AT_ONCE):
+        crops, part = [], []
+        for row in range(start, min(start + CROPS_AT_ONCE, len(levels))):
+            crop = windows[row].of(features[levels[row]].detach()).clone().requires_grad_()
+            region = [regions[row : row + 1]]
+            options = (pool.output_size, scales[row], pool.sampling_ratio)
+            part.append(roi_align(crop, region, *options))
+            crops.append(crop)
+        given = slopes[start : start + CROPS_AT_ONCE].split(1)
+        gradients += torch.autograd.grad(part, crops, list(given))
+        again += [one.detach() for one in part]
+    away = (torch.cat(again) - pooled.detach()).abs().amax()
     if not bool(away <= SAME * pooled.detach().abs().amax()):
         return None
-    gradients = torch.autograd.grad(again, crops, list(slopes.split(1)))
     return [WindowGradient(*pair) for pair in zip(windows, gradients, strict=True)]
 
 

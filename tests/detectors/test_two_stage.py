@@ -18,7 +18,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import captum_ssgc as ssgc
 from captum_ssgc.attr import METHODS, Layers, recording
-from captum_ssgc.detectors import TwoStageDetector
+from captum_ssgc.detectors import TwoStageDetector, _pooling_gradients
 
 SMALL = {
     "weights": None,
@@ -399,8 +399,9 @@ def test_a_backbone_that_gives_a_dictionary_names_its_levels(picture):
 
 @pytest.mark.filterwarnings("ignore:.*all-zero map")
 @pytest.mark.parametrize("output", ["score", pytest.param("logit", marks=pytest.mark.slow), "left"])
-def test_gradients_at_the_pooled_features_give_the_plain_maps(case, image, output):
+def test_gradients_at_the_pooled_features_give_the_plain_maps(case, image, output, monkeypatch):
     """One backward of the sum for all regions, then the pooling's own on each window."""
+    monkeypatch.setattr(_pooling_gradients, "CROPS_AT_ONCE", 3)
     detector = ssgc.wrap_detector(case[0])
     detections = detector.detect(image)[0][:8]
     if not detector.level_layers():
