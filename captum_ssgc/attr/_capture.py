@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -109,7 +109,13 @@ class ConstantParameters(FunctionMode):
             args = tuple(_constant(value) for value in args)
         if kwargs and any(_has_parameter(value) for value in kwargs.values()):
             kwargs = {name: _constant(value) for name, value in kwargs.items()}
-        return _WITH_OWN_WAY_BACK.get(func, func)(*args, **kwargs)
+        own = _WITH_OWN_WAY_BACK.get(func)
+        return (own if own is not None and _is_plain(types) else func)(*args, **kwargs)
+
+
+def _is_plain(types: Iterable[type]) -> bool:
+    """Subclasses of tensors and transforms of functions have their own idea of an operation."""
+    return set(types) <= {Tensor} and not torch._C._are_functorch_transforms_active()
 
 
 def _has_parameter(value: Any) -> bool:

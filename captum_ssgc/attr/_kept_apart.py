@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,12 +30,18 @@ def keeping_apart(operation: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def keeping(input: Tensor, *args: object, **options: object) -> Tensor:
         size = input.numel() * input.element_size()
         worth_it = input.requires_grad and size >= LARGE and input.is_contiguous()
-        if input.device.type != "cpu" or not worth_it:
+        if input.device.type != "cpu" or not (worth_it and _hooks_are_allowed()):
             return operation(input, *args, **options)
         with saved_tensors_hooks(_moved, _as_it_is):
             return operation(input, *args, **options)
 
     return keeping
+
+
+def _hooks_are_allowed() -> bool:
+    """Not within ``torch.autograd.graph.disable_saved_tensors_hooks``."""
+    autograd: Any = torch._C._autograd
+    return bool(autograd._saved_tensors_hooks_is_enabled())
 
 
 def _moved(value: Tensor) -> Tensor:

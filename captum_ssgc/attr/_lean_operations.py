@@ -29,11 +29,12 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """``torch.nn.functional.batch_norm`` by constant statistics: its way back needs no input."""
-    if training or running_mean is None or running_var is None or not input.requires_grad:
-        return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     given = (running_mean, running_var, weight, bias)
-    constants = [None if one is None else one.detach() for one in given]
-    result: Tensor = _BatchNorm.apply(input, *constants, eps)
+    constant = not any(one is not None and one.requires_grad for one in given)
+    known = running_mean is not None and running_var is not None and not training
+    if not (constant and known and input.requires_grad):
+        return F.batch_norm(input, *given, training, momentum, eps)
+    result: Tensor = _BatchNorm.apply(input, *given, eps)
     return result
 
 

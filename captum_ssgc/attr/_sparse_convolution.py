@@ -42,6 +42,8 @@ def convolution(
         input.device.type != "cpu"
         or input.dim() != 4
         or not input.requires_grad
+        or weight.requires_grad
+        or (bias is not None and bias.requires_grad)
         or isinstance(padding, str)
         or weight.numel() // weight.shape[0] < WORTH_A_LOOK
     ):
