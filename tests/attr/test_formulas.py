@@ -228,10 +228,13 @@ def test_a_saturated_score_does_not_underflow():
 
 
 @pytest.mark.parametrize("name", ["odam", "ssgrad_cam", "ssgrad_cam_plus_plus"])
-def test_negative_smoothing_is_an_error(name):
+def test_smoothing_has_limits(name):
     layer = torch.ones(1, 1, 2, 2)
     with pytest.raises(ValueError, match="smoothing: expected a width in cells >= 0, got -1"):
         getattr(_maps, name)(layer, layer, smoothing=-1.0)
+    with pytest.raises(ValueError, match=r"at most 100 cells, got 100\.5"):
+        getattr(_maps, name)(layer, layer, smoothing=100.5)
+    assert getattr(_maps, name)(layer, layer, smoothing=100.0).isfinite().all()
 
 
 def test_unknown_treatment_of_signs_is_an_error():
@@ -306,12 +309,15 @@ def test_ssgrad_cam_plus_minus_with_a_mask(grid, score, signed):
     assert_equal(_maps.ssgrad_cam_plus_minus(activations, gradients, mask), expected)
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["all cells", "mask"])
-def test_a_halo_is_the_map_spread_as_wide_as_the_instance(masked):
+@pytest.mark.parametrize("cells", ["all", "some", "one", "none"])
+def test_a_halo_is_the_map_spread_as_wide_as_the_instance(cells):
     generator = torch.Generator().manual_seed(9)
     maps = torch.rand(2, 1, 4, 5, generator=generator, dtype=torch.float64)
     maps[0, 0, 1:] = 0.0
-    mask = random_mask(9, (2, 3, 4, 5)) if masked else None
+    mask = None if cells == "all" else random_mask(9, (2, 3, 4, 5))
+    if mask is not None and cells != "some":
+        mask = torch.zeros_like(mask)
+        mask[:, :, 2, 3] = cells == "one"
     found = _maps.with_halo(maps, mask, 0.25)
     for number in range(2):
         inside = np.ones((4, 5)) if mask is None else mask[number].any(0).numpy()
