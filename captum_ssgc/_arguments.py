@@ -28,6 +28,14 @@ def whole_numbers(name: str, value: object) -> list[int]:
         TypeError: if it is something else.
     """
     wrong = TypeError(f"{name}: expected int, a list of int or an int tensor, got {shown(value)}.")
+    # Torch makes numbers of bytes, and of some truth values, and calls nothing floating point.
+    if isinstance(value, (str, bytes, bytearray, memoryview)):
+        raise wrong
+    if isinstance(value, Sequence):
+        if not len(value):
+            return []
+        if any(_is_bool(entry) for entry in value):
+            raise wrong
     try:
         index = torch.as_tensor(value, device="cpu")
     except (TypeError, ValueError, RuntimeError):
@@ -37,6 +45,11 @@ def whole_numbers(name: str, value: object) -> list[int]:
     if index.dim() > 1:
         raise wrong
     return index.reshape(-1).tolist()
+
+
+def _is_bool(value: object) -> bool:
+    own = isinstance(value, (bool, np.bool_))
+    return own or (isinstance(value, Tensor) and value.dtype == torch.bool)
 
 
 def check_whole_number(name: str, value: object, otherwise: str = "") -> None:

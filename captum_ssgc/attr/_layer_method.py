@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from captum_ssgc._arguments import shown
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._outputs import of_rows
-from captum_ssgc.attr._captum import as_tuple, call_forward, log_usage
+from captum_ssgc.attr._captum import as_tuple, call_forward, like_inputs, log_usage
 from captum_ssgc.attr._capture import capturing
 from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
 from captum_ssgc.attr._layer_grid import Reshape
@@ -24,7 +24,7 @@ from captum_ssgc.attr._masks import Mask, check_mask
 from captum_ssgc.attr._method import Method
 from captum_ssgc.attr._recording import Recording, recording
 from captum_ssgc.attr._request_maps import RequestMaps
-from captum_ssgc.attr._targets import single_image_targets, targeted_instances
+from captum_ssgc.attr._targets import Targets, asked_of_examples, asked_of_image
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Output
 from captum_ssgc.geometry import check_mode
@@ -177,9 +177,8 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         images = as_tuple(inputs)
         instances = None
         if self._wrapper is not None:
-            instances, target = targeted_instances(
-                self._wrapper, images[0], target, additional_forward_args
-            )
+            asked = asked_of_examples(self._wrapper, images, target, additional_forward_args)
+            instances, target = asked.instances, asked.indices
             self._refuse_wrong_level(instances)
         model = self.forward_func if isinstance(self.forward_func, nn.Module) else None
         with capturing(model, self._layers.modules, attribute_to_layer_input) as capture:
@@ -193,14 +192,13 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         with torch.inference_mode(False):
             made = run.of_examples(request, scores, instances, grad_kwargs)
         made.warn(refused=True)
-        result = self._result(made, interpolate_mode, fuse_layers)
-        return (result,) if isinstance(inputs, tuple) and isinstance(result, Tensor) else result
+        return like_inputs(inputs, self._result(made, interpolate_mode, fuse_layers))
 
     @leaves_all_as_before
     def attribute_instances(
         self,
         inputs: Tensor,
-        targets: Sequence[int] | None = None,
+        targets: Targets = None,
         *,
         attribute_to_layer_input: bool = False,
         relu_attributions: bool = True,
@@ -213,7 +211,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
 
         Args:
             inputs: ``(1, 3, H, W)``, the reference image.
-            targets: indices of the detections; ``None`` for all.
+            targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             attribute_to_layer_input: use what the layer takes instead of what it gives.
             relu_attributions: keep the positive part (the method); otherwise both signs.
             attr_dim_summation: sum over the channels; otherwise every channel's contribution.
@@ -236,7 +234,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         )
         [made] = self._of_instances([request], inputs, targets, attribute_to_layer_input)
         made.warn(refused=True)
-        return self._result(made, interpolate_mode, fuse_layers)
+        return like_inputs(inputs, self._result(made, interpolate_mode, fuse_layers))
 
     def _request(
         self,
@@ -265,25 +263,23 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
     def _of_instances(
         self,
         requests: Sequence[MapRequest],
-        inputs: Tensor,
-        targets: Sequence[int] | None,
+        inputs: Any,
+        targets: Any,
         of_input: bool,
     ) -> list[RequestMaps]:
-        wrapper, chosen = single_image_targets(self._wrapper, inputs, targets)
-        with torch.inference_mode(False):  # else its indices could not be saved for the backward
-            reference = wrapper.detections_for(inputs)[0][chosen]
-        self._refuse_wrong_level(reference)
-        requests = [replace(one, output=of_rows(one.output, chosen)) for one in requests]
+        asked = asked_of_image(self._wrapper, inputs, targets)
+        self._refuse_wrong_level(asked.instances)
+        requests = [replace(one, output=of_rows(one.output, asked.indices)) for one in requests]
         with recording(
-            wrapper.detector,
+            asked.wrapper.detector,
             self._layers,
-            inputs,
-            reference,
+            asked.images,
+            asked.instances,
             outputs=[request.output for request in requests],
             of_input=of_input,
             reshape_transform=self._reshape_transform,
         ) as run:
-            return run.of_instances(requests, reference)
+            return run.of_instances(requests, asked.instances)
 
     def _refuse_wrong_level(self, instances: Detections) -> None:
         for problem in self._layers.wrong_level(instances).values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
 from captum_ssgc.attr._method import names_its_options
+from captum_ssgc.attr._targets import Targets
 
 
 class SmoothedMethod(LayerMethod):
@@ -72,7 +72,7 @@ class SmoothedMethod(LayerMethod):
     def attribute_instances(  # type: ignore[override]
         self,
         inputs: Tensor,
-        targets: Sequence[int] | None = None,
+        targets: Targets = None,
         *,
         attribute_to_layer_input: bool = False,
         relu_attributions: bool = True,
@@ -85,7 +85,7 @@ class SmoothedMethod(LayerMethod):
 
         Args:
             inputs: ``(1, 3, H, W)``, the reference image.
-            targets: indices of the detections; ``None`` for all.
+            targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             attribute_to_layer_input: use what the layer takes instead of what it gives.
             relu_attributions: keep the positive part (the method); otherwise both signs.
             attr_dim_summation: sum over the channels; otherwise every channel's contribution.

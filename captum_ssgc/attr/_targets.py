@@ -1,72 +1,71 @@
-"""Which instance each example asks for."""
+"""Which instances are asked for, on which images: read in one way, whoever asks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from captum_ssgc._arguments import whole_numbers
+from captum_ssgc.attr._captum import as_tuple
 from captum_ssgc.detections import Detections
 from captum_ssgc.instance_score import InstanceScoreWrapper
 
+Targets = int | Sequence[int] | Tensor | None
 
-def target_indices(target: Any, examples: int, count: int) -> list[int]:
-    """One detection index per example.
+
+@dataclass(frozen=True)
+class Asked:
+    """The instances of one call, one row for each map.
 
     Args:
-        target: an int for all examples, or a list or 1-D tensor with one per example; ``None``
-            where there is one detection only.
-        examples: number of examples.
-        count: number of detections.
-
-    Raises:
-        IndexError: if an index is out of range.
-        TypeError, ValueError: if ``target`` is nothing of the above.
+        wrapper: knows them.
+        images: ``(N, 3, H, W)``.
+        instances: one for each example, or all those of one image.
+        indices: of them, among the detections of their image.
     """
-    if target is None:
-        if count != 1:
-            raise ValueError(
-                f"target: expected the index of a detection, 0..{count - 1}, got None."
-            )
-        target = 0
-    if isinstance(target, tuple) and len(target) == 1:
-        target = target[0]
-    entries = whole_numbers("target", target)
-    if len(entries) == 1:
-        entries = entries * examples
-    if len(entries) != examples:
-        raise ValueError(f"target: expected 1 or {examples} entries, got {len(entries)}.")
-    for entry in entries:
-        if not 0 <= entry < count:
-            raise IndexError(
-                f"target {entry} is out of range: there are {count} detections, 0..{count - 1}."
-            )
-    return entries
+
+    wrapper: InstanceScoreWrapper
+    images: Tensor
+    instances: Detections
+    indices: list[int]
 
 
-def targeted_instances(
-    wrapper: InstanceScoreWrapper, images: Tensor, target: Any, additional_forward_args: Any
-) -> tuple[Detections, list[int]]:
-    """The detection that each example asks for, one row for each, and its index.
+def asked_of_examples(
+    wrapper: InstanceScoreWrapper, inputs: Any, target: Any, additional_forward_args: Any
+) -> Asked:
+    """One detection of each example.
 
     Args:
         wrapper: knows the detections of each reference image.
-        images: ``(N, 3, H, W)``.
-        target: see :func:`target_indices`.
+        inputs: ``(N, 3, H, W)``, or a tuple of that.
+        target: an index of a detection for all examples, or a list or 1-D tensor with one per
+            example; ``None`` where there is one detection only.
         additional_forward_args: the wrapper's ``image_index``, where it takes one.
 
     Raises:
         IndexError: if an index is out of range.
-        TypeError, ValueError: for another wrong target or ``image_index``.
+        TypeError, ValueError: for another wrong target, input or ``image_index``.
     """
+    images = _one_tensor(inputs)
     index = additional_forward_args
     if isinstance(index, tuple):
         index = index[0] if index else None
     references = wrapper.detections_for(images, index)
     count = max(len(entry) for entry in references)
-    indices = target_indices(target, len(references), count)
+    if target is None and count == 1:
+        target = 0
+    elif target is None:
+        raise ValueError(f"target: expected the index of a detection, 0..{count - 1}, got None.")
+    examples, indices = len(references), _numbers("target", target)
+    if len(indices) == 1:
+        indices = indices * examples
+    if len(indices) != examples:
+        raise ValueError(f"target: expected 1 or {examples} entries, got {len(indices)}.")
+    _check_range(indices, count)
     for row, (reference, wanted) in enumerate(zip(references, indices, strict=True)):
         if wanted >= len(reference):
             raise IndexError(
@@ -74,32 +73,55 @@ def targeted_instances(
                 f"{len(reference)} detections."
             )
     chosen = [entry[k] for entry, k in zip(references, indices, strict=True)]
-    return Detections.cat(chosen), indices
+    return Asked(wrapper, images, Detections.cat(chosen), indices)
 
 
-def single_image_targets(
-    wrapper: InstanceScoreWrapper | None, images: Tensor, targets: Sequence[int] | None
-) -> tuple[InstanceScoreWrapper, list[int]]:
-    """The chosen detections of the one reference image.
+def asked_of_image(wrapper: InstanceScoreWrapper | None, inputs: Any, targets: Targets) -> Asked:
+    """Chosen detections of the one reference image.
 
     Args:
         wrapper: the forward function, ``None`` where it is no wrapper.
-        images: ``(1, 3, H, W)``.
-        targets: indices of detections; ``None`` for all.
+        inputs: ``(1, 3, H, W)``, or a tuple of that.
+        targets: an index of a detection, a list or 1-D tensor of them; ``None`` for all.
 
     Raises:
         IndexError: if an index is out of range.
-        ValueError: if there is no wrapper of one reference image, or not one image.
+        TypeError, ValueError: if there is no wrapper of one reference image, or not one image, or
+            for other wrong targets.
     """
     if wrapper is None or not wrapper.single_reference:
         raise ValueError(
             "attribute_instances needs captum_ssgc.InstanceScoreWrapper of one reference image "
             "as forward_func."
         )
+    images = _one_tensor(inputs)
     if images.dim() != 4 or images.shape[0] != 1:
         raise ValueError(f"inputs: expected (1, 3, H, W), got {tuple(images.shape)}.")
-    count = len(wrapper.detections[0])
-    chosen = list(range(count)) if targets is None else [int(entry) for entry in targets]
-    if not chosen:
+    [reference] = wrapper.detections_for(images)
+    indices = list(range(len(reference))) if targets is None else _numbers("targets", targets)
+    if not indices:
         raise ValueError("targets: expected at least one detection, got none.")
-    return wrapper, target_indices(chosen, len(chosen), count)
+    _check_range(indices, len(reference))
+    with torch.inference_mode(False):  # else they could not be saved for the backward
+        return Asked(wrapper, images, reference[indices], indices)
+
+
+def _one_tensor(inputs: Any) -> Tensor:
+    tensors = as_tuple(inputs)
+    if len(tensors) != 1:
+        raise ValueError(f"inputs: expected one tensor of images, got {len(tensors)} tensors.")
+    return tensors[0]
+
+
+def _numbers(name: str, value: Any) -> list[int]:
+    """A single index may stand in a tuple, as everywhere in Captum."""
+    alone = isinstance(value, tuple) and len(value) == 1
+    return whole_numbers(name, value[0] if alone else value)
+
+
+def _check_range(indices: list[int], count: int) -> None:
+    for index in indices:
+        if not 0 <= index < count:
+            raise IndexError(
+                f"target {index} is out of range: there are {count} detections, 0..{count - 1}."
+            )

@@ -15,10 +15,10 @@ from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._exact import has_double
 from captum_ssgc._similarity import largest_of_each_image, similarities
 from captum_ssgc._warnings import warn_user
-from captum_ssgc.attr._captum import log_usage
+from captum_ssgc.attr._captum import like_inputs, log_usage
 from captum_ssgc.attr._method import PerturbationMethod, names_its_options, register
 from captum_ssgc.attr._random_masks import MaskShape
-from captum_ssgc.attr._targets import single_image_targets, targeted_instances
+from captum_ssgc.attr._targets import Targets, asked_of_examples, asked_of_image
 from captum_ssgc.detections import Detections
 from captum_ssgc.instance_score import InstanceScoreWrapper
 
@@ -141,8 +141,8 @@ class DRISE(PerturbationMethod):
             IndexError: if ``target`` is out of range.
             ValueError, TypeError: for a wrong target or option.
         """
-        images = inputs[0] if isinstance(inputs, tuple) else inputs
-        instances, _ = targeted_instances(self._wrapper, images, target, additional_forward_args)
+        asked = asked_of_examples(self._wrapper, inputs, target, additional_forward_args)
+        images, instances = asked.images, asked.instances
         shape = MaskShape((images.shape[-2], images.shape[-1]), grid, probability)
         each = [instances[row] for row in range(len(instances))]
         heat_maps = self._heat_maps(
@@ -150,14 +150,14 @@ class DRISE(PerturbationMethod):
         )
         result = torch.cat(heat_maps)
         _warn_if_never_found(result, n_masks)
-        return (result,) if isinstance(inputs, tuple) else result
+        return like_inputs(inputs, result)
 
     @names_its_options
     @leaves_all_as_before
     def attribute_instances(
         self,
         inputs: Tensor,
-        targets: Sequence[int] | None = None,
+        targets: Targets = None,
         perturbations_per_eval: int = 1,
         show_progress: bool = False,
         *,
@@ -165,12 +165,12 @@ class DRISE(PerturbationMethod):
         grid: tuple[int, int] = (16, 16),
         probability: float = 0.5,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
+    ) -> Any:
         """Attribute many detections of one image, with the same masks and forwards for all.
 
         Args:
             inputs: ``(1, 3, H, W)``, the reference image.
-            targets: indices of the detections; ``None`` for all.
+            targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             perturbations_per_eval: masked images per call of the detector.
             show_progress: show a progress bar.
             n_masks: number of masks.
@@ -185,20 +185,19 @@ class DRISE(PerturbationMethod):
         Raises:
             IndexError, TypeError, ValueError: as :meth:`attribute`.
         """
-        wrapper, chosen = single_image_targets(self._wrapper, inputs, targets)
-        wrapper.detections_for(inputs)
-        shape = MaskShape((inputs.shape[-2], inputs.shape[-1]), grid, probability)
+        asked = asked_of_image(self._wrapper, inputs, targets)
+        size = (asked.images.shape[-2], asked.images.shape[-1])
         [heat_maps] = self._heat_maps(
-            inputs,
-            [wrapper.detections[0][chosen]],
-            shape,
+            asked.images,
+            [asked.instances],
+            MaskShape(size, grid, probability),
             n_masks,
             perturbations_per_eval,
             show_progress,
             generator,
         )
         _warn_if_never_found(heat_maps, n_masks)
-        return heat_maps
+        return like_inputs(inputs, heat_maps)
 
     @torch.no_grad()
     def _heat_maps(

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc.attr import _maps
+from captum_ssgc.attr._captum import like_inputs
 from captum_ssgc.attr._method import names_its_options, register
 from captum_ssgc.attr._smoothed_method import SmoothedMethod
+from captum_ssgc.attr._targets import Targets
 from captum_ssgc.detector import Output, check_output
 
 UNION: tuple[Output, ...] = ("score", "left", "top", "right", "bottom")
@@ -65,7 +67,7 @@ class ODAM(SmoothedMethod):
     def attribute_union(
         self,
         inputs: Tensor,
-        targets: Sequence[int] | None = None,
+        targets: Targets = None,
         *,
         outputs: Sequence[Output] = UNION,
         attribute_to_layer_input: bool = False,
@@ -83,7 +85,7 @@ class ODAM(SmoothedMethod):
 
         Args:
             inputs: ``(1, 3, H, W)``, the reference image.
-            targets: indices of the detections; ``None`` for all.
+            targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             outputs: what to join, see :class:`captum_ssgc.InstanceScoreWrapper`.
             attribute_to_layer_input: use what the layer takes instead of what it gives.
             smoothing: standard deviation, in cells, of a Gaussian applied to the gradient.
@@ -107,8 +109,9 @@ class ODAM(SmoothedMethod):
         first = per_output[0]
         first.replace_maps(union)
         first.warn(refused=True)
-        result: Tensor | tuple[Tensor, ...] = self._result(first, interpolate_mode, None)
-        return result
+        result = self._result(first, interpolate_mode, None)
+        joined: Tensor | tuple[Tensor, ...] = like_inputs(inputs, result)
+        return joined
 
 
 def _normalised(maps: Sequence[Tensor]) -> list[Tensor]:

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from captum_ssgc._arguments import check_share, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._outputs import of_rows
-from captum_ssgc.attr._captum import log_usage
+from captum_ssgc.attr._captum import like_inputs, log_usage
 from captum_ssgc.attr._layer_method import LayerMethod
 from captum_ssgc.attr._layers import LayerChoice, Layers
 from captum_ssgc.attr._method import (
@@ -24,7 +24,7 @@ from captum_ssgc.attr._method import (
 )
 from captum_ssgc.attr._recording import recording
 from captum_ssgc.attr._refinement import refined, rounds_of
-from captum_ssgc.attr._targets import single_image_targets, targeted_instances
+from captum_ssgc.attr._targets import Targets, asked_of_examples, asked_of_image
 from captum_ssgc.attr._visible_scores import VisibleScores
 from captum_ssgc.detections import Detections
 from captum_ssgc.instance_score import InstanceScoreWrapper
@@ -163,10 +163,8 @@ class RefinedCAM(PerturbationMethod):
             IndexError: if ``target`` is out of range.
             ValueError, TypeError: for a wrong target or option.
         """
-        images = inputs[0] if isinstance(inputs, tuple) else inputs
-        instances, indices = targeted_instances(
-            self._wrapper, images, target, additional_forward_args
-        )
+        asked = asked_of_examples(self._wrapper, inputs, target, additional_forward_args)
+        images, instances, indices = asked.images, asked.instances, asked.indices
         rows = range(len(instances))
         single = [slice(row, row + 1) for row in rows]
         priors = [
@@ -176,14 +174,14 @@ class RefinedCAM(PerturbationMethod):
             images, list(rows), instances, torch.cat(priors), forwards, patches,
             perturbations_per_eval, show_progress, generator,
         )  # fmt: skip
-        return (heat_maps,) if isinstance(inputs, tuple) else heat_maps
+        return like_inputs(inputs, heat_maps)
 
     @names_its_options
     @leaves_all_as_before
     def attribute_instances(
         self,
         inputs: Tensor,
-        targets: Sequence[int] | None = None,
+        targets: Targets = None,
         perturbations_per_eval: int = 1,
         show_progress: bool = False,
         *,
@@ -192,12 +190,12 @@ class RefinedCAM(PerturbationMethod):
         patches: int = 4,
         generator: torch.Generator | None = None,
         prior_maps: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Any:
         """Attribute many detections of one image, whose changed images share batches.
 
         Args:
             inputs: ``(1, 3, H, W)``, the reference image.
-            targets: indices of the detections; ``None`` for all.
+            targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             perturbations_per_eval: changed images per call of the detector, of any detections.
             show_progress: show a progress bar.
             prior: name of the gradient method whose map is refined; ``None``: the box alone.
@@ -212,14 +210,14 @@ class RefinedCAM(PerturbationMethod):
         Raises:
             IndexError, TypeError, ValueError: as :meth:`attribute`.
         """
-        wrapper, chosen = single_image_targets(self._wrapper, inputs, targets)
-        wrapper.detections_for(inputs)
-        instances = wrapper.detections[0][chosen]
-        return self._refined(
-            inputs, [0] * len(instances), instances,
-            self._prior(prior, inputs, instances, chosen, prior_maps), forwards, patches,
+        asked = asked_of_image(self._wrapper, inputs, targets)
+        images, instances = asked.images, asked.instances
+        heat_maps = self._refined(
+            images, [0] * len(instances), instances,
+            self._prior(prior, images, instances, asked.indices, prior_maps), forwards, patches,
             perturbations_per_eval, show_progress, generator,
         )  # fmt: skip
+        return like_inputs(inputs, heat_maps)
 
     def _prior(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +11,7 @@ from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
 from captum_ssgc.attr._masks import Mask
 from captum_ssgc.attr._method import names_its_options, register
+from captum_ssgc.attr._targets import Targets
 
 
 @register
@@ -141,7 +141,7 @@ class SSGradCAMPlusMinus(LayerMethod):
     def attribute_instances(  # type: ignore[override]
         self,
         inputs: Tensor,
-        targets: Sequence[int] | None = None,
+        targets: Targets = None,
         *,
         attribute_to_layer_input: bool = False,
         relu_attributions: bool = True,
@@ -155,7 +155,7 @@ class SSGradCAMPlusMinus(LayerMethod):
 
         Args:
             inputs: ``(1, 3, H, W)``, the reference image.
-            targets: indices of the detections; ``None`` for all.
+            targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             attribute_to_layer_input: use what the layer takes instead of what it gives.
             relu_attributions: keep the positive part (the method); otherwise both signs.
             attr_dim_summation: sum over the channels; otherwise every channel's contribution.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,10 +30,90 @@ def test_a_missing_target(cam, image):
         cam.attribute(image)
 
 
-@pytest.mark.parametrize("target", [0.0, "0", [True]])
-def test_a_target_of_the_wrong_type(cam, image, target):
-    with pytest.raises((TypeError, ValueError)):
-        cam.attribute(image, target=target)
+def levels(wrapper):
+    return [wrapper.model.fine, wrapper.model.coarse]
+
+
+QUICK = {"n_masks": 2, "grid": (2, 2)}
+ENTRIES = {
+    "attribute": lambda w, x, k: ssgc.SSGradCAMPlusPlus(w, levels(w)).attribute(x, k),
+    "instances": lambda w, x, k: ssgc.SSGradCAMPlusPlus(w, levels(w)).attribute_instances(x, k),
+    "union": lambda w, x, k: ssgc.ODAM(w, levels(w)).attribute_union(x, k),
+    "drise": lambda w, x, k: ssgc.DRISE(w).attribute(x, k, **QUICK),
+    "drise instances": lambda w, x, k: ssgc.DRISE(w).attribute_instances(x, k, **QUICK),
+    "refined": lambda w, x, k: ssgc.RefinedCAM(w).attribute(x, k, forwards=0),
+    "refined instances": lambda w, x, k: ssgc.RefinedCAM(w).attribute_instances(x, k, forwards=0),
+}
+each_entry = pytest.mark.parametrize("ask", ENTRIES.values(), ids=list(ENTRIES))
+
+
+def first(maps):
+    """Of the first layer, where there is one map for each."""
+    return maps[0] if isinstance(maps, tuple) else maps
+
+
+@each_entry
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(0.0, "0", b"0", True, np.True_, {0: "a"}, {0}, slice(0, 1), [0.9], ["0"], [None], [[0]]),
+        *([True], [np.True_], [torch.tensor(True)], (0, True), bytearray(b"0"), 1j),
+        *(torch.tensor(True), torch.tensor([True]), torch.tensor([0.0]), torch.tensor([[0]])),
+        *(np.array([False]), np.array(["0"]), np.array([0.0]), torch.zeros(0)),
+    ],
+    ids=repr,
+)
+def test_a_target_of_the_wrong_type(wrapper, image, ask, target):
+    with pytest.raises(TypeError, match=r"targets?: expected int, a list of int or an int tensor"):
+        ask(wrapper, image, target)
+
+
+@each_entry
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(1, np.int64(1), np.uint8(1), torch.tensor(1), np.array(1), [1], (1,), range(1, 2)),
+        *(([1],), [torch.tensor(1)], [np.int64(1)], torch.tensor([1]), np.array([1], np.int32)),
+    ],
+    ids=repr,
+)
+def test_a_single_target_in_any_form(wrapper, image, ask, target):
+    torch.manual_seed(0)
+    expected = first(ask(wrapper, image, [1]))
+    torch.manual_seed(0)
+    assert torch.equal(first(ask(wrapper, image, target)), expected)
+    torch.manual_seed(0)
+    in_a_tuple = ask(wrapper, (image,), target)
+    assert isinstance(in_a_tuple, tuple)
+    assert torch.equal(in_a_tuple[0], expected)
+
+
+@each_entry
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda x: x.numpy(), TypeError, "inputs: expected a tensor or a tuple of tensors, got"),
+        (lambda x: [x], TypeError, "inputs: expected a tensor or a tuple of tensors, got"),
+        (lambda x: [x[0]], TypeError, "inputs: expected a tensor or a tuple of tensors, got"),
+        (lambda x: (x.numpy(),), TypeError, "inputs: expected a tensor or a tuple of tensors"),
+        (lambda x: (), TypeError, r"inputs: expected a tensor or a tuple of tensors, got \(\)"),
+        (lambda x: None, TypeError, "inputs: expected a tensor or a tuple of tensors, got None"),
+        (lambda x: (x, x), ValueError, "inputs: expected one tensor of images, got 2 tensors"),
+        (lambda x: x[0], ValueError, r": expected .*3, H, W\).*, got \(3, 8, 8\)"),
+        (lambda x: x[:, :1], ValueError, r"images: expected shape \(N, 3, H, W\)"),
+        (lambda x: (255 * x).byte(), TypeError, "images: expected a floating-point tensor"),
+    ],
+)
+def test_inputs_that_are_no_images(wrapper, image, ask, change, error, message):
+    with pytest.raises(error, match=message):
+        ask(wrapper, change(image), 0)
+
+
+def test_inputs_of_any_forward_function_are_tensors(classifier):
+    cam = ssgc.ODAM(classifier, classifier[1])
+    for wrong in (torch.rand(1, 3, 12, 10).numpy(), [torch.rand(1, 3, 12, 10)], "photo.jpg"):
+        with pytest.raises(TypeError, match="inputs: expected a tensor or a tuple of tensors"):
+            cam.attribute(wrong, target=0)
 
 
 def test_too_many_targets(cam, image):
@@ -242,8 +323,10 @@ def test_an_image_of_another_size(cam):
 
 def test_a_forward_with_several_values_per_image(classifier):
     cam = ssgc.ODAM(classifier, classifier[1])
-    with pytest.raises((ValueError, AssertionError), match="target"):
+    with pytest.raises(ValueError, match="pass target= to choose one for each"):
         cam.attribute(torch.rand(2, 3, 12, 10))
+    with pytest.raises(ValueError, match="target: "):  # as Captum words it
+        cam.attribute(torch.rand(2, 3, 12, 10), target=[0, 1, 2])
 
 
 def saturated(make_detector, image, scale):
