@@ -40,7 +40,7 @@ def composite_of(image: Array, composite: Composite | None = None) -> tuple[Arra
     """
     chosen, name = _chosen(image.shape[0], composite)
     if callable(composite):
-        made = composite(image)
+        made = composite(image.copy())  # it may write to what it is given
         made = made.detach().cpu().numpy() if isinstance(made, Tensor) else np.asarray(made)
         if made.ndim != 3 or made.shape[0] not in (1, 3) or made.shape[1:] != image.shape[1:]:
             raise ValueError(

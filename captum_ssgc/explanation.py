@@ -191,7 +191,7 @@ def explain(
         for entry in methods
     ]
     text = output if isinstance(output, str) else f"{output[0]} against {output[1]}"
-    return Explanations(explanations, image=images, name=name_of(image), output=text)
+    return Explanations(explanations, image=images.detach(), name=name_of(image), output=text)
 
 
 @contextmanager

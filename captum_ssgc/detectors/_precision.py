@@ -12,6 +12,12 @@ def cast_like(images: Tensor, model: nn.Module) -> Tensor:
     return images.to(dtype)
 
 
+def own_images(images: Tensor, model: nn.Module) -> Tensor:
+    """As :func:`cast_like`, in memory of their own: what takes them may write to them."""
+    cast = cast_like(images, model)
+    return images.clone() if cast is images else cast
+
+
 def at_least_single(tensor: Tensor) -> Tensor:
     """``tensor`` in float32, or in float64 where it is: probabilities round to 1 in less."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

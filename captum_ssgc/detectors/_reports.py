@@ -44,7 +44,7 @@ def reports_of(given: Any, count: int) -> list[Any]:
 
 
 def report_of(given: Any, names: Sequence[str] | None, device: torch.device) -> Report:
-    """Boxes ``(K, 4)``, scores ``(K,)`` or ``(K, C)`` and labels ``(K,)`` of one image.
+    """Boxes ``(K, 4)``, scores ``(K,)`` or ``(K, C)`` and labels ``(K,)`` of one image, as copies.
 
     Args:
         given: what a function returned for it; ``[]`` where it found nothing.
@@ -138,6 +138,6 @@ def _tensor(value: Any, device: torch.device) -> Tensor:
     if isinstance(value, (list, tuple)) and any(isinstance(one, Tensor) for one in value):
         value = torch.stack([torch.as_tensor(one, device=device) for one in value])
     if not isinstance(value, Tensor):
-        value = np.asarray(value)
+        value = np.array(value, order="C")
         value = value.astype(float) if value.dtype == object else value
-    return torch.as_tensor(value, device=device)
+    return torch.asarray(value, device=device, copy=True)  # the next report may be in its place

@@ -28,12 +28,13 @@ _ADAPTERS = {
     "ultralytics.nn.tasks.BaseModel": (f"{_HERE}.ultralytics_yolo", "ultralytics_detector"),
 }
 
-# Where a model is kept by what is around it for speed or averages, and is used as it is.
+# Where a model is kept by what is around it for speed or averages, and calls it as it is.
 _ALIKE = ("module", "_orig_mod", "ema", "base_model")
 # Where it is kept by what else a framework has made; something of yours may change its output.
 _HELD = (*_ALIKE, "model", "ema_model", "detector", "net")
 _FRAMEWORKS = ("transformers", "ultralytics", "peft", "lightning", "pytorch_lightning", "timm")
 _FRAMEWORK_CLASSES = ("LightningModule", "PeftModel")
+_SHELLS = ("torch", "accelerate", "deepspeed", *_FRAMEWORKS)  # whose modules pass images on
 _DEEPEST = 4
 
 
@@ -109,7 +110,7 @@ def _known_inside(thing: Any, depth: int) -> Any:
     if not depth or isinstance(thing, type) or not hasattr(thing, "__dict__"):
         return None
     held = {**vars(thing), **vars(thing).get("_modules", {})}
-    for name in _HELD if _is_frame(thing) else _ALIKE:
+    for name in _HELD if _is_frame(thing) else _ALIKE if _passes_on(thing) else ():
         known = _known_inside(held[name], depth - 1) if name in held else None
         if known is not None:
             return known
@@ -123,3 +124,11 @@ def _is_frame(thing: Any) -> bool:
         base.__module__.partition(".")[0] in _FRAMEWORKS or base.__name__ in _FRAMEWORK_CLASSES
         for base in classes
     )
+
+
+def _passes_on(thing: Any) -> bool:
+    """Whether what runs when ``thing`` is called is a framework's: yours may change the output."""
+    for base in type(thing).__mro__:
+        if "forward" in vars(base) or "__call__" in vars(base):
+            return base.__module__.partition(".")[0] in _SHELLS
+    return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -103,12 +103,13 @@ class BlackBoxDetector(Detector):
             geometry = ImageGeometry.identity((images.shape[-2], images.shape[-1]))
             if self.preprocess is not None:
                 canvas, geometry = self.preprocess(canvas)
-            reports = [
-                report
-                for part in canvas.split(self.batch_size or max(len(canvas), 1))
+            parts = canvas.split(self.batch_size or max(len(canvas), 1))
+            # Each is read before the next call, which may answer in the same memory.
+            found = [
+                self._detections(report, geometry, images)
+                for part in parts
                 for report in self._reports(part)
             ]
-            found = [self._detections(one, geometry, images) for one in reports]
             return BlackBoxOutput(found, geometry)
 
     def run_from(
@@ -155,11 +156,13 @@ class BlackBoxDetector(Detector):
     def target_layers(self) -> dict[str, nn.Module]:
         return {}
 
-    def _reports(self, canvas: Tensor) -> list[Any]:
-        if self.takes == "array":
-            pixels = (canvas.clamp(0.0, 1.0) * 255.0).round().byte().permute(0, 2, 3, 1)
-            return [self.function(np.ascontiguousarray(one.cpu().numpy())) for one in pixels]
-        return reports_of(self.function(canvas), len(canvas))
+    def _reports(self, canvas: Tensor) -> Iterator[Any]:
+        if self.takes != "array":
+            yield from reports_of(self.function(canvas), len(canvas))
+            return
+        pixels = (canvas.clamp(0.0, 1.0) * 255.0).round().byte().permute(0, 2, 3, 1)
+        for one in pixels:
+            yield self.function(np.ascontiguousarray(one.cpu().numpy()))
 
     def _detections(self, report: Any, geometry: ImageGeometry, images: Tensor) -> Detections:
         boxes, scores, labels = report_of(report, self.label_names, images.device)

@@ -235,7 +235,7 @@ class CandidateDetector(RowDetector):
         """In memory of its own, as functions of the user may write to what they are given."""
         if self.preprocess is None:
             return images.clone(), ImageGeometry.identity((images.shape[-2], images.shape[-1]))
-        own = images if isinstance(self.preprocess, Letterbox) else images.clone()
+        own = images if type(self.preprocess) is Letterbox else images.clone()
         made: Any = self.preprocess(own)
         pair = made if isinstance(made, (tuple, list)) and len(made) == 2 else [made, None]
         if not (isinstance(pair[0], Tensor) and isinstance(pair[1], ImageGeometry)):

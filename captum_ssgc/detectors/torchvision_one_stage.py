@@ -30,7 +30,7 @@ from captum_ssgc.detectors._final_output import final_reports
 from captum_ssgc.detectors._grid_heads import GridHeadDetector
 from captum_ssgc.detectors._local_heads import Step, chain_of
 from captum_ssgc.detectors._lookup import RowCandidates, rows_of_images
-from captum_ssgc.detectors._precision import at_least_single, cast_like
+from captum_ssgc.detectors._precision import at_least_single, own_images
 from captum_ssgc.detectors._rows import levels_of
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
@@ -129,7 +129,7 @@ class OneStageDetector(GridHeadDetector):
         self.check_ready()
         read: dict[str, Any] = {}
         model: Any = self.model
-        images = cast_like(images, model)
+        images = own_images(images, model)
 
         def after_head(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             read["head"] = dict(output)

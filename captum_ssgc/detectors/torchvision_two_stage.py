@@ -27,7 +27,7 @@ from captum_ssgc.detectors._pooling_gradients import (
     pooling_gradients,
     treats_rows_alone,
 )
-from captum_ssgc.detectors._precision import at_least_single, cast_like
+from captum_ssgc.detectors._precision import at_least_single, own_images
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
     canvas_geometry,
@@ -105,7 +105,7 @@ class TwoStageDetector(LookupDetector):
         self.check_ready()
         read: dict[str, Any] = {}
         model: Any = self.model
-        images = cast_like(images, model)
+        images = own_images(images, model)
         heads = model.roi_heads
 
         def before_rpn(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from captum_ssgc._explained import Listed
 from captum_ssgc._mask_outlines import mask_outlines
@@ -111,7 +112,9 @@ def explained_page(
         )
         for index, several in by_detection.items()
     ]
-    return ViewerPage(name, image, entries, composite)
+    # Several pages may wait to be written, and the next frame be read into the same memory.
+    own = image.detach().clone() if isinstance(image, Tensor) else np.array(image)
+    return ViewerPage(name, own, entries, composite)
 
 
 @dataclass(frozen=True, eq=False)

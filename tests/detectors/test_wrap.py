@@ -133,9 +133,18 @@ def test_what_holds_a_model_is_left_out(build_family, shell, family):
     assert (found.model is inner.model) != averaged
 
 
-def test_a_module_of_yours_around_a_model_is_your_own_detector(build_family):
+class Parallel(torch.nn.DataParallel):
+    """A framework's shell with a forward of its own."""
+
+    def forward(self, images):
+        raise AssertionError("never called")
+
+
+@pytest.mark.parametrize("name", ["model", "net", "detector", "base_model", "module", "ema", None])
+def test_a_module_of_yours_around_a_model_is_your_own_detector(build_family, name):
     """It may change what the model reports."""
-    mine = Around("model", build_family("torchvision", "fcos").detector.model).eval()
+    inner = build_family("torchvision", "fcos").detector.model
+    mine = (Parallel(inner) if name is None else Around(name, inner)).eval()
     detector = ssgc.wrap_detector(mine)
     assert type(detector) is detectors.CandidateDetector
     assert detector.model is mine
