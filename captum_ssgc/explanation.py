@@ -191,7 +191,8 @@ def explain(
         for entry in methods
     ]
     text = output if isinstance(output, str) else f"{output[0]} against {output[1]}"
-    return Explanations(explanations, image=images.detach(), name=name_of(image), output=text)
+    photo = images.detach().clone()  # the next frame of a film may be read into the same memory
+    return Explanations(explanations, image=photo, name=name_of(image), output=text)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def load_image(source: ImageSource, channels: int | None = 3) -> Tensor:
         channels: how many; :attr:`captum_ssgc.Detector.channels` says what a model takes.
 
     Returns:
-        ``(1, channels, H, W)`` float32, in memory of its own; a tensor keeps its precision.
+        ``(1, channels, H, W)`` float32; a tensor keeps its precision and its memory.
 
     Raises:
         FileNotFoundError: if the file does not exist.
@@ -76,7 +76,7 @@ def _loaded(source: ImageSource, channels: int, *, upright: bool) -> Tensor:
         check_images(images, channels)
         if images.shape[0] != 1:
             raise ValueError(f"image: expected one image, got a batch of {images.shape[0]}.")
-        return images.clone()  # the next frame of a film may be written into the same memory
+        return images
     if isinstance(source, (str, os.PathLike)):
         return _from_file(source, channels, upright)
     if isinstance(source, Image.Image):
