@@ -16,6 +16,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.detectors._feature_modules import feature_modules
 from captum_ssgc.detectors._last_module import last_module_of
+from captum_ssgc.detectors._measured import MeasuredGeometries
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import COCO
 
@@ -27,20 +28,20 @@ def coco_names(classes: int | None) -> str | None:
     return COCO if classes == COCO_CLASSES else None
 
 
-class CanvasGeometries:
-    """How a transform lays images of each size on its canvas; remembered while it is unchanged."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[tuple[int, int], str], ImageGeometry] = {}
+class CanvasGeometries(MeasuredGeometries):
+    """How a transform lays images of each size on its canvas."""
 
     def __call__(self, transform: Any, image_size: tuple[int, int], channels: int) -> ImageGeometry:
-        key = (image_size, f"{channels} {transform!r} {sorted(map(str, vars(transform).items()))}")
-        if key not in self._known:
+        source = type(transform).__name__
+
+        def measure() -> ImageGeometry:
             canvas, _ = transform(list(noise(image_size, transform, channels)))
             geometry = canvas_geometry(image_size, canvas)
-            check_content(canvas.tensors, geometry, type(transform).__name__)
-            self._known[key] = geometry
-        return self._known[key]
+            check_content(canvas.tensors, geometry, source)
+            return geometry
+
+        state = f"{channels} {transform!r} {sorted(map(str, vars(transform).items()))}"
+        return self.of(image_size, source, state, measure)
 
 
 def canvas_geometry(image_size: tuple[int, int], canvas: ImageList) -> ImageGeometry:

@@ -27,6 +27,7 @@ from captum_ssgc.detectors._candidates import (
 from captum_ssgc.detectors._choice_watch import ChoiceWatch
 from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.detectors._lookup import RowCandidates, RowDetector, rows_of_images, with_cells
+from captum_ssgc.detectors._measured import MeasuredGeometries
 from captum_ssgc.detectors._modules_behind import modules_behind
 from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.detectors._query_selection import (
@@ -40,6 +41,8 @@ from captum_ssgc.label_names import LabelNames
 from captum_ssgc.map_layout import is_map
 
 __all__ = ["CandidateDetector", "CandidateOutput", "Candidates"]
+
+_FAR = 4.0  # canvases, beyond which a box is wild
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class CandidateDetector(RowDetector):
         self._levels = [module_named(self.model, layer) for layer in level_layers]
         self._further = [module_named(self.model, layer) for layer in target_layers]
         self._choice = None if queries else ChoiceWatch()
-        self._geometries: dict[tuple[int, int], tuple[Any, ImageGeometry]] = {}
+        self._geometries = MeasuredGeometries()
 
     def check_ready(self) -> None:
         super().check_ready()
@@ -153,6 +156,7 @@ class CandidateDetector(RowDetector):
     ) -> CandidateOutput:
         self.check_ready()
         canvas, geometry = self._canvas(images)
+        self._geometries.note(geometry)
         try:
             output, tokens = self._network(canvas, detections)
         except RuntimeError:
@@ -193,7 +197,7 @@ class CandidateDetector(RowDetector):
         self.fit_names(raw.candidates.class_scores.shape[-1])
         found = []
         for image, candidates in enumerate(self.image_candidates(raw)):
-            rows, labels = self._suppressed(raw.candidates, image)
+            rows, labels = self._suppressed(raw.candidates, image, canvas_size)
             boxes = candidates.reported_boxes(rows, labels)
             chosen = candidates.detections(candidates.scores(), rows, labels, boxes)
             in_image = candidates.boxes(rows, labels)
@@ -208,13 +212,12 @@ class CandidateDetector(RowDetector):
         return _Rows(raw, image)
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
-        preprocess, known = self._geometries.get(image_size, (None, None))
-        if known is not None and preprocess is self.preprocess:
-            return known
-        canvas, geometry = self._canvas(noise(image_size, self.model, self.channels))
-        check_content(canvas, geometry, "preprocess")
-        self._geometries[image_size] = (self.preprocess, geometry)
-        return geometry
+        def measure() -> ImageGeometry:
+            canvas, geometry = self._canvas(noise(image_size, self.model, self.channels))
+            check_content(canvas, geometry, "preprocess")
+            return geometry
+
+        return self._geometries.of(image_size, "preprocess", self.preprocess, measure)
 
     def target_layers(self) -> dict[str, nn.Module]:
         return {self.layer_name(layer): layer for layer in [*self._levels, *self._further]}
@@ -265,7 +268,9 @@ class CandidateDetector(RowDetector):
             )
         return output, selection.tokens
 
-    def _suppressed(self, candidates: Candidates, image: int) -> tuple[Tensor, Tensor]:
+    def _suppressed(
+        self, candidates: Candidates, image: int, canvas_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
         """Rows and labels that are reported: suppressed on the canvas, before boxes are clipped."""
         scores = candidates.class_scores[image]
         if self.multi_label:
@@ -278,7 +283,9 @@ class CandidateDetector(RowDetector):
             kept = suppressed(corners, scores[rows, labels], labels, self.iou_threshold)
             kept = kept[: self.max_detections]
             return rows[kept], labels[kept]
-        boxes = candidates.boxes[image, rows].float()
+        # Classes are set apart by the largest coordinate of all, however wild a single box is.
+        far = _FAR * max(canvas_size)
+        boxes = candidates.boxes[image, rows].float().nan_to_num(0.0).clamp(-far, far)
         with boxes.device:  # torchvision makes a tensor wherever new ones are made
             kept = batched_nms(boxes, scores[rows, labels].float(), labels, self.iou_threshold)
         kept = kept[: self.max_detections]

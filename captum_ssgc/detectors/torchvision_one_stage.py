@@ -146,11 +146,13 @@ class OneStageDetector(GridHeadDetector):
         with forward_hooks(hooks), suppress(StopForward):
             reported = model(list(images.unbind(0)))
         canvas: ImageList = read["canvas"]
+        geometry = canvas_geometry((images.shape[-2], images.shape[-1]), canvas)
+        self._geometries.note(geometry)
         return OneStageOutput(
             head=read["head"],
             anchors=read["anchors"],
             level_sizes=self._level_sizes(read["features"], len(read["anchors"])),
-            geometry=canvas_geometry((images.shape[-2], images.shape[-1]), canvas),
+            geometry=geometry,
             content_size=canvas.image_sizes[0],
             reported=reported,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +41,10 @@ from captum_ssgc.label_names import LabelNames
 
 @dataclass(frozen=True)
 class TwoStageOutput:
-    """One forward: features with graph; with a full run, also what the RoI head made of them."""
+    """One forward: features with graph; with a full run, also what the RoI head made of them.
+
+    A run for detections has the places of theirs among the proposals instead.
+    """
 
     features: dict[str, Tensor]
     geometry: ImageGeometry
@@ -50,6 +53,7 @@ class TwoStageOutput:
     class_logits: Tensor | None = None
     box_regression: Tensor | None = None
     reported: Any = None
+    places: list[Tensor] | None = None
 
 
 class TwoStageDetector(LookupDetector):
@@ -57,7 +61,9 @@ class TwoStageDetector(LookupDetector):
 
     A candidate is a region proposal; its score is the softmax of the RoI head at that proposal.
     Scoring keeps the proposals of the reference image, so the region proposal network does not
-    run for it. ``class_scores`` include the background in column 0, as torchvision's labels do.
+    run for it; where regions of the head see one another, it does, and they are put in their
+    places among the others. ``class_scores`` include the background in column 0, as torchvision's
+    labels do.
 
     Args:
         model: a Faster, Mask or Keypoint R-CNN in evaluation mode.
@@ -107,15 +113,18 @@ class TwoStageDetector(LookupDetector):
         model: Any = self.model
         images = own_images(images, model)
         heads = model.roi_heads
+        alone = self._regions_alone()
 
         def before_rpn(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             read["images"], read["features"] = args[0], args[1]
-            if detections is not None:
+            if detections is not None and alone:
                 raise StopForward
             return (args[0], _detached(args[1]), *args[2:])
 
         def before_heads(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             read["proposals"] = args[1]
+            if detections is not None:
+                raise StopForward
             return (_detached(args[0]), *args[1:])
 
         def after_predictor(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -127,15 +136,18 @@ class TwoStageDetector(LookupDetector):
             read["reported"] = model(list(images.unbind(0)))
         canvas: ImageList = read.pop("images")
         geometry = canvas_geometry((images.shape[-2], images.shape[-1]), canvas)
-        if detections is not None:
-            read["proposals"] = self._proposals_of(detections, geometry, images.device)
-        return TwoStageOutput(geometry=geometry, image_sizes=canvas.image_sizes, **read)
+        self._geometries.note(geometry)
+        others = read.pop("proposals", None)
+        raw = TwoStageOutput(
+            geometry=geometry, image_sizes=canvas.image_sizes, proposals=others or [], **read
+        )
+        return raw if detections is None else self._for_detections(raw, others, detections)
 
     def run_from(
         self, raw: TwoStageOutput, images: Tensor, detections: Sequence[Detections]
     ) -> TwoStageOutput:
-        proposals = self._proposals_of(detections, raw.geometry, images.device)
-        return TwoStageOutput(raw.features, raw.geometry, raw.image_sizes, proposals)
+        others = None if self._regions_alone() else raw.proposals
+        return self._for_detections(raw, others, detections)
 
     def reported(self, raw: TwoStageOutput) -> list[dict[str, Tensor]]:
         if raw.reported is None:
@@ -155,16 +167,17 @@ class TwoStageDetector(LookupDetector):
     def scored_candidates(
         self, raw: TwoStageOutput, detections: Sequence[Detections]
     ) -> RowCandidates:
-        heads = self._heads
-        proposals = self._proposals(raw, detections)
-        pooled = heads.box_roi_pool(raw.features, proposals, raw.image_sizes)
-        logits, regression = heads.box_predictor(heads.box_head(pooled))
-        return self._of_head(raw, proposals, logits, regression, in_order=True)
+        proposals, places = self._scored(raw, detections)
+        outputs = [
+            self._heads.box_predictor(self._heads.box_head(pooled))
+            for pooled in self._pooled(raw, proposals)
+        ]
+        logits, regression = map(torch.cat, zip(*outputs, strict=True))
+        return self._of_head(raw, proposals, logits, regression, places)
 
     def local_outputs(self) -> tuple[str, ...]:
-        heads = self._heads
-        alone = treats_rows_alone(heads.box_head) and treats_rows_alone(heads.box_predictor)
-        return OUTPUTS if alone and is_known_pooling(heads.box_roi_pool) else ()
+        known = is_known_pooling(self._heads.box_roi_pool)
+        return OUTPUTS if known and self._regions_alone() else ()
 
     def local_gradients(
         self,
@@ -177,13 +190,13 @@ class TwoStageDetector(LookupDetector):
         heads = self._heads
         if output not in self.local_outputs():
             return None
-        [proposals] = self._proposals(raw, [detections])
+        [proposals], places = self._scored(raw, [detections])
         detached = _detached(raw.features)
         with torch.no_grad():
             pooled = heads.box_roi_pool(detached, [proposals], raw.image_sizes)
         pooled.requires_grad_()
         logits, regression = heads.box_predictor(heads.box_head(pooled))
-        candidates = self._of_head(raw, [proposals], logits, regression, in_order=True)
+        candidates = self._of_head(raw, [proposals], logits, regression, places)
         [values] = values_of(candidates, [detections], output)
         (slopes,) = torch.autograd.grad(values.sum(), pooled)
         regions = (proposals, detections.levels.tolist())
@@ -210,13 +223,49 @@ class TwoStageDetector(LookupDetector):
     def covers_image(self, layer: nn.Module) -> bool:
         return layer not in set(self._heads.modules())
 
-    @staticmethod
-    def _proposals(raw: TwoStageOutput, detections: Sequence[Detections]) -> list[Tensor]:
-        """Those of the detections, image by image."""
-        if raw.reported is None:
-            return raw.proposals
+    def _regions_alone(self) -> bool:
+        """Whether no region of the head sees another one."""
+        heads = self._heads
+        return treats_rows_alone(heads.box_head) and treats_rows_alone(heads.box_predictor)
+
+    def _pooled(self, raw: TwoStageOutput, proposals: list[Tensor]) -> Iterator[Tensor]:
+        """What the head sees at once: regions of several images only where none sees another."""
+        pool = self._heads.box_roi_pool
+        if self._regions_alone():
+            yield pool(raw.features, proposals, raw.image_sizes)
+            return
+        for image, own in enumerate(proposals):
+            features = {name: one[image : image + 1] for name, one in raw.features.items()}
+            yield pool(features, [own], raw.image_sizes[image : image + 1])
+
+    def _scored(
+        self, raw: TwoStageOutput, detections: Sequence[Detections]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """What the head has to see of each image, and where in it the detections are."""
+        if raw.places is not None:
+            return raw.proposals, raw.places
         pairs = zip(raw.proposals, detections, strict=True)
-        return [proposals[chosen.candidates.to(proposals.device)] for proposals, chosen in pairs]
+        rows = [chosen.candidates.to(proposals.device) for proposals, chosen in pairs]
+        if not self._regions_alone():
+            return raw.proposals, rows
+        proposals = [of_image[own] for of_image, own in zip(raw.proposals, rows, strict=True)]
+        return proposals, [torch.arange(len(own), device=own.device) for own in rows]
+
+    @staticmethod
+    def _for_detections(
+        raw: TwoStageOutput, others: list[Tensor] | None, detections: Sequence[Detections]
+    ) -> TwoStageOutput:
+        """A run with the regions of detections, alone or in their places among others."""
+        device = next(iter(raw.features.values())).device
+        counts = [len(chosen) for chosen in detections]
+        regions = torch.cat([chosen.regions.to(device) for chosen in detections])
+        proposals = list(raw.geometry.boxes_to_canvas(regions).split(counts))
+        places = [torch.arange(count, device=device) for count in counts]
+        if others is not None:
+            rows = [chosen.candidates.to(device) for chosen in detections]
+            pairs = [_put_in(*each) for each in zip(others, proposals, rows, strict=True)]
+            proposals, places = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        return TwoStageOutput(raw.features, raw.geometry, raw.image_sizes, proposals, places=places)
 
     def _of_head(
         self,
@@ -224,19 +273,10 @@ class TwoStageDetector(LookupDetector):
         proposals: list[Tensor],
         logits: Tensor,
         regression: Tensor,
-        in_order: bool = False,
+        wanted: list[Tensor] | None = None,
     ) -> RowCandidates:
         content = raw.image_sizes[0]
-        return _Proposals(
-            self._heads, raw.geometry, proposals, logits, regression, content, in_order
-        )
-
-    @staticmethod
-    def _proposals_of(
-        detections: Sequence[Detections], geometry: ImageGeometry, device: torch.device
-    ) -> list[Tensor]:
-        regions = torch.cat([chosen.regions.to(device) for chosen in detections])
-        return list(geometry.boxes_to_canvas(regions).split([len(one) for one in detections]))
+        return _Proposals(self._heads, raw.geometry, proposals, logits, regression, content, wanted)
 
 
 class _Proposals(RowCandidates):
@@ -249,7 +289,8 @@ class _Proposals(RowCandidates):
         class_logits: ``(R, C)`` of all of them.
         box_regression: ``(R, 4 C)``.
         content_size: ``(H, W)`` of an image on the canvas, without padding.
-        in_order: these are the wanted candidates, in their order, and no others.
+        wanted: of each image the places of the candidates that will be asked for, in their order;
+            ``None``: any.
     """
 
     first_label = 1
@@ -262,17 +303,15 @@ class _Proposals(RowCandidates):
         class_logits: Tensor,
         box_regression: Tensor,
         content_size: tuple[int, int],
-        in_order: bool,
+        wanted: list[Tensor] | None,
     ) -> None:
         super().__init__(geometry, class_logits.device, [len(some) for some in proposals])
         self._proposals = proposals[0] if len(proposals) == 1 else torch.cat(proposals)
         self._heads, self._content_size = heads, content_size
-        self._logits, self._regression, self._in_order = class_logits, box_regression, in_order
+        self._logits, self._regression, self._wanted = class_logits, box_regression, wanted
 
     def places_of(self, candidates: Tensor) -> Tensor:
-        if not self._in_order:
-            return super().places_of(candidates)
-        return self.places(torch.arange(self.count, device=self.device))
+        return super().places_of(candidates) if self._wanted is None else torch.cat(self._wanted)
 
     def scores(self) -> Tensor:
         return self._logits.softmax(-1)
@@ -311,3 +350,15 @@ class _Proposals(RowCandidates):
 
 def _detached(features: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: feature.detach() for name, feature in features.items()}
+
+
+def _put_in(proposals: Tensor, regions: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Proposals ``(R, 4)`` with these regions ``(K, 4)`` in these rows, and where they are.
+
+    Behind the others are those whose row a changed image does not have.
+    """
+    missing = rows >= len(proposals)
+    places = torch.where(missing, len(proposals) + missing.cumsum(0) - 1, rows)
+    result = torch.cat([proposals, regions[missing]])
+    result[places] = regions
+    return result, places

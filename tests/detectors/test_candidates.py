@@ -38,6 +38,28 @@ def test_suppression_is_by_class_and_keeps_the_best():
     ]
 
 
+@pytest.mark.parametrize("wild", [1e4, 1e9, float("inf"), -1e9])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_wild_box_changes_nothing_for_the_others(wild, label):
+    """Here classes 0 and 1 lie over one another, and the best of each hides the others of it."""
+    generator = torch.Generator().manual_seed(0)
+    first = torch.rand(20, 2, generator=generator) * 4
+    boxes = torch.cat([first, first + 30], 1)
+    scores = torch.zeros(20, 2)
+    scores[torch.arange(20), torch.arange(20) % 2] = torch.linspace(0.9, 0.5, 20)
+    found = {}
+    for ends in (None, wild):
+        if ends is not None:
+            far = [0.0, 0.0, ends, ends] if ends > 0 else [ends, ends, 1.0, 1.0]
+            boxes = torch.cat([boxes, torch.tensor([far])])
+            scores = torch.cat([scores, 0.95 * torch.eye(2)[label : label + 1]])
+        detector = CandidateDetector(
+            lambda images, boxes=boxes, scores=scores: (boxes[None], scores[None])
+        )
+        found[ends] = detector.detect(torch.zeros(1, 3, 48, 48))[0].candidates.tolist()
+    assert found == {None: [0, 1], wild: [20, 0, 1]}
+
+
 def test_every_class_of_a_candidate_with_multi_label():
     boxes = torch.tensor([[[0.0, 0, 10, 10]]])
     scores = torch.tensor([[[0.9, 0.3, 0.01]]])

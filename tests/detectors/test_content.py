@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from robustness.subjects import Quarters
 
 import captum_ssgc as ssgc
 from captum_ssgc.detectors import CandidateDetector, Letterbox
+from captum_ssgc.geometry import ImageGeometry
 
 SIZE = (75, 101)
 
@@ -91,3 +93,66 @@ def test_a_preprocess_of_your_own_that_is_right(size):
 def test_an_image_of_one_pixel_says_nothing(size):
     detector = own(lambda canvas, geometry: (canvas, geometry))
     assert detector.geometry(size).canvas_size == (96, 128)
+
+
+def tight(images):
+    """Cuts the black borders of a film away, then makes it as large as the network sees it."""
+    rows, columns = (images.amax((0, 1, axis)).nonzero()[:, 0] for axis in (3, 2))
+    top, left = int(rows[0]), int(columns[0])
+    inner = images[..., top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
+    scale = (16 / inner.shape[-2], 16 / inner.shape[-1])
+    size = (images.shape[-2], images.shape[-1])
+    geometry = ImageGeometry(size, (16, 16), scale, (-top * scale[0], -left * scale[1]))
+    return F.interpolate(inner, (16, 16), mode="bilinear"), geometry
+
+
+def quarters_behind(preprocess):
+    settings = {"level_layers": ["act"], "score_threshold": 0.0, "iou_threshold": 1.0}
+    return CandidateDetector(Quarters(), preprocess=preprocess, **settings)
+
+
+def test_a_place_that_depends_on_what_an_image_shows_has_boxes_and_no_maps():
+    detector = quarters_behind(tight)
+    film = torch.zeros(1, 3, 24, 16)
+    film[..., 4:20, :] = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(4))
+    found = detector.detect(film)[0]
+    inner = quarters_behind(None).detect(film[..., 4:20, :])[0]
+    assert torch.allclose(found.scores, inner.scores)
+    ends = inner.boxes[:, 2:] + torch.tensor([0.0, 4.0])  # others are clipped where the inner ends
+    assert torch.allclose(found.boxes[:, 2:], ends, atol=1e-5)
+    for method in ("odam", "ssgrad-cam++"):
+        with pytest.raises(ValueError, match="preprocess lays images of one size in different"):
+            ssgc.explain(detector, film, method, score_threshold=0.0)
+    options = {"d-rise": {"n_masks": 2}}
+    ssgc.explain(detector, film, "d-rise", score_threshold=0.0, method_options=options)
+
+
+def test_a_transform_that_looks_at_the_image(faster_rcnn):
+    model = copy.deepcopy(faster_rcnn)
+    resize = model.transform.resize
+    model.transform.resize = lambda image, target: resize(
+        image[..., : 75 if image.mean() > 0.0 else 60, :], target
+    )
+    images = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(4)) * 0.7
+    with pytest.raises(ValueError, match="GeneralizedRCNNTransform lays images of one size in d"):
+        ssgc.explain(model, images, score_threshold=0.0, top_k=1)
+
+
+def test_maps_follow_a_preprocess_that_is_changed():
+    class Resized:
+        size = 16
+
+        def __call__(self, images):
+            return Letterbox((self.size, 16), centred=True)(images)
+
+    def heat_map(detector):
+        image = torch.rand(1, 3, 24, 16, generator=torch.Generator().manual_seed(4))
+        return ssgc.explain(detector, image, "odam", score_threshold=0.0, top_k=1)[0].heat_map
+
+    changed = Resized()
+    detector = quarters_behind(changed)
+    before = heat_map(detector)
+    changed.size = 32
+    assert torch.equal(heat_map(detector), heat_map(quarters_behind(changed)))
+    changed.size = 16
+    assert torch.equal(heat_map(detector), before)

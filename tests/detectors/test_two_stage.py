@@ -10,6 +10,7 @@ import torchvision
 from detectors.plain_maps import plain_heat_maps
 from every_method import every_method
 from small_backbones import pyramid, residual
+from torch import nn
 from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.rpn import AnchorGenerator
@@ -18,7 +19,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import captum_ssgc as ssgc
 from captum_ssgc.attr import METHODS, Layers, recording
-from captum_ssgc.detectors import TwoStageDetector, _pooling_gradients
+from captum_ssgc.detectors import TwoStageDetector, _pooling_gradients, torchvision_two_stage
 
 SMALL = {
     "weights": None,
@@ -276,6 +277,49 @@ def test_shuffled_and_duplicated_proposals_give_the_same_rows(faster_rcnn, image
     with torch.no_grad():
         scores = ssgc.InstanceScoreWrapper(detector, found)(image)[0]
     torch.testing.assert_close(scores, found.scores, atol=2e-6, rtol=1e-5)
+
+
+class Relation(nn.Module):
+    """A head of regions that see one another."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, pooled):
+        of_each = self.inner(pooled)
+        return of_each + 3.0 * (of_each - of_each.mean(0, keepdim=True))
+
+
+def test_regions_that_see_one_another_are_scored_among_all(faster_rcnn, image):
+    model = copy.deepcopy(faster_rcnn)
+    model.roi_heads.box_head = Relation(model.roi_heads.box_head).eval()
+    detector = ssgc.wrap_detector(model)
+    batch = torch.cat([image, image.flip(-1)])
+    found = [detector.detect(one[None])[0] for one in batch]
+    assert all(len(one) >= 5 for one in found)
+    scores = detector.score(batch, found)
+    for own, one in zip(scores, found, strict=True):
+        torch.testing.assert_close(own[: len(one)], one.scores, atol=2e-6, rtol=1e-5)
+    alone = ssgc.InstanceScoreWrapper(detector, found[0][[3]])
+    torch.testing.assert_close(alone(image)[0], found[0].scores[[3]], atol=2e-6, rtol=1e-5)
+    explained = ssgc.explain(detector, image, "odam", score_threshold=0.0, top_k=1)[0]
+    best = found[0][[explained.index]]
+    layer = detector.layer_for(best, 0)
+    cam = ssgc.ODAM(ssgc.InstanceScoreWrapper(detector, best), layer)
+    own = cam.attribute(image, target=0, interpolate_mode="bilinear")[0, 0]
+    torch.testing.assert_close(own, explained.heat_map, rtol=1e-3, atol=1e-6)
+
+
+def test_chosen_regions_are_put_in_their_places():
+    proposals, regions = torch.arange(12.0).reshape(3, 4), -torch.arange(16.0).reshape(4, 4)
+    rows = torch.tensor([7, 1, 3, 1])
+    regions[3] = regions[1]  # one candidate, two labels
+    result, places = torchvision_two_stage._put_in(proposals, regions, rows)
+    assert places.tolist() == [3, 1, 4, 1]
+    assert torch.equal(result[places], regions)
+    assert torch.equal(result[[0, 2]], proposals[[0, 2]])
+    assert len(result) == 5
 
 
 def test_a_foreign_post_processing_is_refused(faster_rcnn, image):

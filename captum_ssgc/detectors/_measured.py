@@ -1,0 +1,54 @@
+"""How images of each size lie on the canvas, found out once with an image that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from captum_ssgc.geometry import ImageGeometry
+
+Size = tuple[int, int]
+
+
+class MeasuredGeometries:
+    """What was measured for each size of images, as long as runs of such images have it so.
+
+    What lays them on the canvas may be changed between two runs, and is then measured again. What
+    looks at an image for where to lay it has no geometry that other images share.
+    """
+
+    def __init__(self) -> None:
+        self._measured: dict[Size, tuple[Any, ImageGeometry]] = {}
+        self._of_runs: dict[Size, ImageGeometry] = {}
+
+    def note(self, geometry: ImageGeometry) -> None:
+        """What the last run of images of this size had."""
+        self._of_runs[geometry.image_size] = geometry
+
+    def of(
+        self, image_size: Size, source: str, state: Any, measure: Callable[[], ImageGeometry]
+    ) -> ImageGeometry:
+        """How images of ``(H, W)`` pixels lie on the canvas.
+
+        Args:
+            image_size: in pixels.
+            source: what lays them there, for the message.
+            state: what is another one if that was changed.
+            measure: lays an image there and tells where it is.
+
+        Raises:
+            ValueError: if the last run of images of this size had another geometry.
+        """
+        last = self._of_runs.get(image_size)
+        before, known = self._measured.get(image_size, (None, None))
+        if known is None or before != state or last not in (None, known):
+            known = measure()
+            self._measured[image_size] = state, known
+        if last not in (None, known):
+            raise ValueError(
+                f"{source} lays images of one size in different places, depending on what they "
+                f"show: the last one of {image_size[0]} x {image_size[1]} pixels as {last}, noise "
+                f"as {known}. Maps would lie elsewhere: crop the image before, and pass what is "
+                "left, so that the place depends on the size alone."
+            )
+        return known
