@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Literal, TypeGuard, cast, get_args
 
 import torch
@@ -22,49 +23,71 @@ _CONTRAST = "contrast"
 _LONGEST_INDEX = 9
 
 
-def check_output(output: object) -> None:
-    """Raise ``ValueError`` unless ``output`` is one of the known ones."""
-    if isinstance(output, str) and output.removeprefix("-") in OUTPUTS:
-        return
-    if isinstance(output, tuple) and len(output) == 2 and output[0] == "logit":
-        others = output[1] if isinstance(output[1], tuple) else (output[1],)
-        if all(isinstance(one, (int, str)) and not isinstance(one, bool) for one in others):
-            return
-    raise ValueError(
-        f"output: expected one of {', '.join(OUTPUTS)}, one of these negated ('-logit'), or "
-        f"('logit', other label), got {shown(output)}."
-    )
-
-
 def kind_of(output: Output) -> str:
     """One of :data:`OUTPUTS`: what a negated one negates; a contrast is made of logits."""
     return output[0] if isinstance(output, tuple) else output.removeprefix("-")
 
 
-def parse_output(text: str) -> Output:
-    """What a command or a file calls an output: ``contrast:NAME`` for a contrast, else the same.
+def parse_output(value: object) -> Output:
+    """What is to be explained, however it is written.
 
     Args:
-        text: ``NAME`` is the name of the other label, or its index.
+        value: one of :data:`OUTPUTS`, or one negated; a contrast is ``("logit", other label)``, or
+            ``"contrast:NAME"`` with the name of the other label or its index, as a command or a
+            file has it. A pair may be a list.
 
     Raises:
-        ValueError: if it is none.
+        TypeError: if it is neither a text nor a pair.
+        ValueError: if it means nothing.
 
     Example:
         >>> from captum_ssgc._outputs import parse_output
         >>> parse_output("-logit"), parse_output("contrast:traffic light")
         ('-logit', ('logit', 'traffic light'))
     """
-    kind, colon, other = text.partition(":")
-    output: Any = ("logit", other.strip()) if kind == _CONTRAST and colon else text
-    if output == ("logit", ""):
-        raise ValueError("output: expected contrast:NAME with the name or index of a label.")
-    if isinstance(output, str) and output.removeprefix("-") not in OUTPUTS:
-        raise ValueError(
-            f"output: expected one of {', '.join(OUTPUTS)}, one of these negated ('-logit'), or "
-            f"'{_CONTRAST}:NAME' with the name or index of another label, got {shown(text)}."
+    if isinstance(value, str):
+        kind, colon, name = value.partition(":")
+        if value.removeprefix("-") in OUTPUTS:
+            return cast("Output", value)
+        if kind == _CONTRAST and colon:
+            if not name.strip():
+                raise ValueError(
+                    "output: expected contrast:NAME with the name or index of a label."
+                )
+            return ("logit", name.strip())
+    elif isinstance(value, (tuple, list)) and len(value) == 2:
+        first, other = value
+        others = other if isinstance(other, (tuple, list)) else (other,)
+        if first == "logit" and all(_is_label(one) for one in others):
+            labels = tuple(one if isinstance(one, str) else int(one) for one in others)
+            return ("logit", labels[0] if others is not other else labels)
+    elif not isinstance(value, tuple):
+        raise TypeError(
+            f"output: expected a text, got {shown(value)}; a contrast is ('logit', other label)."
         )
-    return cast("Output", output)
+    raise ValueError(
+        f"output: expected one of {', '.join(OUTPUTS)}, one of these negated ('-logit'), or a "
+        f"contrast, ('logit', other label) or '{_CONTRAST}:NAME' with the name or index of the "
+        f"other label, got {shown(value)}."
+    )
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, (Integral, str)) and not isinstance(value, bool)
+
+
+def written_output(output: Output) -> str:
+    """For readers, and on the command line: the ``contrast:NAME`` of a contrast, else the same."""
+    if isinstance(output, str):
+        return output
+    others = output[1] if isinstance(output[1], tuple) else (output[1],)
+    return f"{_CONTRAST}:{','.join(map(str, others))}"
+
+
+def stored_output(output: Output) -> str | list[Any]:
+    """For a file, from which :func:`parse_output` reads the very same."""
+    text = written_output(output)
+    return text if parse_output(text) == output else list(output)
 
 
 def is_contrast(output: Output) -> TypeGuard[Contrast]:

@@ -20,7 +20,6 @@ from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc._outputs import EDGES as EDGES
 from captum_ssgc._outputs import OUTPUTS as OUTPUTS
 from captum_ssgc._outputs import Output as Output
-from captum_ssgc._outputs import check_output as check_output
 from captum_ssgc._windows import WindowGradient
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry

@@ -23,7 +23,7 @@ from captum_ssgc._arguments import check_number, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._box_checks import check_corners_in_pixels
 from captum_ssgc._exact import sent
-from captum_ssgc._outputs import with_label_indices
+from captum_ssgc._outputs import parse_output, with_label_indices
 from captum_ssgc.attr import (
     LayerChoice,
     LayerMethod,
@@ -39,7 +39,7 @@ from captum_ssgc.attr import (
     recording,
 )
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import Detector, Output, check_output, outside_inference_mode
+from captum_ssgc.detector import Detector, Output, outside_inference_mode
 from captum_ssgc.detectors import wrap_detector
 from captum_ssgc.explanations import Explanation, Explanations, name_of
 from captum_ssgc.images import ImageSource, load_image
@@ -123,7 +123,7 @@ def explain(
         >>> len(found), found[0].heat_map.shape
         (2, torch.Size([64, 96]))
     """
-    check_output(output)
+    output = parse_output(output)
     check_mask(mask)
     _check_choice(score_threshold, top_k)
     asked = _asked(boxes, labels)
@@ -243,7 +243,7 @@ def _request(
     if recorded is None or not issubclass(recorded, LayerMethod):
         return None
     own = dict(options) if recorded is method else {}
-    output = with_label_indices(own.pop("output", output), detector.label_names)
+    output = with_label_indices(parse_output(own.pop("output", output)), detector.label_names)
     if "mask" in recorded.option_names():
         own.setdefault("mask", mask)
     return recorded.request(own, output)
@@ -269,7 +269,7 @@ def _options(
             )
         method, own = method_named(name), dict(options)
         if method.gradient_based:
-            check_output(own.pop("output", "score"))
+            parse_output(own.pop("output", "score"))
             check_mask(own.get("mask"))
         method.check_options(own, f"method_options[{name!r}]")
     return given

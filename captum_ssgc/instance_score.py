@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from captum_ssgc._arguments import shown, whole_numbers
-from captum_ssgc._outputs import with_label_indices
+from captum_ssgc._outputs import parse_output, with_label_indices
 from captum_ssgc.detections import Detections
-from captum_ssgc.detector import Detector, Output, check_output
+from captum_ssgc.detector import Detector, Output
 
 
 class InstanceScoreWrapper(nn.Module):
@@ -34,7 +34,7 @@ class InstanceScoreWrapper(nn.Module):
             * one of these negated, ``"-logit"``: what lowers the logit, or moves the edge back;
             * ``("logit", other)``: the logit of the detection's class less that of another one of
               the same candidate ("why truck, not car"): a class index or name, or a tuple with
-              one for each detection.
+              one for each detection; ``"contrast:other"`` is the same, as a command has it.
 
     Raises:
         ValueError: for an unknown output or class, or when there is no detection to score.
@@ -71,7 +71,7 @@ class InstanceScoreWrapper(nn.Module):
                 "detections: expected Detections or a list of them, as detector.detect(images) "
                 f"returns, got {type(detections).__name__}."
             )
-        check_output(output)
+        output = parse_output(output)
         if not any(len(entry) for entry in several):
             raise ValueError("detections: there is no detection to score.")
         self.model = detector.model

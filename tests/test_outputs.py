@@ -9,6 +9,8 @@ import torch
 import captum_ssgc as ssgc
 from captum_ssgc._annotations import check_annotations
 from captum_ssgc._outputs import parse_output, with_label_indices
+from captum_ssgc.benchmark import BenchmarkSettings
+from captum_ssgc.benchmark.heat_maps import MapMaker
 
 
 @pytest.fixture
@@ -89,12 +91,84 @@ def test_outputs_that_mean_nothing_are_named(named, coloured, output, message):
         ssgc.InstanceScoreWrapper(named, found, output)(coloured)
 
 
+def by_wrapper(detector, image, output):
+    wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0], output)
+    return ssgc.ODAM(wrapper, detector.model.fine).attribute_instances(
+        image, interpolate_mode="bilinear"
+    )[:, 0]
+
+
+def by_explain(detector, image, **options):
+    found = ssgc.explain(detector, image, "odam", layer="fine", score_threshold=0.0, **options)
+    best_first = torch.stack([one.heat_map for one in found])
+    return best_first[torch.tensor([one.index for one in found]).argsort()]
+
+
+def by_union(detector, image, output):
+    wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0])
+    odam = ssgc.ODAM(wrapper, detector.model.fine)
+    return odam.attribute_union(image, outputs=[output], interpolate_mode="bilinear")[:, 0]
+
+
+def by_benchmark(detector, image, **options):
+    settings = BenchmarkSettings(floors=(), layer="fine", **options)
+    maps, _ = MapMaker(detector, settings).maps(settings.rows, image, detector.detect(image)[0], 0)
+    return next(iter(maps.values()))
+
+
+WAYS = {
+    "wrapper": by_wrapper,
+    "explain": lambda d, x, output: by_explain(d, x, output=output),
+    "an option of explain": lambda d, x, output: by_explain(
+        d, x, method_options={"odam": {"output": output}}
+    ),
+    "union": by_union,
+    "benchmark": lambda d, x, output: by_benchmark(d, x, methods="odam", output=output),
+    "a row of the benchmark": lambda d, x, output: by_benchmark(
+        d, x, methods=[("odam", {"output": output})]
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")  # a class against itself
+@pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+def test_a_contrast_is_written_in_one_way_everywhere(named, coloured, way):
+    expected = way(named, coloured, ("logit", 0))
+    assert expected.any()
+    for output in (("logit", "cat"), "contrast:cat", "contrast:0", ("logit", np.int64(0))):
+        assert torch.equal(way(named, coloured, output), expected)
+    for output in ("contrast:cow", ("logit", "cow")):
+        with pytest.raises(ValueError, match="knows no 'cow'; expected one of cat, dog"):
+            way(named, coloured, output)
+    for output in ("contrast:", ("logit",), ("score", 0), "Logit", ("logit", 0.0)):
+        with pytest.raises(ValueError, match="output: expected"):
+            way(named, coloured, output)
+    for output in (3, None, {"logit": 1}):
+        with pytest.raises(TypeError, match="output: expected a text, got"):
+            way(named, coloured, output)
+
+
+def test_outputs_of_a_union_are_several(named, coloured):
+    wrapper = ssgc.InstanceScoreWrapper(named, named.detect(coloured)[0])
+    odam = ssgc.ODAM(wrapper, named.model.fine)
+    expected = odam.attribute_union(coloured, [0], outputs=["score", "-logit"])
+    once = (one for one in ["score", "-logit"])
+    assert torch.equal(odam.attribute_union(coloured, [0], outputs=once), expected)
+    for wrong in ("score", None, 3):
+        with pytest.raises(TypeError, match="outputs: expected a list of outputs, got"):
+            odam.attribute_union(coloured, [0], outputs=wrong)
+
+
 @pytest.mark.filterwarnings("ignore:.*all-zero map")  # a class against itself
 def test_explain_takes_a_contrast_by_name(named, coloured):
     options = {"layer": "fine", "mask": None, "score_threshold": 0.0, "method": "odam"}
     by_name = ssgc.explain(named, coloured, output=("logit", "cat"), **options)
     by_index = ssgc.explain(named, coloured, output=("logit", 0), **options)
     assert all(torch.equal(a.heat_map, b.heat_map) for a, b in zip(by_name, by_index, strict=True))
+    assert (
+        ssgc.explain(named, coloured, output="contrast:cat", **options).output
+        == "logit against cat"
+    )
     with pytest.raises(ValueError, match="knows no 'cow'"):
         ssgc.explain(named, coloured, output=("logit", "cow"), **options)
 

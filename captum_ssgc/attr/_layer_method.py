@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captum_ssgc._arguments import shown
 from captum_ssgc._as_before import leaves_all_as_before
-from captum_ssgc._outputs import of_rows
+from captum_ssgc._outputs import of_rows, with_label_indices
 from captum_ssgc.attr._captum import as_tuple, call_forward, like_inputs, log_usage
 from captum_ssgc.attr._capture import capturing
 from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
@@ -269,7 +269,11 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
     ) -> list[RequestMaps]:
         asked = asked_of_image(self._wrapper, inputs, targets)
         self._refuse_wrong_level(asked.instances)
-        requests = [replace(one, output=of_rows(one.output, asked.indices)) for one in requests]
+        names = asked.wrapper.detector.label_names
+        requests = [
+            replace(one, output=of_rows(with_label_indices(one.output, names), asked.indices))
+            for one in requests
+        ]
         with recording(
             asked.wrapper.detector,
             self._layers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
@@ -66,7 +66,7 @@ class Layers:
             ValueError: if the model has no such layer, or the list is empty.
         """
         several = not isinstance(layer, nn.Module)
-        modules: list[Any] = list(layer) if several and isinstance(layer, Iterable) else [layer]
+        modules: list[Any] = list(layer) if isinstance(layer, Sequence) else [layer]
         if not all(isinstance(entry, nn.Module) for entry in modules):
             raise TypeError(f"layer: expected a module or a list of modules, got {shown(layer)}.")
         model = forward_func if isinstance(forward_func, nn.Module) else None

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from captum_ssgc._arguments import shown
 from captum_ssgc._as_before import leaves_all_as_before
+from captum_ssgc._outputs import parse_output
 from captum_ssgc.attr import _maps
 from captum_ssgc.attr._captum import like_inputs
 from captum_ssgc.attr._method import names_its_options, register
 from captum_ssgc.attr._smoothed_method import SmoothedMethod
 from captum_ssgc.attr._targets import Targets
-from captum_ssgc.detector import Output, check_output
+from captum_ssgc.detector import Output
 
 UNION: tuple[Output, ...] = ("score", "left", "top", "right", "bottom")
 
@@ -69,7 +71,7 @@ class ODAM(SmoothedMethod):
         inputs: Tensor,
         targets: Targets = None,
         *,
-        outputs: Sequence[Output] = UNION,
+        outputs: Iterable[Output] = UNION,
         attribute_to_layer_input: bool = False,
         smoothing: float = 0.0,
         interpolate_mode: str | None = None,
@@ -98,11 +100,12 @@ class ODAM(SmoothedMethod):
         Raises:
             IndexError, TypeError, ValueError: as :meth:`attribute`.
         """
-        for output in outputs:
-            check_output(output)
-        if not outputs:
+        if isinstance(outputs, str) or not isinstance(outputs, Iterable):
+            raise TypeError(f"outputs: expected a list of outputs, got {shown(outputs)}.")
+        joined = [parse_output(output) for output in outputs]
+        if not joined:
             raise ValueError("outputs: expected at least one, got none.")
-        requests = [self.request({"smoothing": smoothing}, output) for output in outputs]
+        requests = [self.request({"smoothing": smoothing}, output) for output in joined]
         per_output = self._of_instances(requests, inputs, targets, attribute_to_layer_input)
         normalised = [_normalised(made.on_grids()) for made in per_output]
         union = [torch.stack(of_layer).amax(0) for of_layer in zip(*normalised, strict=True)]
@@ -110,8 +113,8 @@ class ODAM(SmoothedMethod):
         first.replace_maps(union)
         first.warn(refused=True)
         result = self._result(first, interpolate_mode, None)
-        joined: Tensor | tuple[Tensor, ...] = like_inputs(inputs, result)
-        return joined
+        given: Tensor | tuple[Tensor, ...] = like_inputs(inputs, result)
+        return given
 
 
 def _normalised(maps: Sequence[Tensor]) -> list[Tensor]:

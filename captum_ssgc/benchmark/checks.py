@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
+
+
+def plain_number(value: Any) -> Any:
+    """A number, also one of NumPy's, as Python's own, which a file can hold; else ``value``."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 def whole_number(name: str, value: Any, least: int, most: int) -> int:
@@ -14,8 +24,9 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
         TypeError: if it is no whole number.
         ValueError: if it is out of the range.
     """
+    value = plain_number(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}.")
+        raise TypeError(f"{name}: expected a whole number, got {_shown(value)}.")
     if value < least:
         raise ValueError(f"{name}: expected at least {least}, got {value}.")
     if value > most:
@@ -30,26 +41,25 @@ def share(name: str, value: Any) -> float:
         TypeError: if it is no number.
         ValueError: if it is out of the range.
     """
+    value = plain_number(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: expected a number in [0, 1] or None, got {value!r}.")
+        raise TypeError(f"{name}: expected a number in [0, 1] or None, got {_shown(value)}.")
     if not (math.isfinite(value) and 0.0 <= value <= 1.0):
         raise ValueError(f"{name}: expected a number in [0, 1] or None, got {value!r}.")
     return value
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
-    """One text or several as a tuple.
+    """One text, or several in a list or a tuple, as a tuple.
 
     Raises:
         TypeError: if they are something else.
     """
     if isinstance(value, str):
         return (value,)
-    if isinstance(value, Iterable):
-        entries = tuple(value)
-        if all(isinstance(entry, str) for entry in entries):
-            return entries
-    raise TypeError(f"{name}: expected a text or several, got {value!r}.")
+    if isinstance(value, Sequence) and all(isinstance(entry, str) for entry in value):
+        return tuple(value)
+    raise TypeError(f"{name}: expected a text or several, got {_shown(value)}.")
 
 
 def text(name: str, value: Any) -> str:
@@ -59,7 +69,7 @@ def text(name: str, value: Any) -> str:
         TypeError: if it is something else.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{name}: expected a text, got {value!r}.")
+        raise TypeError(f"{name}: expected a text, got {_shown(value)}.")
     return value
 
 
@@ -71,6 +81,12 @@ def grid_of_cells(name: str, value: Any) -> tuple[int, int]:
         ValueError: if a number is out of the range.
     """
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise TypeError(f"{name}: expected two whole numbers (h, w), got {value!r}.")
+        raise TypeError(f"{name}: expected two whole numbers (h, w), got {_shown(value)}.")
     height, width = (whole_number(name, cells, 1, 1024) for cells in value)
     return height, width
+
+
+def _shown(value: object) -> str:
+    from captum_ssgc._arguments import shown  # imports torch, which help must not
+
+    return shown(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from captum_ssgc.benchmark.summary import Summary
 from captum_ssgc.benchmark.tally import Place
 
 _KINDS = {1: ("only",), 2: ("best", "worst"), 3: ("best", "median", "worst")}
+# Some file systems do not tell small letters from large ones, and all have a longest name.
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9+_-]{0,63}")
 _COLUMNS = ("ins_s1", "del_s1", "ep_b", "evidence")
 
 
@@ -99,6 +102,6 @@ def figures(summary: Summary, values: Mapping[str, float]) -> str:
 
 
 def picture_path(folder: Path, key: str, place: Place) -> Path:
-    """Where the picture of an example of a row is."""
-    plain = key if key.isprintable() and "[" not in key else f"row-{fingerprint(key)}"
+    """Where the picture of an example of a row is, on any file system."""
+    plain = key if _PLAIN.fullmatch(key) else f"row-{fingerprint(key)}"
     return folder / f"{plain}_{place.index}_{place.row}.jpg"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from captum_ssgc.benchmark.checks import grid_of_cells, share, text, texts, whole_number
 from captum_ssgc.benchmark.columns import METRICS, TABLE_METRICS, metrics_named
+from captum_ssgc.benchmark.stored_settings import StoredSettings
 
 # The command line makes its options of the fields, and help must not import torch.
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ REFERENCE = "ssgrad-cam++"
 
 
 @dataclass(frozen=True)
-class BenchmarkSettings:
+class BenchmarkSettings(StoredSettings):
     """Everything that the numbers of a run depend on, besides data and model.
 
     Args:
@@ -138,28 +139,29 @@ class BenchmarkSettings:
     seed: int = field(default=0, metadata={"help": "of all that is random"})
 
     def __post_init__(self) -> None:
-        from captum_ssgc._outputs import parse_output
         from captum_ssgc.attr import check_mask
-        from captum_ssgc.benchmark.rows import rows_named
+        from captum_ssgc.benchmark.rows import output_for_all, rows_named
         from captum_ssgc.metrics import preset_named
 
         self._set("methods", rows_named(self.methods))
         self._set("metrics", metrics_named(texts("metrics", self.metrics)))
         self._set("floors", _floors(texts("floors", self.floors)))
         preset_named(text("preset", self.preset))
-        parse_output(text("output", self.output))
+        self._set("output", output_for_all(self.output))
         if self.mask is not None:
             check_mask(text("mask", self.mask))
         if self.layer is not None:
             self._set("layer", texts("layer", self.layer))
         for name in ("score_above", "iou_above"):
             if getattr(self, name) is not None:
-                share(name, getattr(self, name))
+                self._set(name, share(name, getattr(self, name)))
         if self.max_detections is not None:
-            whole_number("max_detections", self.max_detections, 1, 10**7)
+            self._set(
+                "max_detections", whole_number("max_detections", self.max_detections, 1, 10**7)
+            )
         for name, most in _MOST.items():
-            whole_number(name, getattr(self, name), 1, most)
-        whole_number("seed", self.seed, 0, 2**63 - 1)
+            self._set(name, whole_number(name, getattr(self, name), 1, most))
+        self._set("seed", whole_number("seed", self.seed, 0, 2**63 - 1))
         self._set("drise_grid", grid_of_cells("drise_grid", self.drise_grid))
 
     @property
@@ -213,29 +215,10 @@ class BenchmarkSettings:
 
     def as_json(self) -> dict[str, Any]:
         """For the file of the run."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values["methods"] = [
-            [row.method, row.options] if row.options else row.method for row in self.rows
-        ]
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-        }
+        from captum_ssgc._outputs import stored_output
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> BenchmarkSettings:
-        """What :meth:`as_json` wrote.
-
-        Raises:
-            TypeError, ValueError: if it is something else.
-        """
-        if not isinstance(content, dict):
-            raise TypeError(f"settings: expected an object, got {content!r}.")
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in content.items() if name in known})
-
-    def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)
+        methods = [row.as_json() for row in self.rows]
+        return {**super().as_json(), "methods": methods, "output": stored_output(self.output)}
 
 
 _MOST = {"drise_masks": 10**7, "perturbed_images": 10**7, "batch_size": 10**7, "threads": 1024}

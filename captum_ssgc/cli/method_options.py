@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from captum_ssgc.cli.hints import close_names
-from captum_ssgc.cli.messages import CommandError, one_line, say, table
+from captum_ssgc.cli.messages import CommandError, complain, one_line, say, table
 from captum_ssgc.cli.method_text import parse_methods, parse_option, written
 
 DEFAULT_METHOD = "ssgrad-cam++"
@@ -75,6 +75,7 @@ def choose_methods(text: str, further: Sequence[str] | None) -> MethodChoice:
         asked = [parse_option(one) for one in further or ()]
     except ValueError as error:
         raise CommandError(f"--method, --option: {one_line(error)}") from error
+    _check_said(named, asked)
     every: MethodChoice = [(name, {}) for name in METHODS]
     methods: MethodChoice = []
     for one in (one for entry in named for one in (every if entry == ("all", {}) else [entry])):
@@ -92,6 +93,21 @@ def choose_methods(text: str, further: Sequence[str] | None) -> MethodChoice:
     for method, option, _ in (*asked, *own):
         _check(method, option, taken)
     return [(name, _merged(name, asked, taken[name]) | its) for name, its in methods]
+
+
+def _check_said(named: MethodChoice, asked: Sequence[tuple[str, str, Any]]) -> None:
+    """Of what does not mean what it looks like."""
+    for own in (own for name, own in named if name == "all" and own):
+        options = [f"{option}={written(value)}" for option, value in own.items()]
+        raise CommandError(
+            f"--method: expected all without brackets, got 'all' with {', '.join(options)}; for "
+            f"all methods that take an option: --option {' --option '.join(options)}"
+        )
+    last = {(method, option): value for method, option, value in asked}
+    for (method, option), value in last.items():
+        if sum((method, option) == one[:2] for one in asked) > 1:
+            name = f"{method}.{option}" if method else option
+            complain(f"--option {name} given more than once: {written(value)} counts", kind="note")
 
 
 def _merged(

@@ -265,23 +265,19 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
         CommandError: for an unknown method, option, output or mask.
     """
     from captum_ssgc._outputs import parse_output
-    from captum_ssgc.attr import method_named
 
     methods = choose_methods(args.method, args.option)
     if args.method.strip() == "all":
         methods.sort(key=lambda method: method[0] != DEFAULT_METHOD)
     options = dict(methods)
     for name, own in options.items():
-        _check_values(name, own)
+        _read_values(name, own)
     if len(options) < len(methods):
         raise CommandError(
             "--method: every method once here; benchmark compares one with different options."
         )
     try:
         output = parse_output(args.output)
-        for name, own in options.items():
-            if "output" in own and method_named(name).gradient_based:
-                own["output"] = parse_output(str(own["output"]))
     except ValueError as error:
         raise CommandError(f"--{one_line(error)}") from error
     if args.mask not in ("region", "box", "mask", "none"):
@@ -297,18 +293,19 @@ def explain_arguments(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _check_values(name: str, options: Mapping[str, Any]) -> None:
-    """Before the first image, as otherwise every image would say so."""
+def _read_values(name: str, options: dict[str, Any]) -> None:
+    """Before the first image, as otherwise every image would say what is wrong."""
+    from captum_ssgc._outputs import parse_output
     from captum_ssgc.attr import method_named
 
     method, own = method_named(name), dict(options)
-    if method.gradient_based:
-        own.pop("output", None)
     try:
+        if method.gradient_based and "output" in own:
+            options["output"] = parse_output(own.pop("output"))
         method.check_values(own)
     except (TypeError, ValueError, RuntimeError) as error:
         said = one_line(error)
-        about = "." if said.partition(":")[0] in own else ": "
+        about = "." if said.partition(":")[0] in options else ": "
         raise CommandError(f"--option {name}{about}{said}") from error
 
 

@@ -147,6 +147,14 @@ def test_a_layer_that_is_no_module(wrapper, layer):
         ssgc.ODAM(wrapper, layer)
 
 
+@pytest.mark.parametrize("unordered", [set, dict.fromkeys, iter], ids=["set", "dict", "generator"])
+def test_several_layers_are_a_list(wrapper, detector, image, unordered):
+    with pytest.raises(TypeError, match="layer: expected a module or a list of modules, got"):
+        ssgc.ODAM(wrapper, unordered([wrapper.model.fine]))
+    with pytest.raises(TypeError, match="layer: expected a module, its name, or a list of these"):
+        ssgc.explain(detector, image, layer=unordered(["fine"]))
+
+
 def test_a_layer_that_does_not_run(wrapper, image):
     cam = ssgc.ODAM(wrapper, wrapper.model.unused)
     with pytest.raises(ValueError, match=r"'unused' did not run .* use one of 'fine', 'coarse'"):

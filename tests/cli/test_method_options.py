@@ -66,6 +66,14 @@ def test_options_reach_the_methods_that_take_them(
     assert choose_methods(methods, further) == expected
 
 
+def test_an_option_that_is_taken_back_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    choose_methods("odam,d-rise", ["smoothing=1", "d-rise.grid=2x3", "smoothing=2"])
+    said = capsys.readouterr().err
+    assert said.strip().endswith("note: --option smoothing given more than once: 2 counts")
+    choose_methods("odam", ["smoothing=1", "odam.smoothing=2"])
+    assert not capsys.readouterr().err
+
+
 def test_a_method_counts_once_unless_its_options_differ() -> None:
     assert choose_methods("odam,odam", []) == [("odam", {})]
     assert [name for name, _ in choose_methods("odam,all", [])] == [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from captum_ssgc.benchmark.checks import share, text, texts, whole_number
+from captum_ssgc.benchmark.stored_settings import StoredSettings
 
 # The command line makes its options of the fields, and help must not import torch.
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _SHARES = (
 
 
 @dataclass(frozen=True)
-class AuditSettings:
+class AuditSettings(StoredSettings):
     """Everything that an audit depends on, besides data and model.
 
     Args:
@@ -98,22 +99,24 @@ class AuditSettings:
         from captum_ssgc.metrics import CurveSettings
 
         for name in _SHARES:
-            share(name, getattr(self, name))
+            self._set(name, share(name, getattr(self, name)))
         check_thresholds(self.score_threshold, self.foreground_iou, self.background_iou)
         if self.max_detections is not None:
-            whole_number("max_detections", self.max_detections, 1, 10**7)
+            self._set(
+                "max_detections", whole_number("max_detections", self.max_detections, 1, 10**7)
+            )
         if self.method is not None:
             gradient_method(text("method", self.method))
         for name in ("layer", "fills"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, texts(name, getattr(self, name)))
+                self._set(name, texts(name, getattr(self, name)))
         if not self.fills:
             raise ValueError("fills: expected at least one name, got none.")
         for fill in self.fills:
             CurveSettings(baseline=fill)
-        whole_number("batch_size", self.batch_size, 1, 10**7)
-        whole_number("threads", self.threads, 1, 1024)
-        whole_number("seed", self.seed, 0, 2**63 - 1)
+        self._set("batch_size", whole_number("batch_size", self.batch_size, 1, 10**7))
+        self._set("threads", whole_number("threads", self.threads, 1, 1024))
+        self._set("seed", whole_number("seed", self.seed, 0, 2**63 - 1))
         _ = self.reliance_thresholds
 
     @property
@@ -122,23 +125,3 @@ class AuditSettings:
         from captum_ssgc.metrics import RelianceThresholds
 
         return RelianceThresholds(self.alone, self.without, self.neighbour)
-
-    def as_json(self) -> dict[str, Any]:
-        """For the file of the run."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-        }
-
-    @classmethod
-    def from_json(cls, content: Any) -> AuditSettings:
-        """What :meth:`as_json` wrote.
-
-        Raises:
-            TypeError, ValueError: if it is something else.
-        """
-        if not isinstance(content, dict):
-            raise TypeError(f"settings: expected an object, got {content!r}.")
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in content.items() if name in known})
