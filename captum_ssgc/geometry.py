@@ -112,7 +112,8 @@ class ImageGeometry:
 
         The value at an image pixel is read off the grid at the place where that pixel lies on the
         canvas, in one interpolation; padding never enters, and outside the outermost cell centres
-        the nearest value is kept.
+        the nearest value is kept. What was cut off the image, so that it does not lie on the
+        canvas, has 0.
 
         Args:
             maps: ``(N, C, h, w)``.
@@ -151,7 +152,20 @@ class ImageGeometry:
         with own_precision(maps.device):
             for place in places:  # one by one: memory is what takes the time
                 in_image[place] = resampled(resampled(values[place], 1, columns), 0, rows)
+        for axis in (0, 1):
+            first, end = self._on_canvas(axis)
+            along = in_image.movedim(2 + axis, 0)
+            along[:first] = 0
+            along[end:] = 0
         return in_image.to(maps.dtype) if maps.is_floating_point() else in_image
+
+    def _on_canvas(self, axis: int) -> tuple[int, int]:
+        """Which image pixels lie there, from the first to the one behind the last."""
+        offset, scale, size = self.offset[axis], self.scale[axis], self.image_size[axis]
+        # By their centres, half a pixel of the canvas being left to rounding.
+        first = math.ceil((-0.5 - offset) / scale - 0.5)
+        last = math.floor((self.canvas_size[axis] + 0.5 - offset) / scale - 0.5)
+        return min(max(first, 0), size), min(max(last + 1, 0), size)
 
     def cells(self, grid: tuple[int, int]) -> CellGrid:
         """Where cells lie by the size of their grid alone: cell ``i`` at ``(i + 0.5) * stride``.

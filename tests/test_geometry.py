@@ -49,6 +49,19 @@ def test_padding_on_both_axes_is_left_out():
     assert torch.equal(geometry.grid_to_image(canvas, "nearest"), torch.ones(1, 1, 50, 60))
 
 
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.5])
+def test_what_was_cut_off_the_image_has_no_value(scale, mode):
+    """A centre crop: the network has not seen it."""
+    canvas = (round(40 * scale), round(30 * scale))
+    geometry = ImageGeometry((50, 60), canvas, (scale, scale), (-4 * scale, -10 * scale))
+    found = geometry.grid_to_image(torch.ones(1, 1, 4, 3), mode)[0, 0]
+    expected = torch.zeros(50, 60)
+    expected[4:44, 10:40] = 1.0
+    around = F.max_pool2d(expected[None], 3, 1, 1)[0]  # a pixel at an edge may be half on it
+    assert torch.all((found - expected).abs() <= (around - expected) + 1e-6)
+
+
 def test_without_resize_it_is_plain_interpolation():
     maps = torch.rand(2, 3, 7, 5, generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(maps, (56, 40), mode="bilinear", align_corners=False)
