@@ -62,6 +62,12 @@ class LayerCapture:
         self._calls[layer].append(value)
         return lazy_copy(value)
 
+    def is_complete(self) -> bool:
+        """Whether each layer ran once and gave a tensor."""
+        return all(
+            len(calls) == 1 and isinstance(calls[0], Tensor) for calls in self._calls.values()
+        )
+
     def tensors(
         self, name_of: Callable[[nn.Module], str], advice: Callable[[], str]
     ) -> list[Tensor]:

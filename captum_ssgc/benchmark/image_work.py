@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
+from captum_ssgc.attr import Layers
 from captum_ssgc.benchmark.records import R
 from captum_ssgc.benchmark.sources import Case
 from captum_ssgc.detector import Detector
@@ -64,3 +65,8 @@ def device_of(detector: Detector) -> torch.device:
     """Where the detector computes."""
     first = next(detector.model.parameters(), None)
     return torch.device("cpu") if first is None else first.device
+
+
+def names_of(layers: Layers | None) -> list[str]:
+    """The layers that are attributed, as the model names them."""
+    return [] if layers is None else list(layers.names.values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from captum_ssgc.benchmark.errors import BenchmarkError
 from captum_ssgc.benchmark.example_drawing import draw_examples
 from captum_ssgc.benchmark.example_pages import example_images, examples_page
 from captum_ssgc.benchmark.examples import read_examples
@@ -60,7 +59,7 @@ def write_report(
             summary, index, evaluation, source, images, folder.root / "examples", composite
         )
     except (OSError, ValueError) as error:
-        raise _not_written(folder, error) from error
+        raise folder.not_written(error) from error
     return _write(folder, summary, index, examples)
 
 
@@ -86,12 +85,5 @@ def _write(folder: RunFolder, summary: Summary, index: Index[ImageRecord], most:
         try:
             write_whole(folder.root / name, content().encode("utf-8", "backslashreplace"))
         except OSError as error:
-            raise _not_written(folder, error) from error
+            raise folder.not_written(error) from error
     return summary
-
-
-def _not_written(folder: RunFolder, error: Exception) -> BenchmarkError:
-    return BenchmarkError(
-        f"the report in {folder.root} cannot be written: {error}. The results are safe; put that "
-        "right and run the same again."
-    )

@@ -76,6 +76,13 @@ class RunFolder:
         """
         return fingerprint(self.description())
 
+    def not_written(self, error: Exception) -> BenchmarkError:
+        """What to raise where a report of finished results fails."""
+        return BenchmarkError(
+            f"the report in {self.root} cannot be written: {error}. The results are safe; put that "
+            "right and run the same again."
+        )
+
     def check_description(self, task: str, read_settings: Callable[[Any], object]) -> None:
         """Check that the description has what a report needs.
 

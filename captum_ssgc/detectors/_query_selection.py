@@ -12,7 +12,7 @@ from torchvision.ops import clip_boxes_to_image
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
-from captum_ssgc.detectors._lookup import RowCandidates, rows_of_images
+from captum_ssgc.detectors._lookup import RowCandidates, RowDetector, rows_of_images
 from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.geometry import ImageGeometry
 
@@ -64,7 +64,32 @@ class QuerySelection(FunctionMode):
         return result
 
 
-class Queries(RowCandidates):
+class SelectingDetector(RowDetector):
+    """A detector whose raw output has the ``tokens`` of its queries, or ``None``."""
+
+    def run_from(self, raw: Any, images: Tensor, detections: Sequence[Detections]) -> Any:
+        """Run again with the tokens of the detections, where tokens are chosen."""
+        return raw if raw.tokens is None else self.run(images, detections)
+
+
+class SelectedRows(RowCandidates):
+    """Candidates that keep their token, see :func:`candidates_of`.
+
+    Attributes:
+        tokens: ``(M,)`` of each row, or ``None``.
+    """
+
+    tokens: Tensor | None
+
+    def candidates(self, rows: Tensor) -> Tensor:
+        tokens = None if self.tokens is None else self.tokens[rows]
+        return candidates_of(self.places(rows), tokens, self.sizes[0])
+
+    def places_of(self, candidates: Tensor) -> Tensor:
+        return query_of(candidates, None if self.tokens is None else self.sizes[0])
+
+
+class Queries(SelectedRows):
     """The queries of one image or of all, candidates as :func:`candidates_of` says; sigmoids.
 
     Probabilities are those of the batch at once, as vendors compute them: what stands at the end
@@ -93,7 +118,7 @@ class Queries(RowCandidates):
         with torch.no_grad():
             self._probabilities = rows_of_images(self.probabilities(logits), image)
         self._logits, self._boxes = (rows_of_images(one, image) for one in (logits, boxes))
-        self._tokens = None if tokens is None else rows_of_images(tokens, image)
+        self.tokens = None if tokens is None else rows_of_images(tokens, image)
         self._whole = whole or geometry.image_size
 
     @staticmethod
@@ -109,13 +134,6 @@ class Queries(RowCandidates):
 
     def boxes(self, rows: Tensor, labels: Tensor) -> Tensor:
         return boxes_of_shares(self._boxes[rows], self._whole)
-
-    def candidates(self, rows: Tensor) -> Tensor:
-        tokens = None if self._tokens is None else self._tokens[rows]
-        return candidates_of(self.places(rows), tokens, self.sizes[0])
-
-    def places_of(self, candidates: Tensor) -> Tensor:
-        return query_of(candidates, None if self._tokens is None else self.sizes[0])
 
 
 class SoftmaxQueries(Queries):

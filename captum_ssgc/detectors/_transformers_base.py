@@ -16,7 +16,7 @@ from captum_ssgc._hooks import forward_hooks
 from captum_ssgc.detections import Detections
 from captum_ssgc.detectors._lookup import LookupDetector
 from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._query_selection import QuerySelection
+from captum_ssgc.detectors._query_selection import QuerySelection, SelectingDetector
 from captum_ssgc.detectors._transformers_layers import recommended_layers, token_grid
 from captum_ssgc.detectors._transformers_processor import ProcessorCanvas
 from captum_ssgc.geometry import ImageGeometry
@@ -43,7 +43,7 @@ class QueryOutput:
     tokens: Tensor | None = None
 
 
-class TransformersBase(LookupDetector):
+class TransformersBase(SelectingDetector, LookupDetector):
     """One forward of a model of transformers that gives logits and boxes for each query.
 
     Args:
@@ -126,11 +126,6 @@ class TransformersBase(LookupDetector):
             places = {one: _finite for one in self.model.modules() if _embeds_places(one)}
         with forward_hooks(places):
             return self.model(**inputs, return_dict=True)
-
-    def run_from(
-        self, raw: QueryOutput, images: Tensor, detections: Sequence[Detections]
-    ) -> QueryOutput:
-        return raw if raw.tokens is None else self.run(images, detections)
 
     def reported(self, raw: QueryOutput) -> list[dict[str, Tensor]]:
         reported: list[dict[str, Tensor]] = self.processor.post_process_object_detection(

@@ -26,15 +26,11 @@ from captum_ssgc.detectors._candidates import (
 )
 from captum_ssgc.detectors._choice_watch import ChoiceWatch
 from captum_ssgc.detectors._content import check_content, noise
-from captum_ssgc.detectors._lookup import RowCandidates, RowDetector, rows_of_images, with_cells
+from captum_ssgc.detectors._lookup import RowCandidates, rows_of_images, with_cells
 from captum_ssgc.detectors._measured import MeasuredGeometries
 from captum_ssgc.detectors._modules_behind import modules_behind
 from captum_ssgc.detectors._precision import at_least_single
-from captum_ssgc.detectors._query_selection import (
-    QuerySelection,
-    candidates_of,
-    query_of,
-)
+from captum_ssgc.detectors._query_selection import QuerySelection, SelectedRows, SelectingDetector
 from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
@@ -62,7 +58,7 @@ class CandidateOutput:
     ends: Mapping[nn.Module, Tensor] = field(default_factory=dict)
 
 
-class CandidateDetector(RowDetector):
+class CandidateDetector(SelectingDetector):
     """A detector made of a network and a few functions of yours.
 
     Args:
@@ -185,11 +181,6 @@ class CandidateDetector(RowDetector):
             self._choice = None
         return CandidateOutput(candidates, geometry, tokens)
 
-    def run_from(
-        self, raw: CandidateOutput, images: Tensor, detections: Sequence[Detections]
-    ) -> CandidateOutput:
-        return raw if raw.tokens is None else self.run(images, detections)
-
     @torch.no_grad()
     def select(self, raw: CandidateOutput) -> list[Detections]:
         canvas_size = raw.geometry.canvas_size
@@ -292,14 +283,15 @@ class CandidateDetector(RowDetector):
         return rows[kept], labels[kept]
 
 
-class _Rows(RowCandidates):
+class _Rows(SelectedRows):
     """The candidates of one image of yours, or of all."""
 
     def __init__(self, raw: CandidateOutput, image: int | None) -> None:
         images, count = raw.candidates.boxes.shape[:2]
         sizes = [count] * (images if image is None else 1)
         super().__init__(raw.geometry, raw.candidates.boxes.device, sizes)
-        self._all, self._image, self._tokens = raw.candidates, image, raw.tokens
+        self._all, self._image = raw.candidates, image
+        self.tokens = None if raw.tokens is None else self._rows_of(raw.tokens)
 
     def scores(self) -> Tensor:
         return self._rows_of(self._all.class_scores)
@@ -341,13 +333,6 @@ class _Rows(RowCandidates):
     def levels(self, rows: Tensor) -> Tensor:
         levels = self._all.levels
         return torch.zeros_like(rows) if levels is None else levels[self.places(rows)]
-
-    def candidates(self, rows: Tensor) -> Tensor:
-        tokens = None if self._tokens is None else self._rows_of(self._tokens)[rows]
-        return candidates_of(self.places(rows), tokens, self.sizes[0])
-
-    def places_of(self, candidates: Tensor) -> Tensor:
-        return query_of(candidates, None if self._tokens is None else self.sizes[0])
 
     def _rows_of(self, tensor: Tensor) -> Tensor:
         return rows_of_images(tensor, self._image)

@@ -16,7 +16,7 @@ from captum_ssgc._hooks import StopForward, forward_hooks
 from captum_ssgc.detections import Detections
 from captum_ssgc.detectors._lookup import LookupDetector, RowCandidates
 from captum_ssgc.detectors._precision import cast_like
-from captum_ssgc.detectors._query_selection import ClippedQueries, QuerySelection
+from captum_ssgc.detectors._query_selection import ClippedQueries, QuerySelection, SelectingDetector
 from captum_ssgc.geometry import ImageGeometry
 from captum_ssgc.label_names import LabelNames
 
@@ -37,7 +37,7 @@ class RFDETROutput:
         return len(self.vendor["pred_logits"])
 
 
-class RFDETRDetector(LookupDetector):
+class RFDETRDetector(SelectingDetector, LookupDetector):
     """Adapter for RF-DETR and RF-DETR-Seg of the package ``rfdetr``.
 
     A candidate is a query with the token of the image that it was made from,
@@ -113,11 +113,6 @@ class RFDETRDetector(LookupDetector):
         with QuerySelection(network.num_queries, detections) as selection:
             vendor = network(cast_like(canvas, network))
         return RFDETROutput(vendor, geometry, selection.tokens)
-
-    def run_from(
-        self, raw: RFDETROutput, images: Tensor, detections: Sequence[Detections]
-    ) -> RFDETROutput:
-        return raw if raw.tokens is None else self.run(images, detections)
 
     def reported(self, raw: RFDETROutput) -> list[dict[str, Tensor]]:
         device = raw.vendor["pred_logits"].device

@@ -66,6 +66,35 @@ def test_a_module_of_another_model(ask, wrapper, image):
         ask(wrapper, image, torch.nn.ReLU())
 
 
+@pytest.mark.parametrize("name", ["rpn.head.conv", "rpn.head.cls_logits", "", "transform"])
+def test_a_layer_that_gives_no_map_is_said_in_one_way(mask_rcnn, name):
+    """Also where it runs for the detections, but not for their scores."""
+    detector = ssgc.wrap_detector(mask_rcnn)
+    image = torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0))
+    found = detector.detect(image)[0]
+    assert len(found) == 5
+    wrapper = ssgc.InstanceScoreWrapper(detector, found)
+    layer = mask_rcnn.get_submodule(name)
+    calls = [
+        lambda: ssgc.ODAM(wrapper, layer).attribute(image, target=0),
+        lambda: ssgc.ODAM(wrapper, layer).attribute_instances(image),
+        lambda: ssgc.ODAM(wrapper, layer).attribute_union(image),
+        lambda: ssgc.explain(detector, image, "odam", layer=layer, score_threshold=0.0),
+    ]
+    if name:
+        settings = BenchmarkSettings(methods=["odam"], layer=name, floors=())
+        maker = MapMaker(detector, settings)
+        calls.append(lambda: maker.maps(settings.rows, image, found, 0))
+    said = set()
+    for call in calls:
+        with pytest.raises(ValueError, match="layer '") as caught:
+            call()
+        said.add(str(caught.value))
+    [text] = said
+    expected = "expected a tensor, got tuple" if name == "transform" else "did not run in the"
+    assert expected in text
+
+
 def test_the_command_says_it_without_calls_of_python(detector):
     with pytest.raises(CommandError) as caught:
         check_layers(detector, ["fine", "coars"])

@@ -56,7 +56,7 @@ def write_report(
     try:
         make_examples(images, index, audit, source, folder.root / "examples", composite)
     except (OSError, ValueError) as error:
-        raise _not_written(folder, error) from error
+        raise folder.not_written(error) from error
     return _write(folder, summary, index, images)
 
 
@@ -94,12 +94,5 @@ def _write(
         try:
             write_whole(folder.root / name, content().encode("utf-8", "backslashreplace"))
         except OSError as error:
-            raise _not_written(folder, error) from error
+            raise folder.not_written(error) from error
     return summary
-
-
-def _not_written(folder: RunFolder, error: Exception) -> BenchmarkError:
-    return BenchmarkError(
-        f"the report in {folder.root} cannot be written: {error}. The results are safe; put that "
-        "right and run the same again."
-    )
