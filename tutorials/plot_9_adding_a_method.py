@@ -36,7 +36,9 @@ def power_cam(activations, gradients, power=1.0):
 # ---------
 # It holds the docstring: the formula, its source, and every departure from it under *Notes*.
 # Further keywords of the function are arguments of ``attribute`` and options of ``explain``, of the
-# commands and of the benchmark; one called ``mask`` gets the cells of the detection's region.
+# commands and of the benchmark; one called ``mask`` gets the cells of the detection's region, and
+# one that ``attribute`` has already, such as ``target``, is refused. The function may be any that
+# can be called so, and may write to what it is given.
 # ``register`` offers the class by its name for as long as the program runs.
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,23 +13,12 @@ from torch import Tensor
 
 from captum_ssgc._autocast import own_precision
 from captum_ssgc._windows import Window, WindowGradient, gathered
-from captum_ssgc.attr._maps import (
-    CHANNEL_WEIGHTS,
-    FINISH,
-    IS_LOCAL,
-    Maps,
-    WholeGrid,
-    smoothing_radius,
-)
+from captum_ssgc.attr._maps import Maps, Marks, WholeGrid, marks_of, smoothing_radius
 from captum_ssgc.attr._masks import Mask
+from captum_ssgc.attr._own_functions import Keywords, checked_maps, copied
 from captum_ssgc.attr._row_gradients import RowGradients
 
 WHOLE = "whole"
-
-
-def keywords(function: Maps) -> list[str]:
-    """What a map function takes after activations and gradients."""
-    return list(inspect.signature(function).parameters)[2:]
 
 
 @dataclass(frozen=True)
@@ -38,37 +28,51 @@ class Formula:
     Args:
         maps: activations and gradients ``(N, C, h, w)`` to contributions of that shape.
         options: keywords of ``maps``.
+        caller: what an error calls ``maps``.
     """
 
     maps: Maps
     options: Mapping[str, Any] = field(default_factory=dict)
+    caller: str = "maps"
+
+    @cached_property
+    def taken(self) -> Keywords:
+        """The keywords of ``maps``."""
+        return Keywords.of(self.maps, 2)
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What is known of ``maps``."""
+        return marks_of(self.maps)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether ``maps`` is marked, as those of this package are."""
+        return self.marks != Marks(self.maps)
 
     def option(self, name: str) -> Any:
         """Its value, as given or as the map function has it; ``None`` where that has no such."""
-        own = inspect.signature(self.maps).parameters
-        return self.options.get(name, own[name].default if name in own else None)
+        return self.options.get(name, self.taken.defaults.get(name))
 
     @property
     def channel_weights(self) -> Maps | None:
         """See :func:`captum_ssgc.attr._maps.weighted_by`."""
-        return getattr(self.maps, CHANNEL_WEIGHTS, None)
-
-    @property
-    def is_local(self) -> bool:
-        """See :func:`captum_ssgc.attr._maps.local`."""
-        return getattr(self.maps, IS_LOCAL, False)
+        return self.marks.channel_weights
 
     @property
     def reach(self) -> int | None:
         """How far around a gradient its map looks; ``None`` for the whole grid."""
         if self.channel_weights is not None:
             return 0
-        return smoothing_radius(self.options.get("smoothing", 0)) if self.is_local else None
+        if not self.marks.is_local:
+            return None
+        smooths = "smoothing" in self.taken.defaults
+        return smoothing_radius(self.option("smoothing")) if smooths else 0
 
     @property
     def finish(self) -> Maps | None:
         """See :func:`captum_ssgc.attr._maps.finished_by`."""
-        return getattr(self.maps, FINISH, None)
+        return self.marks.finish
 
     def finished(self, maps: Tensor, mask: Tensor | None) -> Tensor:
         """Summed maps ``(N, 1, h, w)``, which are at least zero, as the method leaves them."""
@@ -82,7 +86,7 @@ class Formula:
     @property
     def takes_mask(self) -> bool:
         """Whether it looks at the mask of the instance."""
-        return "mask" in keywords(self.maps)
+        return "mask" in self.taken.defaults
 
     def contributions(
         self,
@@ -165,12 +169,20 @@ class Formula:
         further = dict(self.options)
         if self.takes_mask:
             further["mask"] = None if mask is None else window.of(mask)
-        if WHOLE in keywords(self.maps):
-            further[WHOLE] = whole
         given = [window.of(activations), gradient.window.padded(gradient.values, window)]
-        if not self.is_local:  # a user's, which may work in place
-            given = [one.clone() for one in given]
+        if not self.is_known:  # a user's, which may write to what it is given
+            given, further, whole = copied(given), copied(further), whole.copy()
+        if WHOLE in self.taken.defaults:
+            further[WHOLE] = whole
+        count, channels = len(given[1]), activations.shape[1]
         each = self.maps(*given, **further)
+        if (
+            summed and isinstance(each, Tensor) and each.dim() == 4
+        ):  # of some channels, or their sum
+            channels = each.shape[1]
+        expected = (count, channels, *window.size)
+        each = checked_maps(each, expected, self.caller, "as the activations", repeats=True)
+        each = each.expand(-1, -1, *window.size)
         return window, each.sum(1, keepdim=True) if summed else each
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from types import FunctionType
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -16,12 +18,13 @@ from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._outputs import of_rows, with_label_indices
 from captum_ssgc.attr._captum import as_tuple, call_forward, like_inputs, log_usage
 from captum_ssgc.attr._capture import capturing
-from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest, keywords
+from captum_ssgc.attr._formula import WHOLE, Formula, MapRequest
 from captum_ssgc.attr._layer_grid import Reshape
 from captum_ssgc.attr._layers import Layers
 from captum_ssgc.attr._maps import Maps
 from captum_ssgc.attr._masks import Mask, check_mask
-from captum_ssgc.attr._method import Method
+from captum_ssgc.attr._method import OF_THE_RUN, Method
+from captum_ssgc.attr._own_functions import REQUIRED, Keywords
 from captum_ssgc.attr._recording import Recording, recording
 from captum_ssgc.attr._request_maps import RequestMaps
 from captum_ssgc.attr._targets import Targets, asked_of_examples, asked_of_image
@@ -31,6 +34,8 @@ from captum_ssgc.geometry import check_mode
 from captum_ssgc.instance_score import InstanceScoreWrapper
 
 FuseLayers = Literal["max", "mean"]
+DEFAULT_MASK = "region"
+_EXPECTED = "expected a map function of activations, gradients, and options by keyword"
 FUSIONS: tuple[str, ...] = get_args(FuseLayers)
 
 
@@ -72,9 +77,35 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         GradientAttribution.__init__(self, forward_func)
 
     @classmethod
-    def option_names(cls) -> list[str]:
-        """The keywords of the map function."""
-        return [name for name in keywords(cls.maps) if name != WHOLE]
+    def keywords(cls) -> Keywords:
+        """Those of the map function that are options."""
+        function, caller = getattr(cls, "maps", None), f"{cls.__name__}.maps"
+        plain = inspect.getattr_static(cls, "maps", None)
+        if isinstance(plain, FunctionType) and plain.__code__.co_varnames[:1] == ("self",):
+            raise TypeError(f"{caller}: {_EXPECTED}; it takes self: make it a staticmethod.")
+        if not callable(function):
+            raise TypeError(f"{caller}: {_EXPECTED}, got {shown(function)}.")
+        try:
+            taken = Keywords.of(function, 2)
+        except TypeError as error:
+            raise TypeError(f"{caller}: {_EXPECTED}; {error}.") from None
+        own = dict(taken.defaults)
+        handed_in = own.pop(WHOLE, None)
+        other = [] if handed_in in (None, REQUIRED) else [WHOLE]
+        for name in (*own, *other):
+            if name in _arguments() or name in other:
+                raise ValueError(
+                    f"{caller}: its keyword {name!r} already means something else, in attribute or "
+                    "in a run: rename it."
+                )
+        if "mask" in own:
+            own["mask"] = DEFAULT_MASK
+        return replace(taken, defaults=own)
+
+    @classmethod
+    def reserved(cls) -> frozenset[str]:
+        """What a map function gets that names it, and arguments of :meth:`attribute`."""
+        return _arguments() | {"mask", WHOLE}
 
     @classmethod
     def recorded(cls, options: Mapping[str, Any]) -> type[LayerMethod] | None:
@@ -83,11 +114,15 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
 
     @classmethod
     def check_values(cls, options: Mapping[str, Any]) -> None:
-        """Let the map function look at its options, on a layer of one cell."""
+        """Let a map function of this package look at its options.
+
+        One that a window serves takes a window of one cell. One of yours may need more than that,
+        and nothing is known of it before the run.
+        """
         if "mask" in options:
             check_mask(options["mask"])
         own = {name: value for name, value in options.items() if name != "mask"}
-        if own:
+        if own and Formula(cls.maps).is_known:
             cell = torch.ones(1, 1, 1, 1, dtype=torch.float32, device="cpu")
             cls.maps(cell, cell, **own)
 
@@ -113,16 +148,18 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
             caller: to name in an error.
 
         Raises:
-            TypeError: for an option that the method does not have.
+            TypeError: for an option that the method does not have, or that it misses.
             ValueError: for a wrong mask.
         """
-        cls.check_options(options, caller or f"{cls.__name__}.attribute")
+        caller = caller or f"{cls.__name__}.attribute"
+        cls.check_options(options, caller)
+        cls.check_complete(options, caller)
         bound = dict(options)
         mask: Mask = None
         if "mask" in cls.option_names():
-            mask = bound.pop("mask", "region")
+            mask = bound.pop("mask", DEFAULT_MASK)
             check_mask(mask, has_detections)
-        formula = Formula(cls.maps, bound)
+        formula = Formula(cls.maps, bound, f"{cls.__name__}.maps")
         return MapRequest(cls.title, formula, mask, output, relu_attributions, attr_dim_summation)
 
     @leaves_all_as_before
@@ -243,16 +280,8 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         relu_attributions: bool,
         attr_dim_summation: bool,
     ) -> MapRequest:
-        """With what a subclass's own map function takes of the options that are written out."""
-        known = self.option_names()
-        written = inspect.signature(self.attribute).parameters
-        own = {
-            name: value
-            for name, value in options.items()
-            if name in known or name not in written or value is not written[name].default
-        }
         return self.request(
-            own,
+            options,
             "score" if self._wrapper is None else self._wrapper.output,
             relu_attributions=relu_attributions,
             attr_dim_summation=attr_dim_summation,
@@ -296,6 +325,14 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         else:
             maps = made.in_image_pixels(mode or "bilinear", fused)
         return tuple(maps) if self._layers.several and fused is None else maps[0]
+
+
+@cache
+def _arguments() -> frozenset[str]:
+    """Names that mean something else than an option of a map function."""
+    calls = (LayerMethod.attribute, LayerMethod.attribute_instances)
+    written = {name for call in calls for name in inspect.signature(call).parameters}
+    return frozenset((written - {"options"}) | {"output", "outputs", *OF_THE_RUN})
 
 
 def _check_joining(fuse_layers: object, interpolate_mode: object) -> None:

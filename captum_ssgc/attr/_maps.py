@@ -11,8 +11,9 @@ window is :class:`WholeGrid`, so that the same formula serves the grid and a win
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,15 +23,41 @@ from captum_ssgc._exact import has_double
 from captum_ssgc._gaussian import gaussian_blur, gaussian_radius
 
 Maps = Callable[..., Tensor]
-IS_LOCAL, CHANNEL_WEIGHTS, FINISH = "is_local", "channel_weights", "finish"
 SignedActivations = Literal["split", "as_is"]
 MOST_SMOOTHING = 100.0  # cells, wider than most grids
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What is known of a map function, so that less than the whole grid may do.
+
+    Args:
+        of: the function itself; one that wraps it and takes over its attributes is another one.
+        is_local: see :func:`local`.
+        channel_weights: see :func:`weighted_by`.
+        finish: see :func:`finished_by`.
+    """
+
+    of: Maps
+    is_local: bool = False
+    channel_weights: Maps | None = None
+    finish: Maps | None = None
+
+
+def marks_of(function: Maps) -> Marks:
+    """Those that a map function was given, and no other one."""
+    marks = getattr(function, "marks", None)
+    return marks if isinstance(marks, Marks) and marks.of is function else Marks(function)
+
+
+def _marked(function: Maps, **marks: Any) -> Maps:
+    function.__dict__["marks"] = replace(marks_of(function), **marks)
+    return function
+
+
 def local(function: Maps) -> Maps:
     """Marks a map function that is zero where the (smoothed) gradient is: a window serves it."""
-    setattr(function, IS_LOCAL, True)
-    return function
+    return _marked(function, is_local=True)
 
 
 def finished_by(finish: Maps) -> Callable[[Maps], Maps]:
@@ -39,22 +66,12 @@ def finished_by(finish: Maps) -> Callable[[Maps], Maps]:
     ``finish`` takes that map ``(N, 1, h, w)`` and the mask, on the whole grid, and options of the
     map function.
     """
-
-    def mark(function: Maps) -> Maps:
-        setattr(function, FINISH, finish)
-        return function
-
-    return mark
+    return partial(_marked, finish=finish)
 
 
 def weighted_by(weights: Maps) -> Callable[[Maps], Maps]:
     """Marks a map function that is ``weights``, ``(N, C, 1, 1)``, times the activations."""
-
-    def mark(function: Maps) -> Maps:
-        setattr(function, CHANNEL_WEIGHTS, weights)
-        return function
-
-    return mark
+    return partial(_marked, channel_weights=weights)
 
 
 class WholeGrid:
@@ -73,6 +90,10 @@ class WholeGrid:
         self._activations, self._mask = activations, mask
         self._spoilt: Tensor | None = None  # whether a channel is not finite in each mask
         self.cells = activations.shape[-2] * activations.shape[-1] if cells is None else cells
+
+    def copy(self) -> WholeGrid:
+        """One whose sums are its own, for a function that may write to them."""
+        return WholeGrid(self._activations, self._mask, self.cells)
 
     @cached_property
     def total(self) -> Tensor:

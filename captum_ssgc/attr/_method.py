@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -13,6 +14,13 @@ from captum.attr import PerturbationAttribution
 from torch import Tensor
 
 from captum_ssgc._arguments import shown
+from captum_ssgc.attr._own_functions import (
+    REQUIRED,
+    Keywords,
+    checked_maps,
+    copied,
+    warn_of_empty,
+)
 from captum_ssgc.instance_score import InstanceScoreWrapper
 
 
@@ -37,9 +45,26 @@ class Method:
     of_settings: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
+    def keywords(cls) -> Keywords:
+        """What the function that makes its maps takes by keyword.
+
+        Raises:
+            TypeError: if there is none, or it cannot be called.
+            ValueError: for a keyword that has another meaning.
+        """
+        raise TypeError(
+            f"{cls.__name__}: expected a subclass of LayerMethod or of PerturbationMethod."
+        )
+
+    @classmethod
+    def reserved(cls) -> frozenset[str]:
+        """Names that are no options of a function that takes whatever it is given."""
+        return frozenset({"self", "inputs", "targets"})
+
+    @classmethod
     def option_names(cls) -> list[str]:
         """The arguments of :meth:`attribute_instances` that this method has of its own."""
-        raise NotImplementedError
+        return list(cls.keywords().defaults)
 
     @classmethod
     def recorded(cls, options: Mapping[str, Any]) -> type[Method] | None:
@@ -68,11 +93,18 @@ class Method:
         cls, options: Iterable[str], caller: str, known: Iterable[str] | None = None
     ) -> None:
         """Raise ``TypeError`` unless all ``options`` are ``known``; ``None``: the method's own."""
+        any_other = cls.keywords().any_other
         known = tuple(cls.option_names() if known is None else known)
         for name in options:
-            if name not in known:
-                takes = f"it takes {', '.join(known)}" if known else "it has no options of its own"
-                raise TypeError(f"{caller} got an unexpected keyword argument {name!r}; {takes}.")
+            if name not in known and not (any_other and name not in cls.reserved()):
+                raise _unexpected(caller, name, known)
+
+    @classmethod
+    def check_complete(cls, options: Iterable[str], caller: str) -> None:
+        """Raise ``TypeError`` unless ``options`` has all those that have no default."""
+        for name, default in cls.keywords().defaults.items():
+            if default is REQUIRED and name not in options:
+                raise TypeError(f"{caller} needs the option {name!r}, which has no default.")
 
 
 class PerturbationMethod(Method, PerturbationAttribution):
@@ -91,6 +123,7 @@ class PerturbationMethod(Method, PerturbationAttribution):
     """
 
     gradient_based = False
+    warns_itself: ClassVar[bool] = False  # of empty maps, in attribute_instances
 
     def __init__(self, forward_func: InstanceScoreWrapper) -> None:
         if not isinstance(forward_func, InstanceScoreWrapper):
@@ -111,12 +144,20 @@ class PerturbationMethod(Method, PerturbationAttribution):
         """Maps ``(K, 1, H, W)`` in image pixels of many detections of one image."""
 
     @classmethod
-    def option_names(cls) -> list[str]:
+    def keywords(cls) -> Keywords:
         """The arguments of :meth:`attribute_instances` that do not say what is explained."""
-        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        parameters = inspect.signature(cls.attribute_instances).parameters.values()
-        names = [entry.name for entry in parameters if entry.kind in named]
-        return [name for name in names if name not in ("self", "inputs", "targets")]
+        function: Any = cls.attribute_instances
+        expected = f"{cls.__name__}.attribute_instances: expected (self, inputs, targets=None, ...)"
+        if getattr(function, "__isabstractmethod__", False):
+            raise TypeError(f"{expected}, got nothing.")
+        try:
+            taken = Keywords.of(function, 2)
+        except TypeError as error:
+            raise TypeError(f"{expected}; {error}.") from None
+        own = dict(taken.defaults)
+        if own.pop("targets", None) is REQUIRED:
+            raise TypeError(f"{expected}; targets has no default.")
+        return replace(taken, defaults=own)
 
     def heat_maps(
         self,
@@ -135,19 +176,26 @@ class PerturbationMethod(Method, PerturbationAttribution):
 
         Raises:
             ValueError: if the method gives something else.
+            TypeError: if an option is missing.
         """
-        taken = inspect.signature(self.attribute_instances).parameters
-        further = {name: value for name, value in offered.items() if name in taken}
-        maps = self.attribute_instances(inputs, **{**further, **options})
+        caller = f"{type(self).__name__}.attribute_instances"
+        taken = self.keywords().defaults
+        given = {name: value for name, value in offered.items() if name in taken} | dict(options)
+        self.check_complete(given, caller)
+        given_maps = self.attribute_instances(copied(inputs), **copied(given))
         expected = (count, 1, *inputs.shape[-2:])
-        if not (isinstance(maps, Tensor) and tuple(maps.shape) == expected):
-            raise ValueError(
-                f"{type(self).__name__}.attribute_instances: expected maps of shape {expected}, "
-                f"one for each detection in pixels of the image, got {shown(maps)}."
-            )
-        return maps[:, 0]
+        which = "one for each detection in pixels of the image"
+        maps = checked_maps(given_maps, expected, caller, which)[:, 0]
+        if not self.warns_itself:
+            peaks = maps.flatten(1).abs().amax(1).tolist()
+            nothing = "the method found no pixel that matters: try other options, another method"
+            broken = f"{caller} divides by zero or overflows"
+            warn_of_empty(self.title, peaks, lambda: broken, lambda _: nothing)
+        return maps
 
 
+# What the run sets where a method takes it.
+OF_THE_RUN = ("generator", "perturbations_per_eval", "show_progress")
 METHODS: dict[str, type[Method]] = {}
 
 SomeMethod = TypeVar("SomeMethod", bound=type[Method])
@@ -163,11 +211,36 @@ def names_its_options(function: Function) -> Function:
 
     @wraps(function)
     def checked(self: Method, *args: Any, **kwargs: Any) -> Any:
-        unknown = [name for name in kwargs if name not in known]
-        self.check_options(unknown, f"{type(self).__name__}.{function.__name__}")
+        for name in (name for name in kwargs if name not in known):
+            own = [option for option in self.option_names() if option in known]
+            raise _unexpected(f"{type(self).__name__}.{function.__name__}", name, own)
         return function(self, *args, **kwargs)
 
     return cast("Function", checked)
+
+
+def stands_for(call: Callable[..., Any]) -> Callable[[Function], Function]:
+    """Decorates a written signature: what is given, and nothing else, is what ``call`` gets.
+
+    The defaults that stand there are the map function's. A subclass whose own function has others,
+    or further options, has those.
+    """
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def passed_on(self: Method, *args: Any, **kwargs: Any) -> Any:
+            return call(self, *args, **kwargs)
+
+        # Captum calls what is wrapped, NoiseTunnel for one.
+        vars(passed_on).update(__signature__=inspect.signature(function), __wrapped__=call)
+        return cast("Function", passed_on)
+
+    return decorate
+
+
+def _unexpected(caller: str, name: str, known: Sequence[str]) -> TypeError:
+    takes = f"it takes {', '.join(known)}" if known else "it has no options of its own"
+    return TypeError(f"{caller} got an unexpected keyword argument {name!r}; {takes}.")
 
 
 def register(method: SomeMethod) -> SomeMethod:
@@ -181,8 +254,11 @@ def register(method: SomeMethod) -> SomeMethod:
         The class itself, so that this serves as a decorator.
 
     Raises:
-        TypeError: if it is no such class, or has no name or title.
-        ValueError: for a name that a command line could not tell from what stands around it.
+        TypeError: if it is no such class, has no name or title, or its maps cannot be asked for:
+            no map function, or one that does not take two arguments in a row; a perturbation
+            method without :meth:`attribute_instances`, or made from more than the wrapper.
+        ValueError: for a name that a command line could not tell from what stands around it, and
+            for a keyword of a map function that is an argument of :meth:`attribute` already.
 
     Example:
         >>> from captum_ssgc.attr import METHODS, LayerMethod, register
@@ -205,6 +281,14 @@ def register(method: SomeMethod) -> SomeMethod:
             f"register: {method.__name__}.name: expected a name without blanks, commas, brackets "
             f"and equals signs, and not 'all', got {method.name!r}."
         )
+    method.keywords()
+    if issubclass(method, PerturbationMethod):
+        try:
+            inspect.signature(method).bind(None)
+        except TypeError as error:
+            raise TypeError(
+                f"register: {method.__name__} has to be made from the wrapper alone; {error}."
+            ) from None
     METHODS[method.name] = method
     return method
 

@@ -192,7 +192,9 @@ class Recording:
         """What knows nothing of the recording: else only the garbage collector would free both."""
         reshape, detector, image_size = self._reshape, self.layers.detector, self._image_size
         geometry, as_detector = self._geometry, not self._of_input and reshape is None
-        if reshape is None and detector is not None and self.images.dim() == 4:
+        if reshape is not None:  # the user's, which may write to what it is given
+            reshape = partial(_of_copy, reshape)
+        elif detector is not None and self.images.dim() == 4:
             reshape = detector.reshape_transform_for(module, image_size)
 
         def cells(size: tuple[int, int]) -> CellGrid:
@@ -310,6 +312,10 @@ class Recording:
             grid.on_grid(torch.zeros_like(grid.tensor) if slope is None else slope)
             for grid, slope in zip(grids, slopes, strict=True)
         ]
+
+
+def _of_copy(reshape: Reshape, tensor: Tensor) -> Tensor:
+    return reshape(tensor.clone())
 
 
 def _geometry_of(detector: Detector | None, shape: tuple[int, ...]) -> ImageGeometry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,9 +14,11 @@ from captum_ssgc.attr._instance_map import InstanceMap
 from captum_ssgc.attr._layer_grid import LayerGrid
 from captum_ssgc.attr._layers import Layers
 from captum_ssgc.attr._maps import WholeGrid
+from captum_ssgc.attr._own_functions import warn_of_empty
 from captum_ssgc.attr._row_gradients import RowGradients
 from captum_ssgc.detections import Detections
 
+HALF = (torch.float16, torch.bfloat16)
 SATURATED = 1e-6
 CLASS_OUTPUTS = ("score", "logit")
 
@@ -51,6 +52,7 @@ class RequestMaps:
                 self._rows[place].append(row)
         self._maps = [self._zeros(grid, rows) for grid, rows in zip(grids, self._rows)]
         self._without_gradient, self._outside_mask = set(range(len(levels))), set[int]()
+        self._gradients_finite: bool | Tensor = True  # without waiting for a device
 
     def _zeros(self, grid: LayerGrid, rows: list[int]) -> Tensor:
         channels = 1 if self.request.attr_dim_summation else grid.activations.shape[1]
@@ -60,6 +62,7 @@ class RequestMaps:
         self, place: int, gradient: WindowGradient, mask: Tensor | None, whole: WholeGrid
     ) -> None:
         """Make the maps of all rows at one layer, each of an image of its own."""
+        self._note_gradients(gradient.values)
         window, values = self.request.formula.contributions(
             self._grids[place].activations,
             gradient,
@@ -75,6 +78,7 @@ class RequestMaps:
         self, place: int, gradients: RowGradients, mask: Tensor | None, whole: WholeGrid
     ) -> None:
         """Make the maps of some instances of one image at one layer."""
+        self._note_gradients(gradients.on_windows(self.request.formula.reach)[1])
         windows, values = self.request.formula.of_rows(
             self._grids[place].activations,
             gradients,
@@ -88,6 +92,11 @@ class RequestMaps:
             window.of(maps[own]).copy_(within.of(value))
         if self._to_be_finished:
             maps[at] = self.request.formula.finished(maps[at], mask)
+
+    def _note_gradients(self, values: Tensor) -> None:
+        """Remember whether a function of which nothing is known was given finite ones."""
+        if not self.request.formula.is_known:
+            self._gradients_finite = values.isfinite().all() & self._gradients_finite
 
     def _kept(self, values: Tensor) -> Tensor:
         return values.clamp(min=0.0) if self.request.relu_attributions else values
@@ -183,18 +192,8 @@ class RequestMaps:
             raise ValueError(next(iter(problems.values())))
         for problem in dict.fromkeys(problems.values()):
             warn_user(problem)
-        peaks = self._peaks()
-        overflowing = sum(not math.isfinite(peak) for peak in peaks)
-        if overflowing:
-            warn_user(
-                f"{overflowing} map(s) of {self.request.title} are not finite: the gradient "
-                "overflows in the precision of the model; use float32 or bfloat16."
-            )
-        empty = [row for row, peak in enumerate(peaks) if peak == 0 and row not in problems]
-        if empty:
-            warn_user(
-                f"{len(empty)} all-zero map(s) of {self.request.title}: {self._cause(empty)}."
-            )
+        title = self.request.title
+        warn_of_empty(title, self._peaks(), self._not_finite, self._cause, known=problems)
 
     def _peaks(self) -> list[float]:
         """The largest absolute value of each row's maps."""
@@ -204,6 +203,15 @@ class RequestMaps:
                 peaks[rows] = torch.maximum(peaks[rows], maps.flatten(1).abs().amax(1))
         each: list[float] = peaks.tolist()
         return each
+
+    def _not_finite(self) -> str:
+        """Why maps are not, as far as the recorded layers tell."""
+        layers = all(bool(grid.activations.isfinite().all()) for grid in self._grids)
+        if not self.request.formula.is_known and layers and bool(self._gradients_finite):
+            return "the method divides by zero or overflows, as what it was given is finite"
+        if not layers and not any(grid.tensor.dtype in HALF for grid in self._grids):
+            return "the layer's own values are not: look at the image and the model's weights"
+        return "the gradient overflows in the precision of the model; use float32 or bfloat16"
 
     def _cause(self, empty: Sequence[int]) -> str:
         values = self.values.tolist()

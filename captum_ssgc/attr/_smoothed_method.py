@@ -6,17 +6,15 @@ from typing import Any
 
 from torch import Tensor
 
-from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
-from captum_ssgc.attr._method import names_its_options
+from captum_ssgc.attr._method import stands_for
 from captum_ssgc.attr._targets import Targets
 
 
 class SmoothedMethod(LayerMethod):
     """A layer method whose gradient may be smoothed."""
 
-    @names_its_options
-    @log_usage()
+    @stands_for(LayerMethod.attribute)
     def attribute(  # type: ignore[override]
         self,
         inputs: Tensor | tuple[Tensor, ...],
@@ -55,20 +53,8 @@ class SmoothedMethod(LayerMethod):
         Raises:
             IndexError, TypeError, ValueError: as :meth:`LayerMethod.attribute`.
         """
-        return super().attribute(
-            inputs,
-            target,
-            additional_forward_args,
-            attribute_to_layer_input,
-            relu_attributions,
-            attr_dim_summation,
-            grad_kwargs,
-            smoothing=smoothing,
-            interpolate_mode=interpolate_mode,
-            fuse_layers=fuse_layers,
-        )
 
-    @names_its_options
+    @stands_for(LayerMethod.attribute_instances)
     def attribute_instances(  # type: ignore[override]
         self,
         inputs: Tensor,
@@ -101,13 +87,3 @@ class SmoothedMethod(LayerMethod):
         Raises:
             IndexError, TypeError, ValueError: as :meth:`LayerMethod.attribute`.
         """
-        return super().attribute_instances(
-            inputs,
-            targets,
-            attribute_to_layer_input=attribute_to_layer_input,
-            relu_attributions=relu_attributions,
-            attr_dim_summation=attr_dim_summation,
-            smoothing=smoothing,
-            interpolate_mode=interpolate_mode,
-            fuse_layers=fuse_layers,
-        )

@@ -14,9 +14,9 @@ from captum_ssgc._arguments import check_share, check_whole_number, shown
 from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._exact import has_double
 from captum_ssgc._similarity import largest_of_each_image, similarities
-from captum_ssgc._warnings import warn_user
 from captum_ssgc.attr._captum import like_inputs, log_usage
 from captum_ssgc.attr._method import PerturbationMethod, names_its_options, register
+from captum_ssgc.attr._own_functions import warn_of_empty
 from captum_ssgc.attr._random_masks import MaskShape
 from captum_ssgc.attr._targets import Targets, asked_of_examples, asked_of_image
 from captum_ssgc.detections import Detections
@@ -83,6 +83,7 @@ class DRISE(PerturbationMethod):
 
     name, title = "d-rise", "D-RISE"
     of_settings: ClassVar[Mapping[str, str]] = {"n_masks": "drise_masks", "grid": "drise_grid"}
+    warns_itself = True
 
     def __init__(
         self,
@@ -250,10 +251,12 @@ def similarity(
 
 
 def _warn_if_never_found(maps: Tensor, n_masks: int) -> None:
-    empty = int((maps.flatten(1).amax(1) == 0).sum())
-    if empty:
-        warn_user(
-            f"{empty} all-zero map(s): on none of {n_masks} masked images had the detector a "
-            "candidate that overlaps the detection: lower score_threshold, or raise probability "
-            "or n_masks."
-        )
+    warn_of_empty(
+        DRISE.title,
+        maps.flatten(1).abs().amax(1).tolist(),
+        lambda: "scores of the detector, or the objectness, are not",
+        lambda _: (
+            f"on none of {n_masks} masked images had the detector a candidate that overlaps the "
+            "detection: lower score_threshold, or raise probability or n_masks"
+        ),
+    )

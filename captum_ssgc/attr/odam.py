@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from captum_ssgc._as_before import leaves_all_as_before
 from captum_ssgc._outputs import parse_output
 from captum_ssgc.attr import _maps
 from captum_ssgc.attr._captum import like_inputs
-from captum_ssgc.attr._method import names_its_options, register
+from captum_ssgc.attr._method import register, stands_for
 from captum_ssgc.attr._smoothed_method import SmoothedMethod
 from captum_ssgc.attr._targets import Targets
 from captum_ssgc.detector import Output
@@ -64,9 +65,36 @@ class ODAM(SmoothedMethod):
     name, title = "odam", "ODAM"
     maps = staticmethod(_maps.odam)
 
-    @names_its_options
     @leaves_all_as_before
-    def attribute_union(
+    def _union(
+        self,
+        inputs: Tensor,
+        targets: Targets = None,
+        *,
+        outputs: Iterable[Output] = UNION,
+        attribute_to_layer_input: bool = False,
+        interpolate_mode: str | None = None,
+        **options: Any,
+    ) -> Tensor | tuple[Tensor, ...]:
+        if isinstance(outputs, str) or not isinstance(outputs, Iterable):
+            raise TypeError(f"outputs: expected a list of outputs, got {shown(outputs)}.")
+        joined = [parse_output(output) for output in outputs]
+        if not joined:
+            raise ValueError("outputs: expected at least one, got none.")
+        caller = f"{type(self).__name__}.attribute_union"
+        requests = [self.request(options, output, caller=caller) for output in joined]
+        per_output = self._of_instances(requests, inputs, targets, attribute_to_layer_input)
+        normalised = [_normalised(made.on_grids()) for made in per_output]
+        union = [torch.stack(of_layer).amax(0) for of_layer in zip(*normalised, strict=True)]
+        first = per_output[0]
+        first.replace_maps(union)
+        first.warn(refused=True)
+        result = self._result(first, interpolate_mode, None)
+        given: Tensor | tuple[Tensor, ...] = like_inputs(inputs, result)
+        return given
+
+    @stands_for(_union)
+    def attribute_union(  # type: ignore[empty-body]
         self,
         inputs: Tensor,
         targets: Targets = None,
@@ -100,21 +128,6 @@ class ODAM(SmoothedMethod):
         Raises:
             IndexError, TypeError, ValueError: as :meth:`attribute`.
         """
-        if isinstance(outputs, str) or not isinstance(outputs, Iterable):
-            raise TypeError(f"outputs: expected a list of outputs, got {shown(outputs)}.")
-        joined = [parse_output(output) for output in outputs]
-        if not joined:
-            raise ValueError("outputs: expected at least one, got none.")
-        requests = [self.request({"smoothing": smoothing}, output) for output in joined]
-        per_output = self._of_instances(requests, inputs, targets, attribute_to_layer_input)
-        normalised = [_normalised(made.on_grids()) for made in per_output]
-        union = [torch.stack(of_layer).amax(0) for of_layer in zip(*normalised, strict=True)]
-        first = per_output[0]
-        first.replace_maps(union)
-        first.warn(refused=True)
-        result = self._result(first, interpolate_mode, None)
-        given: Tensor | tuple[Tensor, ...] = like_inputs(inputs, result)
-        return given
 
 
 def _normalised(maps: Sequence[Tensor]) -> list[Tensor]:

@@ -7,11 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from captum_ssgc.attr import _maps
-from captum_ssgc.attr._captum import log_usage
 from captum_ssgc.attr._layer_method import FuseLayers, LayerMethod
 from captum_ssgc.attr._maps import SignedActivations
 from captum_ssgc.attr._masks import Mask
-from captum_ssgc.attr._method import names_its_options, register
+from captum_ssgc.attr._method import register, stands_for
 from captum_ssgc.attr._targets import Targets
 
 
@@ -69,8 +68,7 @@ class SSGradCAMPlusPlus(LayerMethod):
     name, title = "ssgrad-cam++", "SSGrad-CAM++"
     maps = staticmethod(_maps.ssgrad_cam_plus_plus)
 
-    @names_its_options
-    @log_usage()
+    @stands_for(LayerMethod.attribute)
     def attribute(  # type: ignore[override]
         self,
         inputs: Tensor | tuple[Tensor, ...],
@@ -119,22 +117,8 @@ class SSGradCAMPlusPlus(LayerMethod):
         Raises:
             IndexError, TypeError, ValueError: as :meth:`LayerMethod.attribute`.
         """
-        return super().attribute(
-            inputs,
-            target,
-            additional_forward_args,
-            attribute_to_layer_input,
-            relu_attributions,
-            attr_dim_summation,
-            grad_kwargs,
-            mask=mask,
-            smoothing=smoothing,
-            signed_activations=signed_activations,
-            interpolate_mode=interpolate_mode,
-            fuse_layers=fuse_layers,
-        )
 
-    @names_its_options
+    @stands_for(LayerMethod.attribute_instances)
     def attribute_instances(  # type: ignore[override]
         self,
         inputs: Tensor,
@@ -177,15 +161,3 @@ class SSGradCAMPlusPlus(LayerMethod):
         Raises:
             IndexError, TypeError, ValueError: as :meth:`LayerMethod.attribute`.
         """
-        return super().attribute_instances(
-            inputs,
-            targets,
-            attribute_to_layer_input=attribute_to_layer_input,
-            relu_attributions=relu_attributions,
-            attr_dim_summation=attr_dim_summation,
-            mask=mask,
-            smoothing=smoothing,
-            signed_activations=signed_activations,
-            interpolate_mode=interpolate_mode,
-            fuse_layers=fuse_layers,
-        )

@@ -34,7 +34,7 @@ class ListMethods(argparse.Action):
         rows = []
         for name, entry in METHODS.items():
             known = options_of(name).items()
-            options = [f"{option}={written(default)}" for option, default in known]
+            options = [_with_default(option, default) for option, default in known]
             rows.append([name, entry.title, " ".join(options) or "-"])
         say(table(["method", "title", "options and their defaults"], rows))
         parser.exit()
@@ -45,13 +45,14 @@ def options_of(name: str) -> dict[str, Any]:
     from captum_ssgc.attr import METHODS
 
     method: Any = METHODS[name]
-    functions = [getattr(method, "maps", None), method.attribute_instances]
     defaults: dict[str, Any] = {"output": "score"} if method.gradient_based else {}
+    taken = method.keywords().defaults
     own = [option for option in method.option_names() if option not in _OF_THE_COMMAND]
-    for function in filter(None, functions):
-        parameters = inspect.signature(function).parameters
-        defaults |= {option: parameters[option].default for option in own if option in parameters}
-    return defaults
+    return defaults | {option: taken[option] for option in own}
+
+
+def _with_default(option: str, default: Any) -> str:
+    return option if default is inspect.Parameter.empty else f"{option}={written(default)}"
 
 
 def choose_methods(text: str, further: Sequence[str] | None) -> MethodChoice:
@@ -115,15 +116,19 @@ def _merged(
 ) -> dict[str, Any]:
     for_all = {option: value for method, option, value in asked if not method}
     for_it = {option: value for method, option, value in asked if method == name}
-    return {option: value for option, value in (for_all | for_it).items() if option in taken}
+    return {option: value for option, value in for_all.items() if option in taken} | for_it
 
 
 def _check(method: str, option: str, taken: Mapping[str, Sequence[str]]) -> None:
+    from captum_ssgc.attr import METHODS
+
     if method and method not in taken:
         raise CommandError(
             f"--option {method}.{option}: {method!r} is none of the chosen methods "
             f"{', '.join(taken)}{close_names(method, taken)}"
         )
+    if method and METHODS[method].keywords().any_other:
+        return
     asked = [method] if method else list(taken)
     known = {name: taken[name] for name in asked}
     if any(option in names for names in known.values()):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
 import captum_ssgc as ssgc
+from captum_ssgc.attr import METHODS, register
 from captum_ssgc.detectors import CandidateDetector, Candidates
 
 CLASS_WEIGHTS = [[0.5, -0.25], [-0.25, 0.5]]  # (class, channel)
@@ -86,6 +88,15 @@ def toy_image() -> Tensor:
     image[0, 1, 4:, 4:] = torch.linspace(0.3, 0.9, 16).view(4, 4)
     image[0, 2] = torch.linspace(0.0, 0.9, 64).view(8, 8)
     return image
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[..., Any]]:
+    """Registers for one test."""
+    before = dict(METHODS)
+    yield register
+    METHODS.clear()
+    METHODS.update(before)
 
 
 @pytest.fixture

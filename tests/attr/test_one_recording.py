@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from itertools import cycle
 
 import pytest
 import torch
+import torch.nn.functional as F
 from every_method import every_method
 
 import captum_ssgc as ssgc
-from captum_ssgc.attr import METHODS
+from captum_ssgc.attr import METHODS, LayerMethod
 from captum_ssgc.benchmark import BenchmarkSettings
 from captum_ssgc.benchmark.heat_maps import MapMaker
 
@@ -140,6 +142,201 @@ def test_methods_options_and_outputs(ask, few, detector, image, method, options,
     cam = METHODS[method](wrapper, detector.model.fine)
     expected = cam.attribute_instances(image, interpolate_mode="bilinear", **options)[:, 0]
     torch.testing.assert_close(ask(few, method, "fine", options, output), expected)
+
+
+def times(a, g, power=1.0):
+    return (a * g) * power
+
+
+def less_the_mean(a, g, **options):
+    maps = ssgc.ODAM.maps(a, g, **options)
+    return maps - maps.mean((-2, -1), keepdim=True)
+
+
+def of_any_name(a, g, **options):
+    return a * g * options.get("power", 1.0)
+
+
+def handed_on(function):
+    @functools.wraps(function)
+    def inner(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return inner
+
+
+def reflected(a, g, pad=1):
+    padded = F.pad(a * g, (pad,) * 4, mode="reflect")
+    return F.avg_pool2d(padded, 2 * pad + 1, 1)
+
+
+def of_top_channels(a, g, count=2):
+    maps = a * g
+    top = maps.sum((-2, -1)).topk(count).indices[..., None, None]
+    return maps.gather(1, top.expand(-1, -1, *maps.shape[-2:]))
+
+
+class Module(torch.nn.Module):
+    def forward(self, a, g, power=1.0):
+        return times(a, g, power)
+
+
+class Callable:
+    def __call__(self, a, g, power=1.0):
+        return times(a, g, power)
+
+    @classmethod
+    def of_class(cls, a, g, power=1.0):
+        return times(a, g, power)
+
+
+SMOOTHED = functools.partial(ssgc.ODAM.maps, smoothing=2.0)
+# A function of ones own, options, and contributions to the same map.
+FUNCTIONS = {
+    "takes over the attributes of a local one": (
+        functools.wraps(ssgc.ODAM.maps)(lambda a, g, smoothing=2.0: SMOOTHED(a, g)),
+        {},
+        SMOOTHED,
+    ),
+    "partial, with attributes": (
+        functools.update_wrapper(functools.partial(SMOOTHED), ssgc.ODAM.maps),
+        {},
+        SMOOTHED,
+    ),
+    "with attributes, of the whole grid": (
+        functools.wraps(ssgc.ODAM.maps)(less_the_mean),
+        {"smoothing": 0.5},
+        lambda a, g: less_the_mean(a, g, smoothing=0.5),
+    ),
+    "takes over the attributes of one of weights": (
+        functools.wraps(ssgc.GradCAM.maps)(lambda a, g, power=1.0: times(a, g, power)),
+        {"power": 2.0},
+        lambda a, g: 2.0 * a * g,
+    ),
+    "decorated": (handed_on(times), {"power": 2.0}, lambda a, g: 2.0 * a * g),
+    "decorated twice": (
+        torch.no_grad()(handed_on(times)),
+        {"power": 2.0},
+        lambda a, g: 2.0 * a * g,
+    ),
+    "built in": (torch.mul, {}, times),
+    "module": (Module(), {"power": 2.0}, lambda a, g: 2.0 * a * g),
+    "object": (Callable(), {"power": 2.0}, lambda a, g: 2.0 * a * g),
+    "of a class": (Callable.of_class, {"power": 2.0}, lambda a, g: 2.0 * a * g),
+    "any keyword": (of_any_name, {"power": 2.0}, lambda a, g: 2.0 * a * g),
+    "by keyword alone": (
+        lambda a, g, /, *, power: times(a, g, power),
+        {"power": 2.0},
+        lambda a, g: 2.0 * a * g,
+    ),
+    "in a row": (
+        lambda *both, power=1.0: times(*both, power),
+        {"power": 2.0},
+        lambda a, g: 2.0 * a * g,
+    ),
+    "a mask without default": (lambda a, g, mask, power=1.0: times(a, g, power), {}, times),
+    "more than one cell": (reflected, {"pad": 1}, reflected),
+    "some channels": (of_top_channels, {"count": 1}, lambda a, g: of_top_channels(a, g, 1)),
+    "another default": (
+        lambda a, g, smoothing=2.0: SMOOTHED(a, g, smoothing=smoothing),
+        {},
+        SMOOTHED,
+    ),
+    "not that default": (
+        lambda a, g, smoothing=2.0: ssgc.ODAM.maps(a, g, smoothing),
+        {"smoothing": 0.0},
+        times,
+    ),
+    "whole numbers": (lambda a, g: g > 0, {}, lambda a, g: (g > 0).float()),
+    "with graph": (
+        lambda a, g: a * g * torch.ones(1, requires_grad=True),
+        {},
+        times,
+    ),
+}
+
+
+@pytest.fixture
+def own(registered):
+    """Registers a map function, as a method that has unions and an option that it may lack."""
+
+    def make(function):
+        members = {"name": "own", "title": "Own", "maps": staticmethod(function)}
+        return registered(type("Own", (ssgc.ODAM,), members))
+
+    return make
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")
+@pytest.mark.parametrize(("function", "options", "plain"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_functions_of_ones_own(ask, own, few, detector, image, function, options, plain):
+    own(function)
+    members = {"title": "Plain", "maps": staticmethod(lambda a, g: plain(a, g))}
+    cam = type("Plain", (LayerMethod,), members)(
+        ssgc.InstanceScoreWrapper(detector, few), detector.model.fine
+    )
+    expected = cam.attribute_instances(image, interpolate_mode="bilinear")[:, 0]
+    found = ask(few, "own", options=options)
+    assert not found.requires_grad
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("function", "got"),
+    [
+        (lambda a, g: None, "got None"),
+        (lambda a, g: (a * g).sum((1, 2, 3)), r"got a tensor of shape \(1,\)\."),
+        (lambda a, g: (a * g)[0], r"got a tensor of shape \(2, 4, 4\)"),
+        (lambda a, g: (a * g).repeat(2, 1, 1, 1), r"got a tensor of shape \(2, 2, 4, 4\)"),
+        (lambda a, g: (a * g)[..., ::2, :], r"got a tensor of shape \(1, 2, 2, 4\)"),
+        (
+            lambda a, g: torch.complex(a, g),
+            r"got a tensor of shape \(1, 2, 4, 4\) of torch.complex64",
+        ),
+        (lambda a, g: (a * g).numpy(), r"got .*array\("),
+    ],
+    ids=["none", "a number each", "no batch", "batch", "grid", "complex", "array"],
+)
+def test_what_a_function_gives_is_checked(ask, own, few, function, got):
+    own(function)
+    expected = r"Own.maps: expected maps of shape \(1, 2, 4, 4\), as the activations, "
+    with pytest.raises(ValueError, match=expected + got):
+        ask(few, "own")
+
+
+def test_an_option_without_default_is_asked_for(ask, own, few):
+    own(lambda a, g, power: times(a, g, power))
+    with pytest.raises(TypeError, match=r"Own\.attribute\w* needs the option 'power', which has"):
+        ask(few, "own")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [times, of_any_name, functools.wraps(ssgc.ODAM.maps)(times)],
+    ids=["named", "any", "with attributes"],
+)
+@pytest.mark.parametrize("option", ["mask", "whole"])
+def test_what_a_function_gets_by_name_is_no_option_of_another(ask, own, few, function, option):
+    own(function)
+    with pytest.raises(TypeError, match=f"got an unexpected keyword argument '{option}'"):
+        ask(few, "own", options={option: None})
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda a, g: a * float("nan"), "the method divides by zero or overflows"),
+        (lambda a, g: a.reciprocal() * float("inf"), "the method divides by zero or overflows"),
+    ],
+    ids=["nan", "inf"],
+)
+def test_maps_that_are_not_finite_have_one_wording(ask, own, few, function, why):
+    own(function)
+    if ask.name == "attribute_union":
+        pytest.skip("its peak is no number")
+    with pytest.warns(UserWarning, match=rf"map\(s\) of Own are not finite: {why}") as log:
+        ask(few, "own")
+    assert {one.filename for one in log} == {__file__}
 
 
 ERRORS = {

@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 import torch
+from captum.attr import NoiseTunnel
 
 import captum_ssgc as ssgc
 from captum_ssgc.attr import LayerMethod
@@ -101,6 +102,37 @@ def test_a_subclass_with_its_own_maps_gets_their_keywords(wrapper, image):
     torch.testing.assert_close(Plain(wrapper, fine).attribute(image, target=0), 4 * once)
     with pytest.raises(TypeError, match="'smoothing'; it has no options of its own"):
         Plain(wrapper, fine).attribute(image, target=0, smoothing=1.0)
+
+
+def test_a_subclass_of_a_built_in_method_brings_further_keywords(wrapper, image):
+    """Also where Captum calls what its decorators wrap."""
+
+    class Power(ssgc.SSGradCAMPlusPlus):
+        @staticmethod
+        def maps(activations, gradients, mask=None, smoothing=1.0, power=1.0):
+            maps = ssgc.SSGradCAMPlusPlus.maps(activations, gradients, mask, smoothing)
+            return maps.clamp(min=0.0) ** power
+
+    fine = wrapper.model.fine
+    cam, own = Power(wrapper, fine), ssgc.SSGradCAMPlusPlus(wrapper, fine)
+    for call, target in (("attribute", 0), ("attribute_instances", [0])):
+        maps = [
+            getattr(own, call)(image, target, smoothing=width, attr_dim_summation=False)
+            for width in (0.0, 1.0)
+        ]
+        assert not torch.allclose(*maps)
+        for options, expected in (
+            ({}, maps[1]),
+            ({"smoothing": 0.0}, maps[0]),
+            ({"power": 2.0}, maps[1] ** 2),
+        ):
+            found = getattr(cam, call)(image, target, attr_dim_summation=False, **options)
+            torch.testing.assert_close(found, expected)
+        message = rf"Power.{call} got .* 'signed_activations'; it takes mask, smoothing, power"
+        with pytest.raises(TypeError, match=message):
+            getattr(cam, call)(image, target, signed_activations="split")
+    tunnel = NoiseTunnel(cam).attribute(image, nt_samples=1, stdevs=0.0, target=0, power=2.0)
+    torch.testing.assert_close(tunnel, cam.attribute(image, 0, power=2.0))
 
 
 def test_a_subclass_keeps_what_it_overrides(wrapper, image):

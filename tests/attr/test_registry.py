@@ -15,6 +15,7 @@ import captum_ssgc as ssgc
 from captum_ssgc.attr import (
     METHODS,
     LayerMethod,
+    Method,
     PerturbationMethod,
     method_named,
     methods_named,
@@ -62,15 +63,6 @@ def test_names():
             methods_named(wrong)
     with pytest.raises(ValueError, match=r"at least one of grad-cam, .*, got none"):
         methods_named([])
-
-
-@pytest.fixture
-def registered():
-    """Registers for one test."""
-    before = dict(METHODS)
-    yield register
-    METHODS.clear()
-    METHODS.update(before)
 
 
 def test_a_second_perturbation_method_registers_like_any_other(registered, detector, image):
@@ -212,16 +204,30 @@ def of_one_image(activations, gradients):
     return activations * gradients
 
 
+def with_its_mask(activations, gradients, mask, whole=None):
+    whole.total.zero_()
+    mask.logical_not_()
+    return gradients.mul_(activations)
+
+
 @pytest.mark.parametrize(
     "function",
     [
         in_place,
+        with_its_mask,
         by_the_largest,
         of_one_image,
         lambda activations, gradients: (activations * gradients).mean(1, keepdim=True),
         lambda activations, gradients: gradients.mean((0, 2, 3), keepdim=True),
     ],
-    ids=["in place", "by the largest", "of one image", "one channel", "a number per channel"],
+    ids=[
+        "in place",
+        "with its mask",
+        "by the largest",
+        "of one image",
+        "one channel",
+        "a number per channel",
+    ],
 )
 def test_a_function_of_ones_own_sees_one_detection_at_a_time(
     registered, detector, image, wrapper, function
@@ -229,16 +235,194 @@ def test_a_function_of_ones_own_sees_one_detection_at_a_time(
     """Whatever it does to what it is given, others are not changed by it."""
     members = {"name": "own", "title": "Own", "maps": staticmethod(function)}
     own = registered(type("Own", (LayerMethod,), members))
-    odam = ssgc.explain(detector, image, "odam")
-    both = ssgc.explain(detector, image, ["own", "odam"])
-    after = [one for one in both if one.method == "odam"]
-    for one, alone in zip(after, odam, strict=True):
-        assert torch.equal(one.heat_map, alone.heat_map)
+    others = ["odam", "ssgrad-cam++"]
+    alone = ssgc.explain(detector, image, others)
+    both = ssgc.explain(detector, image, ["own", *others])
+    after = [one for one in both if one.method != "own"]
+    for one, before in zip(after, alone, strict=True):
+        assert torch.equal(one.heat_map, before.heat_map)
+    found = wrapper.detections[0][:1]
+    maps = []
+    for rows in (others, ["own", *others]):
+        settings = BenchmarkSettings(methods=rows, floors=())
+        maps.append(MapMaker(detector, settings).maps(settings.rows, image, found, 0)[0])
+    for name in others:
+        assert torch.equal(maps[0][name], maps[1][name])
     for one in both:
         if one.method == "own":
             cam = own(wrapper, detector.layer_for(wrapper.detections[0], one.index))
             [[expected]] = cam.attribute(image, target=one.index, interpolate_mode="bilinear")
             torch.testing.assert_close(one.heat_map, expected)
+
+
+def test_what_users_give_is_not_written_to(registered, detector, image, wrapper):
+    @registered
+    class Writes(PerturbationMethod):
+        name, title = "writes", "Writes"
+
+        def attribute_instances(self, inputs, targets=None, *, shares=(1.0,)):
+            inputs.zero_()
+            shares.append(torch.ones(1))
+            return torch.ones(len(self.forward_func.detections[0]), 1, *inputs.shape[-2:])
+
+    @registered
+    class Appends(LayerMethod):
+        name, title = "appends", "Appends"
+
+        @staticmethod
+        def maps(activations, gradients, shares=()):
+            shares[0].mul_(2.0)
+            shares.append(1)
+            return activations * gradients * shares[0]
+
+    before, weight = image.clone(), torch.ones(1)
+    methods = ["writes", "appends", "d-rise"]
+    options = {"writes": {"shares": []}, "appends": {"shares": [weight]}, "d-rise": QUICK["d-rise"]}
+    found = ssgc.explain(detector, image, methods, top_k=1, method_options=options)
+    assert torch.equal(image, before)
+    assert options["writes"] == {"shares": []}
+    assert options["appends"]["shares"] == [weight] == [1.0]
+    assert found[2].heat_map.max() > 0
+    settings = BenchmarkSettings(methods=[("writes", {})], floors=())
+    with pytest.raises(AttributeError):  # on a tuple; by then the image is black
+        MapMaker(detector, settings).maps(settings.rows, image, wrapper.detections[0], 0)
+    assert torch.equal(image, before)
+    fine = wrapper.model.fine
+    once = ssgc.ODAM(wrapper, fine).attribute(image, target=0)
+    cam = ssgc.ODAM(wrapper, fine, reshape_transform=lambda tensor: tensor.mul_(2.0))
+    for call, target in ((cam.attribute, 0), (cam.attribute_instances, [0])):
+        torch.testing.assert_close(call(image, target), 4.0 * once)
+
+
+@pytest.mark.parametrize("by", ["explain", "benchmark"])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0.0, r"1 all-zero map\(s\) of Constant: the method found no pixel"),
+        (float("nan"), r"1 map\(s\) of Constant are not finite: Constant.attribute_instances div"),
+    ],
+    ids=["zero", "nan"],
+)
+def test_an_empty_map_of_changed_images(registered, detector, image, by, value, message):
+    """It has no graph."""
+
+    @registered
+    class Constant(PerturbationMethod):
+        name, title = "constant", "Constant"
+
+        def attribute_instances(self, inputs, targets=None):
+            maps = inputs.new_full((1, 1, *inputs.shape[-2:]), value, requires_grad=True)
+            return maps * 1.0
+
+    def explained():
+        return ssgc.explain(detector, image, "constant", top_k=1)[0].heat_map
+
+    def in_benchmark():
+        settings = BenchmarkSettings(methods=["constant"], floors=())
+        best = detector.detect(image)[0][:1]
+        maps, _ = MapMaker(detector, settings).maps(settings.rows, image, best, 0)
+        return maps["constant"]
+
+    with pytest.warns(UserWarning, match=message) as log:
+        found = {"explain": explained, "benchmark": in_benchmark}[by]()
+    assert not found.requires_grad
+    assert [one.filename for one in log] == [__file__]
+
+
+def test_options_of_changed_images_of_any_kind(registered, detector, image):
+    class Any(PerturbationMethod):
+        name, title = "any", "Any"
+
+        def attribute_instances(self, inputs, *rest, value, **further):
+            full = value + sum(further.values())
+            return torch.full((len(self.forward_func.detections[0]), 1, 8, 8), full)
+
+    registered(Any)
+    assert Any.option_names() == ["value"]
+    options = {"any": {"value": 1.0, "more": 2.0}}
+    [found] = ssgc.explain(detector, image, "any", top_k=1, method_options=options)
+    assert (found.heat_map == 3.0).all()
+    assert MethodRow("any", options["any"]).key == "any[more=2,value=1]"
+    with pytest.raises(TypeError, match=r"Any.attribute_instances needs the option 'value', which"):
+        ssgc.explain(detector, image, "any", top_k=1)
+    with pytest.raises(TypeError, match="got an unexpected keyword argument 'targets'"):
+        MethodRow("any", {"targets": 1})
+
+
+def test_a_subclass_of_a_method_of_changed_images(registered, wrapper, image):
+    """Its options are those of the function it has written, in an error, too."""
+
+    @registered
+    class Own(ssgc.DRISE):
+        name, title = "own", "Own"
+
+        def attribute_instances(self, inputs, targets=None, *, power=1.0, **options):
+            return super().attribute_instances(inputs, targets, **options) ** power
+
+    assert Own.option_names() == ["power"]
+    with pytest.raises(TypeError, match=r"Own.attribute got an unexpected .* 'power'"):
+        Own(wrapper).attribute(image, 0, power=2.0)
+
+
+def made(base, **members):
+    return type("Wrong", (base,), {"name": "wrong", "title": "Wrong", **members})
+
+
+def with_keyword(name):
+    space = {}
+    exec(f"def maps(a, g, {name}=1):\n    return a * g", space)
+    return staticmethod(space["maps"])
+
+
+OF_ATTRIBUTE = [
+    "self", "inputs", "target", "targets", "additional_forward_args", "attribute_to_layer_input",
+    "relu_attributions", "attr_dim_summation", "grad_kwargs", "interpolate_mode", "fuse_layers",
+    "output", "outputs", "generator", "perturbations_per_eval", "show_progress", "whole",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_ATTRIBUTE)
+def test_a_keyword_that_means_something_else_is_refused(wrapper, image, name):
+    wrong = made(ssgc.ODAM, maps=with_keyword(name))
+    message = rf"Wrong.maps: its keyword '{name}' already means something else.*: rename it"
+    with pytest.raises(ValueError, match=message):
+        register(wrong)
+    cam = wrong(wrapper, wrapper.model.fine)
+    for call in (cam.attribute, cam.attribute_instances, cam.attribute_union):
+        with pytest.raises(ValueError, match=message):
+            call(image)
+    assert list(METHODS) == ALL
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (made(Method), "Wrong: expected a subclass of LayerMethod or of PerturbationMethod"),
+        (made(LayerMethod), "Wrong.maps: expected a map function of .*, got None"),
+        (made(LayerMethod, maps=3), "Wrong.maps: expected a map function of .*, got 3"),
+        (made(LayerMethod, maps=lambda self, a, g: a), "it takes self: make it a staticmethod"),
+        (made(LayerMethod, maps=lambda a: a), "Wrong.maps: .*; too many positional arguments"),
+        (made(LayerMethod, maps=lambda *, a, g: a), "Wrong.maps: .*; too many positional"),
+        (made(LayerMethod, maps=lambda a, g, b, /: a), "Wrong.maps: .*; missing a required"),
+        (
+            made(PerturbationMethod),
+            r"Wrong.attribute_instances: expected \(self, .*got nothing",
+        ),
+        (made(PerturbationMethod, attribute_instances=lambda self: 1), "; too many positional"),
+        (
+            made(PerturbationMethod, attribute_instances=lambda self, inputs, targets: 1),
+            "; targets has no default",
+        ),
+        (
+            made(ssgc.DRISE, __init__=lambda self, forward_func, model: None),
+            "Wrong has to be made from the wrapper alone; missing a required argument: 'model'",
+        ),
+    ],
+)
+def test_what_would_break_every_run_of_all_is_not_registered(wrong, message):
+    with pytest.raises(TypeError, match=message):
+        register(wrong)
+    assert list(METHODS) == ALL
 
 
 @pytest.mark.parametrize(
