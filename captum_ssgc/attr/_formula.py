@@ -46,6 +46,11 @@ class Formula:
         return marks_of(self.maps)
 
     @property
+    def is_local(self) -> bool:
+        """See :func:`captum_ssgc.attr._maps.local`."""
+        return self.marks.is_local
+
+    @property
     def is_known(self) -> bool:
         """Whether ``maps`` is marked, as those of this package are."""
         return self.marks != Marks(self.maps)
@@ -64,7 +69,7 @@ class Formula:
         """How far around a gradient its map looks; ``None`` for the whole grid."""
         if self.channel_weights is not None:
             return 0
-        if not self.marks.is_local:
+        if not self.is_local:
             return None
         smooths = "smoothing" in self.taken.defaults
         return smoothing_radius(self.option("smoothing")) if smooths else 0
