@@ -1,16 +1,18 @@
-"""Forward hooks that last for one call and act only in the thread that set them."""
+"""Hooks: ours, for one call and one thread, and what others have set on modules."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
+from torch.nn.modules import module as of_torch
 
 Hook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 PreHook = Callable[[nn.Module, tuple[Any, ...]], Any]
+_KINDS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 class _Session:
@@ -94,3 +96,57 @@ def forward_hooks(
 
 class StopForward(Exception):
     """Raised by a hook when everything that is needed has been read."""
+
+
+def left_alone(modules: Iterable[nn.Module]) -> bool:
+    """Whether nobody has set anything on modules that may change what they give, or its gradient.
+
+    What goes around modules, or runs them on a part of their input, asks this first: what others
+    have set may change the gradient and no value, so that values cannot tell. It is hooks of any
+    kind, of one module or of all, and functions in the place of methods, of a module or of its
+    class. Hooks of this package do not count, nor does a method that stands in for another
+    one of its own class, as in Ultralytics' fused convolutions.
+    """
+    given = list(modules)
+    return (
+        not any(getattr(of_torch, f"_global{kind}") for kind in _KINDS)
+        and all(map(_is_as_written, set(map(type, given))))
+        and not any(map(_is_watched, given))
+    )
+
+
+def _is_watched(module: nn.Module) -> bool:
+    own = vars(module)
+    for kind in _KINDS:
+        hooks = own.get(kind)
+        if hooks and not all(isinstance(hook, _Bound) for hook in list(hooks.values())):
+            return True
+    # Most modules have no callable attribute, and this is asked of many.
+    return any(map(callable, own.values())) and any(
+        callable(value)
+        and callable(getattr(type(module), name, None))
+        and not _is_own_method(module, value)
+        for name, value in list(own.items())
+    )
+
+
+def _is_own_method(module: nn.Module, method: Any) -> bool:
+    function = getattr(method, "__func__", None)
+    own = getattr(type(module), getattr(function, "__name__", ""), None)
+    return function is not None and function is own and method.__self__ is module
+
+
+def _is_as_written(kind: type[nn.Module]) -> bool:
+    """Whether a class runs what its package, or a decorator of PyTorch, says."""
+    for name in ("__call__", "forward"):
+        home = next(one for one in kind.__mro__ if name in vars(one))
+        package = home.__module__.partition(".")[0]
+        function = vars(home)[name]
+        while function is not None:
+            # Unlike its name and its module, a function's globals cannot be taken over from others;
+            # those of a traced graph have no name.
+            given = getattr(function, "__globals__", {"__name__": type(function).__module__})
+            if given.get("__name__", package).partition(".")[0] not in (package, "torch"):
+                return False
+            function = getattr(function, "__wrapped__", None)
+    return True

@@ -161,17 +161,16 @@ def forwards_shown(model: nn.Module) -> Iterator[None]:
     if not on_screen():
         yield
         return
+    from captum_ssgc._hooks import forward_hooks
+
     with tqdm(unit=" forwards", file=sys.stderr, leave=False, delay=1.0) as bar:
 
         def count(*_: object) -> None:
             bar.update()
 
         # Before the forward: adapters end it as soon as they have seen what they need.
-        handle = model.register_forward_pre_hook(count)
-        try:
+        with forward_hooks(before={model: count}):
             yield
-        finally:
-            handle.remove()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from captum_ssgc._hooks import left_alone
 from captum_ssgc._probability import sigmoid_score, softmax_score
 from captum_ssgc._windows import WindowGradient
 from captum_ssgc.detections import Detections
@@ -40,13 +41,18 @@ class GridHeadDetector(LookupDetector):
         """From a level's features to ``(N, A C, h, w)``; ``None`` where that is no chain."""
 
     @abstractmethod
+    def on_the_way(self) -> Iterable[nn.Module]:
+        """The layers of the levels, and what stands around or between them and the scores."""
+
+    @abstractmethod
     def level_sizes(self, raw: Any) -> list[int]:
         """How many candidates each level has; those of a cell follow one another."""
 
     def local_outputs(self) -> tuple[str, ...]:
         levels = range(len(self.level_layers()))
         chains = [self.class_chain(level) for level in levels]
-        return ("score", "logit") if chains and None not in chains else ()
+        known = bool(chains) and None not in chains
+        return ("score", "logit") if known and left_alone(self.on_the_way()) else ()
 
     def local_gradients(
         self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output

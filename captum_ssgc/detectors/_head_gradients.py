@@ -34,17 +34,11 @@ class LocalHead:
         steps: from the layer's map.
         ends: which results everything behind is made of.
         modules: that give these.
-        parts: the modules of the steps.
     """
 
     steps: Sequence[Step]
     ends: Sequence[int]
     modules: Sequence[nn.Module]
-    parts: Sequence[nn.Module]
-
-    def is_watched(self) -> bool:
-        """Whether somebody has set hooks on it, which crops must not reach."""
-        return any(part._forward_hooks or part._forward_pre_hooks for part in self.parts)
 
 
 def cell_of_row(row: int, size: int, grid: tuple[int, int], anchors_last: bool) -> Cell:

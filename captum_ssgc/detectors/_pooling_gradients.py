@@ -16,6 +16,7 @@ from torchvision.models.detection.faster_rcnn import (
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
+from captum_ssgc._hooks import left_alone
 from captum_ssgc._windows import Window, WindowGradient
 from captum_ssgc.detectors._local_heads import CROPS_AT_ONCE
 
@@ -39,10 +40,8 @@ SAME = 1e-4  # of the largest pooled value; what differs by more is not what was
 
 def treats_rows_alone(head: nn.Module) -> bool:
     """Whether a region head is one of torchvision's, in which no region sees another one."""
-    return all(
-        type(part) in _ALONE and not part._forward_hooks and not part._forward_pre_hooks
-        for part in head.modules()
-    )
+    parts = list(head.modules())
+    return all(type(part) in _ALONE for part in parts) and left_alone(parts)
 
 
 def is_known_pooling(pool: object) -> bool:

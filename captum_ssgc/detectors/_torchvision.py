@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import nn
@@ -91,3 +92,17 @@ def last_stage(backbone: nn.Module) -> list[nn.Module]:
     """The last stage of the network below a feature pyramid, if it is one module that runs."""
     body = getattr(backbone, "body", None)
     return [] if body is None else last_module_of(body)
+
+
+def around_layers(model: Any, layers: Sequence[nn.Module]) -> Iterator[nn.Module]:
+    """The layers, the model, and what of its backbone may stand around or behind them.
+
+    What is inside of layers, or in the trunk below a pyramid, comes before them.
+    """
+    yield from (model, *layers)
+    backbone = [model.backbone]
+    while backbone:
+        part = backbone.pop()
+        yield part
+        if part not in layers and type(part) is not IntermediateLayerGetter:
+            backbone += part.children()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 import torch
@@ -118,9 +118,15 @@ def graph_of(network: nn.Module) -> fx.GraphModule:
     Raises:
         TypeError: for another module.
     """
-    inner = network
-    while isinstance(inner, (FixedBatch, Rearranged)):
-        inner = inner.network
+    *_, inner = down_to_graph(network)
     if not isinstance(inner, fx.GraphModule):
         raise TypeError(f"network: expected a converted ONNX graph, got {type(inner).__name__}.")
     return inner
+
+
+def down_to_graph(network: nn.Module) -> Iterator[nn.Module]:
+    """What :func:`load_onnx` gives, and what is inside of it, last the graph."""
+    yield network
+    while isinstance(network, (FixedBatch, Rearranged)):
+        network = network.network
+        yield network

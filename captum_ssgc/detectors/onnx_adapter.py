@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from captum_ssgc._hooks import forward_hooks
+from captum_ssgc._hooks import forward_hooks, left_alone
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import OUTPUTS, LocalGradients, Output
 from captum_ssgc.detectors._head_gradients import (
@@ -21,8 +21,8 @@ from captum_ssgc.detectors._head_gradients import (
     head_gradients,
 )
 from captum_ssgc.detectors.candidates import CandidateDetector, CandidateOutput, Candidates
-from captum_ssgc.detectors.onnx import graph_of
-from captum_ssgc.detectors.onnx_heads import local_head
+from captum_ssgc.detectors.onnx import down_to_graph, graph_of
+from captum_ssgc.detectors.onnx_heads import layers_and_behind, local_head
 
 
 class OnnxDetector(CandidateDetector):
@@ -55,6 +55,7 @@ class OnnxDetector(CandidateDetector):
         }
         if len(self._heads) < len(layers):
             self._heads = {}
+        self._on_the_way = [*down_to_graph(network), *layers_and_behind(graph, layers)]
         self._anchors_last: dict[int, bool | None] = {}
 
     def run(
@@ -79,8 +80,7 @@ class OnnxDetector(CandidateDetector):
         return CandidateOutput(candidates, outputs[0].geometry, tokens)
 
     def local_outputs(self) -> tuple[str, ...]:
-        watched = any(head.is_watched() for head in self._heads.values())
-        return OUTPUTS if self._heads and not watched else ()
+        return OUTPUTS if self._heads and left_alone(self._on_the_way) else ()
 
     def run_for_gradients(
         self, images: Tensor, detections: Sequence[Detections] | None

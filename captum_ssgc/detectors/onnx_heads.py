@@ -7,7 +7,7 @@ more. The maps in between are the ends of a :class:`LocalHead`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -49,7 +49,6 @@ def local_head(
     local: dict[fx.Node, int] = {}
     behind: set[fx.Node] = set()
     steps: list[Step] = []
-    parts: list[nn.Module] = []
     for node in (node for node in graph.graph.nodes if node in leading):
         module: Any = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
         if module is layer:
@@ -64,14 +63,35 @@ def local_head(
                 Step(module, radius, tuple(local[one] - len(steps) - 1 for one in node.args))
             )
             local[node] = len(steps)
-            parts.append(module)
         elif any(one in local or one in behind for one in inputs):
             behind.add(node)
             if module is not None and module.function in _MIXING:
                 return None
     ends = [node for node in local if node in tables or any(user in behind for user in node.users)]
     modules = [graph.get_submodule(str(node.target)) for node in ends]
-    return LocalHead(steps, [local[node] for node in ends], modules, parts) if ends else None
+    return LocalHead(steps, [local[node] for node in ends], modules) if ends else None
+
+
+def layers_and_behind(graph: fx.GraphModule, layers: Collection[nn.Module]) -> list[nn.Module]:
+    """The layers, and what they lead to, but for what leads to one of them again."""
+    modules: dict[fx.Node, nn.Module] = {
+        node: graph.get_submodule(str(node.target))
+        for node in graph.graph.nodes
+        if node.op == "call_module"
+    }
+    before: set[fx.Node] = set()
+    for node in reversed(graph.graph.nodes):
+        if node in before or modules.get(node) in layers:
+            before.update(node.all_input_nodes)
+    behind: set[fx.Node] = set()
+    for node in graph.graph.nodes:
+        if modules.get(node) in layers or behind.intersection(node.all_input_nodes):
+            behind.add(node)
+    return [
+        module
+        for node, module in modules.items()
+        if module in layers or (node in behind and node not in before)
+    ]
 
 
 def _radius(module: Any, shapes: Sequence[Sequence[int]]) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +16,17 @@ from torchvision.models.detection.retinanet import (
     RetinaNetClassificationHead,
     RetinaNetHead,
 )
-from torchvision.models.detection.ssd import SSD, SSDFeatureExtractorVGG, SSDHead
-from torchvision.models.detection.ssdlite import SSDLiteHead
+from torchvision.models.detection.ssd import (
+    SSD,
+    SSDClassificationHead,
+    SSDFeatureExtractorVGG,
+    SSDHead,
+)
+from torchvision.models.detection.ssdlite import SSDLiteClassificationHead, SSDLiteHead
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops.boxes import clip_boxes_to_image
 
-from captum_ssgc._hooks import StopForward, forward_hooks
+from captum_ssgc._hooks import StopForward, forward_hooks, left_alone
 from captum_ssgc._layer_names import module_named
 from captum_ssgc._outputs import EDGES, Output, kind_of
 from captum_ssgc._probability import softmax_score
@@ -34,6 +39,7 @@ from captum_ssgc.detectors._precision import at_least_single, own_images
 from captum_ssgc.detectors._rows import levels_of
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
+    around_layers,
     canvas_geometry,
     coco_names,
     feature_layers,
@@ -176,17 +182,24 @@ class OneStageDetector(GridHeadDetector):
     def class_chain(self, level: int) -> list[Step] | None:
         model: Any = self.model
         head = model.head.classification_head
+        if type(model.head) not in _HEADS:
+            return None
         if type(head) is RetinaNetClassificationHead:
             parts = [chain_of(head.conv), chain_of(head.cls_logits)]
-        elif isinstance(self.model, SSD) and hasattr(head, "module_list"):
+        elif type(head) in (SSDClassificationHead, SSDLiteClassificationHead):
             parts = [self._before_head(level), chain_of(head.module_list[level])]
         else:
             return None
         return None if None in parts else [step for part in parts for step in part or ()]
 
+    def on_the_way(self) -> Iterator[nn.Module]:
+        head: Any = self.model.head
+        yield from around_layers(self.model, self.level_layers())
+        yield from head.modules()
+
     def modules_apart(self, outputs: Collection[Output]) -> Sequence[nn.Module]:
         head: Any = self.model.head
-        if type(head) not in _HEADS or head._forward_hooks:  # others may mix the two
+        if type(head) not in _HEADS or not left_alone(head.modules()):  # others may mix the two
             return []
         kinds = {kind_of(output) for output in outputs}
         if kinds <= set(EDGES):

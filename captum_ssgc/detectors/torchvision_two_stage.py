@@ -15,7 +15,7 @@ from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.boxes import clip_boxes_to_image
 
-from captum_ssgc._hooks import StopForward, forward_hooks
+from captum_ssgc._hooks import StopForward, forward_hooks, left_alone
 from captum_ssgc._layer_names import module_named
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
@@ -30,6 +30,7 @@ from captum_ssgc.detectors._pooling_gradients import (
 from captum_ssgc.detectors._precision import at_least_single, own_images
 from captum_ssgc.detectors._torchvision import (
     CanvasGeometries,
+    around_layers,
     canvas_geometry,
     coco_names,
     last_stage,
@@ -176,8 +177,14 @@ class TwoStageDetector(LookupDetector):
         return self._of_head(raw, proposals, logits, regression, places)
 
     def local_outputs(self) -> tuple[str, ...]:
-        known = is_known_pooling(self._heads.box_roi_pool)
-        return OUTPUTS if known and self._regions_alone() else ()
+        known = is_known_pooling(self._heads.box_roi_pool) and self._regions_alone()
+        return OUTPUTS if known and left_alone(self._around_pooling()) else ()
+
+    def _around_pooling(self) -> Iterator[nn.Module]:
+        """The layers of the levels, and what stands around or between them and the region head."""
+        model: Any = self.model
+        yield from around_layers(model, self.level_layers())
+        yield from (model.rpn, self._heads, self._heads.box_roi_pool)
 
     def local_gradients(
         self,

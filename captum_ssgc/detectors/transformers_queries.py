@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from captum_ssgc._hooks import left_alone
 from captum_ssgc._outputs import Output
 from captum_ssgc.detectors._lookup import RowCandidates
 from captum_ssgc.detectors._query_selection import Queries, SoftmaxQueries
@@ -100,10 +101,12 @@ class TransformersDetector(TransformersBase):
     def modules_apart(self, outputs: Collection[Output]) -> Sequence[nn.Module]:
         """Where RT-DETR and its kin choose their queries: the vendor cuts every gradient behind."""
         network: Any = getattr(self.model, "model", None)
-        parts = [getattr(network, name, None) for name in _CHOICE]
-        if any(not isinstance(part, nn.Module) or part._forward_hooks for part in parts):
+        named = [getattr(network, name, None) for name in _CHOICE]
+        parts = [part for part in named if isinstance(part, nn.Module)]
+        if len(parts) < len(named) or not type(network).__module__.startswith("transformers."):
             return []
-        return [network.enc_output]  # what follows it has no graph then
+        known = [self.model, network, *(one for part in parts for one in part.modules())]
+        return [network.enc_output] if left_alone(known) else []  # what follows has no graph then
 
     def row_candidates(self, raw: QueryOutput, image: int | None = None) -> RowCandidates:
         config: Any = self.model.config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,8 +183,13 @@ class YoloDetector(GridHeadDetector):
         return raw.level_sizes
 
     def class_chain(self, level: int) -> list[Step] | None:
-        branches = None if self._head.end2end else getattr(self._head, "cv3", None)
+        own = type(self._head).__module__ == shared.vendor().head.__name__
+        branches = getattr(self._head, "cv3", None) if own and not self._head.end2end else None
         return None if branches is None else chain_of(branches[level])
+
+    def on_the_way(self) -> Iterator[nn.Module]:
+        yield from (self.model, *self.level_layers())
+        yield from self._head.modules()
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         return self.preprocess.geometry(image_size)
