@@ -61,6 +61,7 @@ class _Settings:
     def __init__(self) -> None:
         self._gradients = torch.is_grad_enabled()
         self._modes = _function_modes()
+        self._dispatch_modes = torch._C._len_torch_dispatch_stack()
         self._autocast = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
         self._casts = _autocast_depth()
         self._sessions = open_sessions()
@@ -69,6 +70,7 @@ class _Settings:
         end_sessions(self._sessions)
         torch._C._set_grad_enabled(self._gradients)
         _set_function_modes(self._modes)
+        _end_dispatch_modes(self._dispatch_modes)
         for kind, enabled in self._autocast.items():
             torch.set_autocast_enabled(kind, enabled)
         while _autocast_depth() > self._casts:
@@ -87,6 +89,14 @@ def _set_function_modes(modes: list[Any]) -> None:
         torch._C._pop_torch_function_stack()
     for mode in modes:
         torch._C._push_on_torch_function_stack(mode)
+
+
+def _end_dispatch_modes(kept: int) -> None:
+    while (count := torch._C._len_torch_dispatch_stack()) > kept:
+        with suppress(Exception):  # where an interrupt has come while it was ending
+            torch._C._get_dispatch_stack_at(count - 1).__exit__(None, None, None)
+        if torch._C._len_torch_dispatch_stack() == count:
+            torch._C._pop_torch_dispatch_stack(None)
 
 
 def _autocast_depth() -> int:

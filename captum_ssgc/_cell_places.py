@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,15 +23,18 @@ class Places:
         y: of the tensor's shape, in canvas pixels, NaN for entries that look nowhere.
         x: the same along the other axis.
         coarsest: the largest stride on the way from the canvas, in canvas pixels.
+        fitted: something on the way was brought to a size, whatever it was before; canvases of
+            other sizes have other places.
     """
 
     y: Tensor
     x: Tensor
     coarsest: float = 1.0
+    fitted: bool = False
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Places:
         """Both axes changed alike."""
-        return Places(change(self.y), change(self.x), self.coarsest)
+        return replace(self, y=change(self.y), x=change(self.x))
 
     def lines(self) -> list[Line] | None:
         """Start and step of the rows and of the columns of ``(N, C, h, w)``.
@@ -73,12 +76,15 @@ class Places:
             lines.append((float(line[0]), float(line[-1] - line[0]) / (len(line) - 1)))
         return lines
 
-    def sampled(self, shape: Sequence[int], windows: Sequence[Window]) -> Places | None:
+    def sampled(
+        self, shape: Sequence[int], windows: Sequence[Window], fitted: bool = False
+    ) -> Places | None:
         """Those of an output ``(N, C, h, w)`` that reads one window of this for each of its cells.
 
         Args:
             shape: of the output.
             windows: one per axis.
+            fitted: they follow from the shape.
         """
         lines = self.lines()
         if lines is None:
@@ -89,11 +95,11 @@ class Places:
             line = (start + step * (first + stride * index)).float()
             axes.append(line.view((-1, 1) if axis == 0 else (1, -1)).expand(*shape))
             steps.append(abs(step * stride))
-        return Places(axes[0], axes[1], max(self.coarsest, *steps))
+        return Places(axes[0], axes[1], max(self.coarsest, *steps), self.fitted or fitted)
 
 
 def canvas_places(shape: Sequence[int]) -> Places:
-    """Those of the canvas ``(N, 3, H, W)`` itself: the centre of a pixel is at 0.5."""
+    """Those of the canvas ``(N, C, H, W)`` itself: the centre of a pixel is at 0.5."""
     height, width = (
         torch.arange(size, dtype=torch.float32, device="cpu") + 0.5 for size in shape[2:]
     )
@@ -116,7 +122,8 @@ def joined_places(candidates: list[Places], shape: Any, channels: bool = False) 
         several = torch.broadcast_tensors(*map(_compact, axes))
         return (torch.stack(several).nanmean(0) if len(axes) > 1 else axes[0]).expand(shape)
 
-    return Places(mean([one.y for one in chosen]), mean([one.x for one in chosen]), finest)
+    y, x = mean([one.y for one in chosen]), mean([one.x for one in chosen])
+    return Places(y, x, finest, any(one.fitted for one in chosen))
 
 
 def _broadcasts(shape: Any, onto: Any) -> bool:

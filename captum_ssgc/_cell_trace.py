@@ -1,136 +1,150 @@
-"""Where the entries of a network's tensors look on the canvas, followed through one forward.
-
-Every tensor that is computed from the canvas is accompanied by two of its shape: the place that
-each of its entries looks at. What moves entries moves their places alike; a convolution or pooling
-looks at the middle of its window; what works entry by entry, mixes channels or attends changes no
-place. Layouts (tokens, windows, channels last) therefore need no rules of their own.
-"""
+"""Where the cells of a layer lie on the canvas, followed through one forward of the network."""
 
 from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from threading import Thread
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.utils.weak import WeakIdRef
 
-from captum_ssgc._cell_places import (
-    Line,
-    Places,
-    canvas_places,
-    convolution_windows,
-    joined_places,
-    pooling_windows,
-    resize_windows,
-)
+from captum_ssgc._as_before import leaves_all_as_before
+from captum_ssgc._cell_places import Line, Places
+from captum_ssgc._channels import RGB
 from captum_ssgc._hooks import forward_hooks
+from captum_ssgc._place_trace import PlaceTrace
 
-POOLS = ("max_pool2d_with_indices", "max_pool2d", "avg_pool2d")
-PRODUCTS = ("mm", "addmm", "linear", "matmul")
-RESHAPES = ("view", "_unsafe_view", "reshape")
-PADS = ("constant_pad_nd", "reflection_pad2d", "replication_pad2d")
-MOVES = (
-    *("permute", "transpose", "t", "slice", "select", "squeeze", "unsqueeze", "expand", "repeat"),
-    *("split", "split_with_sizes", "chunk", "unbind", "stack", "cat", "roll", "flip", "unfold"),
-    *("index", "index_select", "im2col", "pixel_shuffle", "pixel_unshuffle"),
-)
-NOT_COMPUTED = ("convolution", "bmm", "baddbmm", *PRODUCTS)
-NOWHERE = float("nan")
+_Lines = list[Line] | None
 
-_traced: WeakKeyDictionary[nn.Module, list[Line] | None] = WeakKeyDictionary()
+_traced: WeakKeyDictionary[nn.Module, dict[Hashable, _Lines]] = WeakKeyDictionary()
+_failed: WeakKeyDictionary[nn.Module, Hashable] = WeakKeyDictionary()
 
 
 def traced_lines(
-    detector: Any, layer: nn.Module, image_size: tuple[int, int], canvas_size: tuple[int, int]
+    detector: Any,
+    layer: nn.Module,
+    image_size: tuple[int, int],
+    canvas_size: tuple[int, int],
+    image: Tensor | None = None,
 ) -> list[Line] | None:
     """Where the rows and the columns of a layer's grid lie; remembered for each module.
 
     Args:
-        detector: a :class:`captum_ssgc.Detector`. A copy that shares its tensors runs, once.
+        detector: a :class:`captum_ssgc.Detector`. A copy that shares its parameters runs, once;
+            where it cannot be copied, itself.
         layer: a module of its model.
         image_size: ``(H, W)`` of an image that it takes, in pixels.
         canvas_size: ``(H, W)`` of the network's input for that image, in pixels.
+        image: ``(1, C, H, W)``, such an image that it has taken; ``None`` for a grey one.
 
     Returns:
         For ``(y, x)``; ``None`` where it cannot be followed, through code of a kind not known here.
     """
-    if layer not in _traced:
-        wanted = {layer, *detector.target_layers().values()} - set(_traced)
-        lines: dict[nn.Module, list[Line] | None] = {}
-        # In a thread of its own no hooks, modes or settings of this thread's get in between.
-        _run_to_end(Thread(target=_follow, args=(detector, wanted, image_size, canvas_size, lines)))
-        _traced.update({module: lines.get(module) for module in wanted})
-    return _traced[layer]
+    owner = (type(detector), ref(detector.cells_depend_on))
+    weight = next(detector.model.parameters(), torch.empty(0))
+    if image is None:
+        size = (1, detector.channels, *image_size)
+        image = torch.full(size, 0.5, device=weight.device, dtype=torch.float32)
+    here = (owner, canvas_size, image.shape[1], image.dtype, image.device, weight.dtype)
+    attempt = (owner, WeakIdRef(image))
+    known = _traced.setdefault(layer, {})
+    if not (owner in known or here in known or _failed.get(layer) == attempt):
+        wanted = {layer, *detector.target_layers().values()}
+        found = _Follower(detector, wanted, image, canvas_size).follow()
+        for module, (lines, fitted) in found.items():
+            everywhere = lines is not None and not fitted
+            _traced.setdefault(module, {})[owner if everywhere else here] = lines
+        for module in wanted - set(found):  # it did not come to them: with the next image it may
+            _failed[module] = attempt
+    return known.get(owner, known.get(here))
 
 
-def _run_to_end(thread: Thread) -> None:
-    """Also an interrupt waits for its end: until then the thread is at work on the model."""
-    try:
+class _Follower:
+    """Follows one forward of a detector.
+
+    What it runs it runs in this thread and with what the caller has set, as the network may depend
+    on either, and on locks that the caller holds.
+
+    Args:
+        detector: a :class:`captum_ssgc.Detector`.
+        wanted: the layers.
+        image: ``(1, C, H, W)``.
+        canvas_size: ``(H, W)`` in pixels.
+    """
+
+    def __init__(
+        self, detector: Any, wanted: set[nn.Module], image: Tensor, canvas_size: tuple[int, int]
+    ) -> None:
+        self._detector, self._wanted, self._image = detector, wanted, image.detach()
+        self._canvas_size = canvas_size
+        self._found: dict[nn.Module, tuple[_Lines, bool]] = {}
+
+    @leaves_all_as_before
+    def follow(self) -> dict[nn.Module, tuple[_Lines, bool]]:
+        """Of the layers that have run, and whether they hold for this size of the canvas alone."""
+        twin = _twin(self._detector, self._wanted)
+        if twin is None or not self._ends(*twin, computed=False):
+            # What is no copy, and what does not get along with zeros: as it always runs.
+            itself = (self._detector, {module: module for module in self._wanted})
+            self._ends(*(twin or itself), computed=True)
+        return self._found
+
+    def _ends(self, runs: Any, modules: dict[nn.Module, nn.Module], computed: bool) -> bool:
+        """Run; whether that came to its end, or to that of the last layer."""
+        channels = {self._image.shape[1], self._detector.channels, RGB}
+        trace = PlaceTrace(self._canvas_size, channels, computed)
+        image_size = (self._image.shape[2], self._image.shape[3])
+
+        def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            original = modules[module]
+            if original not in self._found:
+                self._found[original] = (None, False)
+                with suppress(Exception):  # of a reshape_transform: no concern of the network
+                    if places := trace.places(output) if isinstance(output, Tensor) else None:
+                        reshape = self._detector.reshape_transform_for(original, image_size)
+                        self._found[original] = (_lines(places, reshape), places.fitted)
+            if len(self._found) == len(self._wanted) and not computed:
+                raise _AllFound
+
+        hooks = forward_hooks(dict.fromkeys(modules, keep))
+        device = self._image.device
+        drawn = torch.random.fork_rng([device] if device.type == "cuda" else [])
         try:
-            thread.start()
-        finally:
-            _wait_for(thread)
-    finally:  # an interrupt during the first time
-        _wait_for(thread)
+            with drawn, torch.inference_mode(False), torch.no_grad(), trace, hooks:
+                runs.run(self._image)
+        except _AllFound:
+            return True
+        except Exception:  # of whatever kind, such as of what follows the layers, given zeros
+            return len(self._found) == len(self._wanted)
+        return True
 
 
-def _wait_for(thread: Thread) -> None:
-    if thread.is_alive():
-        thread.join()
+def _twin(detector: Any, wanted: set[nn.Module]) -> tuple[Any, dict[nn.Module, nn.Module]] | None:
+    """A copy without hooks that shares the parameters, and what each module in it is to follow.
 
-
-def _follow(
-    detector: Any,
-    wanted: set[nn.Module],
-    image_size: tuple[int, int],
-    canvas_size: tuple[int, int],
-    lines: dict[nn.Module, list[Line] | None],
-) -> None:
-    twin, modules = _twin(detector, wanted)
-    trace = _Trace(canvas_size)
-
-    def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        original = modules[module]
-        places = trace.places(output) if isinstance(output, Tensor) else None
-        reshape = detector.reshape_transform_for(original, image_size)
-        lines[original] = None if places is None else _lines(places, reshape)
-        if len(lines) == len(wanted):
-            raise _AllFound
-
-    parameter = next(twin.model.parameters(), None)
-    device = "cpu" if parameter is None else parameter.device
-    hooks = forward_hooks(dict.fromkeys(modules, keep))
-    # What the network does after the layers, with outputs that are all zero, may fail.
-    with suppress(Exception), torch.no_grad(), trace, hooks:
-        twin.run(torch.zeros(1, detector.channels, *image_size, device=device, dtype=torch.float32))
-
-
-def _twin(detector: Any, wanted: set[nn.Module]) -> tuple[Any, dict[nn.Module, nn.Module]]:
-    """A copy without hooks that shares the tensors, and what each module to follow is in it.
-
-    The detector itself thus sees no forward, and keeps whatever it remembers. A network that it
-    reaches by other ways, such as a function around it, runs itself.
+    The detector itself thus sees no forward, and keeps whatever it remembers. ``None`` where a
+    copy cannot be made, or would run what the detector runs, such as a function around its model.
     """
     memo: dict[int, Any] = {}
-    for module in detector.model.modules():
-        memo |= {id(hooks): OrderedDict() for hooks in _hooks_of(module)}
-        entries = [*module._parameters.values(), *module._buffers.values(), *vars(module).values()]
-        memo |= {id(entry): entry for entry in entries if isinstance(entry, Tensor)}
-    originals = {module: module for module in wanted}
     try:
+        for module in detector.model.modules():
+            memo |= {id(hooks): OrderedDict() for hooks in _hooks_of(module)}
+            for entry in (*module._buffers.values(), *vars(module).values()):
+                if isinstance(entry, Tensor):
+                    memo[id(entry)] = entry.detach().clone()
+            memo |= {id(entry): entry for entry in module._parameters.values() if entry is not None}
         twin = copy.deepcopy(detector, memo)
-    except Exception:  # of whatever kind: what cannot be copied runs itself
-        return detector, originals
+    except Exception:  # of whatever kind
+        return None
     copies = {memo[id(module)]: module for module in wanted if id(module) in memo}
-    return twin, {**originals, **copies}
+    if len(copies) < len(wanted) or detector.shares_network_with(twin):
+        return None
+    return twin, copies
 
 
 def _hooks_of(module: nn.Module) -> list[Any]:
@@ -141,137 +155,7 @@ class _AllFound(Exception):
     """Ends a forward."""
 
 
-def _lines(places: Places, reshape: Callable[[Tensor], Tensor] | None) -> list[Line] | None:
+def _lines(places: Places, reshape: Callable[[Tensor], Tensor] | None) -> _Lines:
     if reshape is None:
         return places.lines() or places.spread()
     return places.each(lambda axis: reshape(axis)[:, :1]).lines()  # the finest level comes first
-
-
-class _Trace(TorchDispatchMode):
-    """Follows places through everything that runs in this context, in this thread.
-
-    Convolutions and products are not computed, nor is what follows from them: it is zero, and takes
-    no memory, as far as its shape can be known without.
-
-    Args:
-        canvas_size: ``(H, W)`` in pixels; a tensor ``(N, 3, H, W)`` is taken for the canvas.
-    """
-
-    def __init__(self, canvas_size: tuple[int, int]) -> None:
-        super().__init__()
-        self._canvas_size = canvas_size
-        self._known = WeakTensorKeyDictionary()
-
-    def places(self, tensor: Tensor) -> Places | None:
-        """Where the entries of a tensor look, if they were computed from the canvas."""
-        return self._known.get(tensor)
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = func.overloadpacket.__name__
-        known = []
-        for entry in tree_leaves((args, kwargs)):
-            if isinstance(entry, Tensor):
-                if self._is_canvas(entry) and entry not in self._known:
-                    self._known[entry] = canvas_places(entry.shape)
-                if entry in self._known:
-                    known.append(entry)
-        result = _shaped(name, func, args, kwargs)
-        if result is None:
-            result = func(*tree_map_only(Tensor, _in_full, args), **kwargs)
-        if known:
-            self._keep(result, self._followed(name, func, args, kwargs, known, result))
-        return result
-
-    def _is_canvas(self, tensor: Tensor) -> bool:
-        shape = tuple(tensor.shape)
-        return len(shape) == 4 and shape[1] == 3 and shape[2:] == self._canvas_size
-
-    def _keep(self, result: Any, places: Any) -> None:
-        pairs = zip(result, places) if isinstance(places, list) else [(result, places)]
-        for tensor, own in pairs:
-            if isinstance(tensor, (tuple, list)):  # pooling gives indices, too, norms their moments
-                tensor = tensor[0]
-            if own is not None and tensor.is_floating_point():
-                self._known[tensor] = own
-
-    def _followed(
-        self, name: str, func: Any, args: Any, kwargs: Any, known: list[Tensor], result: Any
-    ) -> Any:
-        first, one = self._known[known[0]], result[0] if isinstance(result, tuple) else result
-        if name == "convolution" and args[0].dim() == 4 and known[0] is args[0]:
-            return first.sampled(one.shape, convolution_windows(*args[1:7]))
-        if name in POOLS:
-            return first.sampled(one.shape, pooling_windows(*args[1:]))
-        if name.lstrip("_").startswith(("upsample_", "adaptive_")) and known[0].dim() == 4:
-            return first.sampled(one.shape, resize_windows(name, known[0].shape, one.shape, args))
-        if name == "cat" and one.dim() == 4 and len(args) > 1 and args[1] in (1, -3):
-            return joined_places([self._known[entry] for entry in known], one.shape, channels=True)
-        if name in PRODUCTS:
-            dim = -1 if known[0] is args[name == "addmm"] else -2
-            return first.each(lambda axis: axis.nanmean(dim, keepdim=True).expand(one.shape))
-        if name in RESHAPES:
-            return first.each(lambda axis: axis.reshape(one.shape))
-        if name in PADS:
-            pad = torch.ops.aten.constant_pad_nd.default
-            return first.each(lambda axis: pad(axis, args[1], NOWHERE))
-        if name in MOVES:
-            return self._moved(func, args, kwargs)
-        return joined_places([self._known[entry] for entry in known], getattr(one, "shape", None))
-
-    def _moved(self, func: Any, args: Any, kwargs: Any) -> Any:
-        def axis_of(name: str) -> Callable[[Tensor], Tensor]:
-            def replaced(tensor: Tensor) -> Tensor:
-                if tensor in self._known:
-                    return getattr(self._known[tensor], name)
-                if tensor.is_floating_point():
-                    return torch.full(tensor.shape, NOWHERE, dtype=torch.float32, device="cpu")
-                return tensor.cpu()  # indices
-
-            return replaced
-
-        y, x = (func(*tree_map_only(Tensor, axis_of(n), args), **kwargs) for n in ("y", "x"))
-        known = [e for e in tree_leaves(args) if isinstance(e, Tensor) and e in self._known]
-        coarsest = max(self._known[entry].coarsest for entry in known)
-        if isinstance(y, Tensor):
-            return Places(y, x, coarsest)
-        return [Places(*both, coarsest) for both in zip(y, x, strict=True)]
-
-
-def _shaped(name: str, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Zeros instead of a result that nobody looks at; ``None`` where it has to be computed."""
-    tensors = [entry for entry in tree_leaves((args, kwargs)) if isinstance(entry, Tensor)]
-    if not (name in NOT_COMPUTED or any(map(_is_zeros, tensors))):
-        return None
-    if name.endswith("_"):  # in place
-        return args[0] if _is_zeros(args[0]) else None
-    device = tensors[0].device
-    try:
-        shapes = func(*tree_map_only(Tensor, _meta, args), **tree_map_only(Tensor, _meta, kwargs))
-    except Exception:  # it depends on values
-        return None
-    leaves = tree_leaves(shapes)
-    if not all(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves):
-        return None
-    return tree_map_only(Tensor, lambda one: _zeros(one, device), shapes)
-
-
-def _zeros(like: Tensor, device: torch.device) -> Tensor:
-    return torch.zeros((), dtype=like.dtype, device=device).expand(like.shape)
-
-
-def _is_zeros(tensor: Tensor) -> bool:
-    """Whether one entry stands for all, as in :func:`_zeros`."""
-    return tensor.numel() > 1 and not any(tensor.stride())
-
-
-def _in_full(tensor: Tensor) -> Tensor:
-    return tensor.contiguous() if _is_zeros(tensor) else tensor
-
-
-def _meta(tensor: Tensor) -> Tensor:
-    if _is_zeros(tensor):
-        return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
-    return tensor.to("meta")

@@ -295,8 +295,21 @@ class Detector(ABC):
         """Whether the layer's grid covers the image; not so in the head of single regions."""
         return True
 
+    @property
+    def cells_depend_on(self) -> object:
+        """What decides where cells lie: detectors that have it in common share what was found."""
+        return self.model
+
+    def shares_network_with(self, copied: Any) -> bool:
+        """Whether a copy of this detector runs the same modules, not their copies."""
+        return False
+
     def cell_grid(
-        self, layer: nn.Module, image_size: tuple[int, int], grid_size: tuple[int, int]
+        self,
+        layer: nn.Module,
+        image_size: tuple[int, int],
+        grid_size: tuple[int, int],
+        image: Tensor | None = None,
     ) -> CellGrid:
         """Where the cells of a layer lie on the canvas.
 
@@ -305,19 +318,22 @@ class Detector(ABC):
         settle in between. :attr:`window_share` says how far on the way from the latter (0) to the
         former (1), as measured for the family, see *The method* in the documentation. The first
         call for a layer follows one forward of a copy to find strides and windows, without
-        computing its convolutions.
+        computing its convolutions. What cannot be copied, such as a function around a model, is
+        run itself, to its end.
 
         Args:
             layer: a module of :attr:`model`.
             image_size: ``(H, W)`` of the image, in pixels.
             grid_size: ``(h, w)`` of the layer's output, after :meth:`reshape_transform_for`.
+            image: ``(1, C, H, W)``, an image that the model takes, for that forward; ``None`` for
+                a grey one.
 
         Returns:
             The grid; that of :meth:`ImageGeometry.cells` where the layer cannot be followed, or
             where its windows do not cover the canvas.
         """
         geometry = self.geometry(image_size)
-        lines = traced_lines(self, layer, image_size, geometry.canvas_size)
+        lines = traced_lines(self, layer, image_size, geometry.canvas_size, image)
         sides = zip(geometry.canvas_size, grid_size, strict=True)
         if lines is None or any(
             abs(side - count * step) >= 1.5 * step

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import captum_ssgc as ssgc
 from captum_ssgc import ImageGeometry
 from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc.detectors import CandidateDetector
@@ -273,3 +275,163 @@ def test_does_not_depend_on_the_precision(dtype):
         (0.5, 4.0),
         (0.5, 4.0),
     ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_is_the_same_in_every_precision_for_images_of_any_channels(dtype, channels):
+    detector = own_detector(conv(channels, 3, 2, 1), conv(4, 3, 2, 1))
+    body, image = detector.model.to(dtype).body, torch.rand(1, channels, *SIZE, dtype=dtype)
+    cells = detector.cell_grid(body, SIZE, (24, 32), image)
+    assert (cells.stride, cells.origin) == ((4.0, 4.0), (1.25, 1.25))
+
+
+def test_only_the_image_that_was_taken_is_needed():
+    class Particular(Scored):
+        def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+            if not torch.equal(canvas, image):
+                raise ValueError("another image")
+            return super().forward(canvas)
+
+    image = torch.rand(1, 3, *SIZE)
+    detector = CandidateDetector(Particular(conv(3, 3, 2, 1)).eval(), target_layers=["body"])
+    found = ssgc.explain(detector, image, "odam", score_threshold=0.0)
+    other = CandidateDetector(Scored(conv(3, 3, 2, 1)).eval(), target_layers=["body"])
+    other.model.load_state_dict(detector.model.state_dict())
+    expected = ssgc.explain(other, image, "odam", score_threshold=0.0)
+    assert torch.equal(found[0].heat_map, expected[0].heat_map)
+
+
+@pytest.mark.parametrize("in_between", ["the same detector", "another detector", "another size"])
+def test_what_failed_once_is_tried_again(in_between):
+    class Moody(Scored):
+        def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+            if bad:
+                raise RuntimeError("not now")
+            return super().forward(canvas)
+
+    bad, image, size = [True], torch.rand(1, 3, *SIZE), SIZE
+    detector = CandidateDetector(Moody(conv(3, 3, 2, 1)).eval(), target_layers=["body"])
+    body = detector.model.body
+    assert detector.cell_grid(body, SIZE, (48, 64), image).origin == (1.0, 1.0)
+    bad.clear()
+    image = image.clone()
+    if in_between == "another detector":
+        detector = CandidateDetector(detector.model, target_layers=["body"])
+    if in_between == "another size":
+        size, image = (48, 64), torch.rand(1, 3, 48, 64)
+    grid = (size[0] // 2, size[1] // 2)
+    assert detector.cell_grid(body, size, grid, image).origin == (0.75, 0.75)
+
+
+def test_one_failure_for_all_layers_of_a_call():
+    runs = []
+
+    def failing(canvas: Tensor) -> None:
+        runs.append(1)
+        raise RuntimeError
+
+    network = nn.Sequential(conv(3, 3, 2, 1), conv(4, 3, 2, 1)).eval()
+    detector = CandidateDetector(failing, model=network, target_layers=["0", "1"])
+    image = torch.rand(1, 3, *SIZE)
+    for layer, stride in ((network[0], 2), (network[1], 4)):
+        grid = (SIZE[0] // stride, SIZE[1] // stride)
+        assert detector.cell_grid(layer, SIZE, grid, image).origin == (stride / 2, stride / 2)
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_functions_around_one_network_have_their_own_places(order):
+    network = Scored(conv(3, 3, 2, 1)).eval()
+    for factor in order:
+        detector = CandidateDetector(
+            lambda canvas, factor=factor: network(F.avg_pool2d(canvas, factor)),
+            target_layers=["body"],
+        )
+        size = (SIZE[0] // 2 // factor, SIZE[1] // 2 // factor)
+        assert detector.cell_grid(network.body, SIZE, size).stride == (2.0 * factor, 2.0 * factor)
+
+
+class Resized(Scored):
+    def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(F.interpolate(canvas, (48, 48), mode="bilinear"))
+
+
+@pytest.mark.parametrize("sides", [(96, 120, 100), (100, 96, 120)])
+def test_what_is_brought_to_one_size_is_followed_for_each(sides):
+    detector = CandidateDetector(Resized(conv(3, 3, 4, 1)).eval(), target_layers=["body"])
+    for side in sides:
+        cells = detector.cell_grid(detector.model.body, (side, side), (12, 12))
+        assert cells.stride == pytest.approx((side / 12, side / 12), abs=1e-4)
+        assert cells.origin[0] == pytest.approx(side / 12 * (0.5 + 0.125) / 2, abs=0.01)
+
+
+class Remembering(Scored):
+    """Keeps a mean of its features between the frames of a video."""
+
+    def __init__(self) -> None:
+        super().__init__(conv(3, 3, 2, 1))
+        self.register_buffer("memory", torch.ones(1, 4, 48, 64))
+        self.last = torch.ones(1, 4, 48, 64)
+
+    def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+        box, score = super().forward(canvas)
+        features = self.body(canvas).detach()
+        for kept in (self.memory, self.last):
+            kept.mul_(0.5).add_(features)
+        return box, score
+
+
+def test_the_network_keeps_its_state():
+    detector = CandidateDetector(Remembering().eval(), target_layers=["body"])
+    network, numbers = detector.model, torch.get_rng_state()
+    assert detector.cell_grid(network.body, SIZE, (48, 64)).origin == (0.75, 0.75)
+    assert network.memory.eq(1).all() and network.last.eq(1).all()
+    assert network.runs == 0
+    assert torch.equal(torch.get_rng_state(), numbers)
+
+
+def test_random_numbers_are_not_used_up():
+    class Noisy(Scored):
+        def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+            return super().forward(canvas + torch.rand_like(canvas))
+
+    detector = CandidateDetector(Noisy(conv(3, 3, 2, 1)).eval(), target_layers=["body"])
+    before = torch.get_rng_state()
+    assert detector.cell_grid(detector.model.body, SIZE, (48, 64)).origin == (0.75, 0.75)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_function_runs_as_always_in_this_thread_and_to_its_end():
+    network, calls = Scored(conv(3, 3, 2, 1)).eval(), []
+
+    def function(canvas: Tensor) -> tuple[Tensor, Tensor]:
+        calls.append([threading.get_ident()])
+        box, score = network(canvas)
+        calls[-1].append(float(score))
+        return box, score
+
+    detector, image = CandidateDetector(function, target_layers=["body"]), torch.rand(1, 3, *SIZE)
+    detector.detect(image)
+    assert detector.cell_grid(network.body, SIZE, (48, 64), image).origin == (0.75, 0.75)
+    first, second = calls
+    assert first == second == [threading.get_ident(), float(detector.detect(image)[0].scores)]
+
+
+class NotWithZeros(Scored):
+    def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+        first = self.body[0](canvas)
+        if not first.any():
+            raise ValueError("nothing to see")
+        return super().forward(canvas)
+
+
+class NotToBeCopied(Scored):
+    def __deepcopy__(self, memo: object) -> None:
+        raise TypeError("it holds a lock")
+
+
+@pytest.mark.parametrize("kind", [NotWithZeros, NotToBeCopied])
+def test_what_does_not_get_along_with_a_copy_or_zeros_runs_as_always(kind):
+    detector = CandidateDetector(kind(conv(3, 3, 2, 1)).eval(), target_layers=["body"])
+    assert detector.cell_grid(detector.model.body, SIZE, (48, 64)).origin == (0.75, 0.75)

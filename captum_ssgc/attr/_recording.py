@@ -62,6 +62,7 @@ class Recording:
         self._detections = detections
         self._reshape, self._of_input = reshape_transform, capture.of_input
         self._geometry = cache(partial(_geometry_of, layers.detector, tuple(images.shape)))
+        self._image = images[:1].detach()
         self._grids = self._recorded(capture)
 
     def _recorded(self, capture: LayerCapture) -> list[LayerGrid]:
@@ -192,6 +193,7 @@ class Recording:
         """What knows nothing of the recording: else only the garbage collector would free both."""
         reshape, detector, image_size = self._reshape, self.layers.detector, self._image_size
         geometry, as_detector = self._geometry, not self._of_input and reshape is None
+        image = self._image
         if reshape is not None:  # the user's, which may write to what it is given
             reshape = partial(_of_copy, reshape)
         elif detector is not None and self.images.dim() == 4:
@@ -200,7 +202,7 @@ class Recording:
         def cells(size: tuple[int, int]) -> CellGrid:
             if detector is None or not as_detector:
                 return geometry().cells(size)
-            return detector.cell_grid(module, image_size, size)
+            return detector.cell_grid(module, image_size, size, image)
 
         name, count = self.layers.names[module], self.images.shape[0]
         grid = LayerGrid(tensor, count, name, self.layers.advice, reshape, geometry, cells)

@@ -62,7 +62,8 @@ class CandidateDetector(SelectingDetector):
     """A detector made of a network and a few functions of yours.
 
     Args:
-        network: a module or function, canvas ``(N, 3, h, w)`` to anything that ``decode`` reads.
+        network: a module or function, canvas ``(N, 3, h, w)`` to anything that ``decode`` reads. A
+            function is called several times for an explanation, with the same image.
         decode: what ``network`` returns to :class:`Candidates` (or to a tuple
             ``(boxes, class_scores)``); ``None`` where it already returns one of these.
         preprocess: RGB images ``(N, 3, H, W)`` in [0, 1] to ``(canvas, ImageGeometry)``, such as
@@ -215,6 +216,16 @@ class CandidateDetector(SelectingDetector):
 
     def level_layers(self) -> list[nn.Module]:
         return list(self._levels)
+
+    @property
+    def cells_depend_on(self) -> object:
+        alone = isinstance(self.network, nn.Module) and self.reshape_transform is None
+        return self.network if alone else self
+
+    def shares_network_with(self, copied: Any) -> bool:
+        behind = modules_behind(copied.network)
+        shared = any(one is other for one in behind for other in self._behind)
+        return shared or copied.network is self.network
 
     def reshape_transform_for(
         self, layer: nn.Module, image_size: tuple[int, int]

@@ -18,6 +18,8 @@ from robustness.subjects import CALLS, Subject
 from torch import Tensor, nn
 
 import captum_ssgc as ssgc
+from captum_ssgc import _cell_trace
+from captum_ssgc.detectors import CandidateDetector
 
 FEW, MANY = 15, 150
 
@@ -111,6 +113,21 @@ def test_every_line_that_cleans_up(own):
     files = tuple(module.__file__ for module in (_as_before, _hooks, _capture))
     files = (*files, contextlib.__file__, torch.overrides.__file__)
     assert leftovers(own.calls()["attribute"], own.model, files, 150) == []
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["a copy", "itself"])
+def test_while_cells_are_followed(alone, own):
+    detector = own.detector
+    if not alone:
+        detector = CandidateDetector(lambda x: own.model(x), model=own.model)
+
+    def call() -> Tensor:
+        _cell_trace._traced.clear()
+        lines = _cell_trace.traced_lines(detector, own.model.act, (16, 16), (16, 16), own.image)
+        return torch.tensor(lines)
+
+    for folders in (OURS, (_cell_trace.__file__, torch.utils._python_dispatch.__file__)):
+        assert leftovers(call, own.model, folders, FEW) == []
 
 
 def test_exceptions_of_hooks_and_timeouts(own):

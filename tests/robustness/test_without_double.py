@@ -14,22 +14,13 @@ from robustness.test_global_settings import of_every_metric
 
 import captum_ssgc as ssgc
 from captum_ssgc import metrics
-from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc.attr import METHODS
 from captum_ssgc.benchmark import run_benchmark
 
 
 def sent(subject: Subject, device: torch.device) -> Subject:
-    """A copy; where its cells lie is followed on the host, in a thread that knows no device."""
+    """A copy."""
     detector = copy.deepcopy(subject.detector)
-    for layer in {subject.layer: 0, **dict.fromkeys(subject.detector.level_layers())}:
-        name = subject.detector.layer_name(layer)
-        traced_lines(
-            detector,
-            detector.module_named(name),
-            subject.detections.image_size,
-            detector.geometry(subject.detections.image_size).canvas_size,
-        )
     detector.model.to(device)
     found = subject.detections.to(device)
     wrapper = ssgc.InstanceScoreWrapper(detector, found)
