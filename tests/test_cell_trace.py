@@ -386,7 +386,8 @@ def test_the_network_keeps_its_state():
     detector = CandidateDetector(Remembering().eval(), target_layers=["body"])
     network, numbers = detector.model, torch.get_rng_state()
     assert detector.cell_grid(network.body, SIZE, (48, 64)).origin == (0.75, 0.75)
-    assert network.memory.eq(1).all() and network.last.eq(1).all()
+    assert network.memory.eq(1).all()
+    assert network.last.eq(1).all()
     assert network.runs == 0
     assert torch.equal(torch.get_rng_state(), numbers)
 
