@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from captum_ssgc._arguments import shown
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector
 
@@ -39,8 +40,9 @@ def check_annotations(boxes: Boxes, labels: Labels, crowd: Tensor | None) -> tup
             "boxes: expected finite x1, y1, x2, y2 in pixels, x1 <= x2 and y1 <= y2; COCO's x, y, "
             "width, height are brought there by torchvision.ops.box_convert."
         )
-    if len(labels) != len(boxes):
-        raise ValueError(f"labels: expected one for each of {len(boxes)} boxes, got {len(labels)}.")
+    count = len(_listed(labels))
+    if count != len(boxes):
+        raise ValueError(f"labels: expected one for each of {len(boxes)} boxes, got {count}.")
     if crowd is None:
         return boxes, torch.zeros(len(boxes), dtype=torch.bool, device="cpu")
     if not isinstance(crowd, Tensor) or crowd.dtype != torch.bool:
@@ -70,7 +72,7 @@ def label_indices(labels: Labels, detector: Detector, classes: int) -> Tensor:
         TypeError: for labels that are neither.
         ValueError: for one that the detector does not have.
     """
-    entries = labels.tolist() if isinstance(labels, Tensor) else list(labels)
+    entries = _listed(labels)
     names = list(detector.label_names or ())
     indices = []
     for entry in entries:
@@ -85,6 +87,17 @@ def label_indices(labels: Labels, detector: Detector, classes: int) -> Tensor:
     if wrong:
         raise ValueError(f"labels: expected 0 to {classes - 1}, as the detector's, got {wrong[0]}.")
     return torch.tensor(indices, dtype=torch.int64, device="cpu")
+
+
+def _listed(labels: Any) -> list[Any]:
+    """Labels one by one, as Python's own numbers and texts where they are in a tensor."""
+    entries = labels.tolist() if isinstance(labels, Tensor) else labels
+    if isinstance(entries, str) or not isinstance(entries, (Sequence, np.ndarray)):
+        raise TypeError(
+            "labels: expected class indices or names in a list or tensor, one for each box, got "
+            f"{shown(labels)}."
+        )
+    return list(entries)
 
 
 def _index(entry: object) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 
-from torch import nn
+from torch import jit, nn
 
 from captum_ssgc._arguments import shown
 
@@ -32,6 +32,10 @@ def module_named(
             return layer
     elif not isinstance(layer, str):
         raise TypeError(f"layer: expected a module or its name, got {shown(layer)}.")
+    elif layer and isinstance(model, jit.ScriptModule):  # which has no get_submodule
+        named = dict(model.named_modules())
+        if layer in named:
+            return named[layer]
     elif layer:
         try:
             return model.get_submodule(layer)

@@ -431,6 +431,11 @@ class Detector(ABC):
         """
         if isinstance(detections, Detections):
             detections = [detections] * images.shape[0]
+        if len(detections) != images.shape[0]:
+            raise ValueError(
+                f"detections: expected those of each of {images.shape[0]} images, or one for all "
+                f"of them, got a list of {len(detections)}."
+            )
         with outside_inference_mode(), sound_norm_gradients(self.model):
             values = self.values(self.run(images, detections), detections, output)
         width = max((one.numel() for one in values), default=0)

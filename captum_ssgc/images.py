@@ -21,6 +21,7 @@ MAX_PIXELS = 64_000_000
 """The most pixels of a file or a Pillow image; as floats they take 0.8 GB."""
 
 _OVERSHOOT = 0.05
+PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def load_image(source: ImageSource, channels: int | None = 3) -> Tensor:
@@ -219,10 +220,11 @@ def check_images(images: object, channels: int | None = 3) -> None:
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images: expected a tensor (N, 3, H, W), got {type(images).__name__}.")
-    if not images.is_floating_point():
+    if images.dtype not in PRECISIONS:
+        hint = "" if images.is_floating_point() else " / 255"
         raise TypeError(
-            f"images: expected floating point in [0, 1], got {images.dtype}; "
-            "convert with images.float() / 255."
+            f"images: expected floating point of 16 bits or more in [0, 1], got {images.dtype}; "
+            f"convert with images.float(){hint}."
         )
     if images.layout != torch.strided or images.device.type == "meta":
         raise TypeError(

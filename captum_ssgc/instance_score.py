@@ -11,6 +11,7 @@ from captum_ssgc._arguments import shown, whole_numbers
 from captum_ssgc._outputs import parse_output, with_label_indices
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Detector, Output
+from captum_ssgc.images import PRECISIONS
 
 
 class InstanceScoreWrapper(nn.Module):
@@ -105,7 +106,7 @@ class InstanceScoreWrapper(nn.Module):
         self, images: Tensor, image_index: Tensor | int | None = None
     ) -> list[Detections]:
         """The reference detections of each row of ``images``."""
-        if not isinstance(images, Tensor) or not images.is_floating_point():
+        if not isinstance(images, Tensor) or images.dtype not in PRECISIONS:
             raise TypeError(
                 f"images: expected a floating-point tensor (N, 3, H, W), got {shown(images)}."
             )

@@ -88,6 +88,11 @@ def test_several_are_passed_one_by_one():
 BAD_IMAGES = {
     "not-a-tensor": ([1, 2], TypeError, "expected a tensor"),
     "bytes": (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), TypeError, "floating point"),
+    "eighths": (
+        torch.zeros(1, 3, 8, 8).to(torch.float8_e5m2),
+        TypeError,
+        r"16 bits or more.*float8_e5m2; convert with images\.float\(\)\.$",
+    ),
     "grey": (torch.zeros(1, 1, 8, 8), ValueError, r"expected shape \(N, 3, H, W\)"),
     "channels-last": (torch.zeros(1, 8, 8, 3), ValueError, r"expected shape \(N, 3, H, W\)"),
     "empty": (torch.zeros(1, 3, 0, 8), ValueError, r"expected shape"),

@@ -51,7 +51,7 @@ class LayerCapture:
         return self._keep(layer, output)
 
     def _keep(self, layer: nn.Module, value: Any) -> Any:
-        if not isinstance(value, Tensor):
+        if not isinstance(value, Tensor) or not value.is_floating_point():
             self._calls[layer].append(value)
             return value
         if not self.with_graph:
@@ -74,14 +74,20 @@ class LayerCapture:
         """One tensor per layer.
 
         Raises:
-            ValueError: if a layer did not run, ran more than once, or gave no tensor.
+            ValueError: if a layer did not run, ran more than once, or gave no tensor of
+                floating-point numbers.
         """
         return [self._tensor(layer, name_of(layer), advice) for layer in self.layers]
 
     def _tensor(self, layer: nn.Module, name: str, advice: Callable[[], str]) -> Tensor:
         calls = self._calls[layer]
         if len(calls) == 1 and isinstance(calls[0], Tensor):
-            return calls[0]
+            if calls[0].is_floating_point():
+                return calls[0]
+            raise ValueError(
+                f"layer {name!r}: expected floating-point numbers, which have a gradient, got "
+                f"{calls[0].dtype}; {advice()}"
+            )
         if not calls:
             raise ValueError(
                 f"layer {name!r} did not run in the forward pass, so it is not on the path to "

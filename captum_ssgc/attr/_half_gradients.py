@@ -30,7 +30,8 @@ def gradients_of(
         One gradient per tensor, float32 instead of float16.
 
     Raises:
-        ValueError: if the network computes a part of itself again, without the recorded layers.
+        ValueError: if the network computes a part of itself again, without the recorded layers, or
+            has compiled a part of itself.
     """
     half = any(tensor.dtype == torch.float16 for tensor in tensors)
     if not half or "grad_outputs" in options:
@@ -49,9 +50,16 @@ def gradients_of(
 def _gradients(*args: Any, **options: Any) -> Sequence[Tensor | None]:
     try:
         return torch.autograd.grad(*args, **options)
-    except CheckpointError as error:
-        raise ValueError(
-            "the network uses activation checkpointing, which runs a part of it a second time: "
-            "switch it off, with model.set_grad_checkpointing(False) (timm) or "
-            "model.gradient_checkpointing_disable() (transformers)."
-        ) from error
+    except RuntimeError as error:
+        if isinstance(error, CheckpointError) or "checkpoint" in str(error):
+            raise ValueError(
+                "the network uses activation checkpointing, which runs a part of it a second time: "
+                "switch it off, with model.set_grad_checkpointing(False) (timm) or "
+                "model.gradient_checkpointing_disable() (transformers)."
+            ) from error
+        if "donated buffer" in str(error):
+            raise ValueError(
+                "a part of the network is compiled, so that there is one way back through it: put "
+                "the part that torch.compile was given in its place (its _orig_mod)."
+            ) from error
+        raise

@@ -166,7 +166,7 @@ class PerturbationMethod(Method, PerturbationAttribution):
         options: Mapping[str, Any],
         offered: Mapping[str, Any],
     ) -> Tensor:
-        """Maps ``(K, H, W)`` of all detections.
+        """Maps ``(K, H, W)`` of all detections, at least in single precision.
 
         Args:
             inputs: ``(1, 3, H, W)``.

@@ -83,7 +83,7 @@ def _copy(value: Any) -> Any:
 def checked_maps(
     maps: Any, expected: Sequence[int], caller: str, which: str, repeats: bool = False
 ) -> Tensor:
-    """What a function gave: real, of the expected shape, without graph.
+    """What a function gave: real, at least in single precision, of the expected shape, no graph.
 
     Args:
         maps: of the function.
@@ -105,7 +105,7 @@ def checked_maps(
         got += f" of {maps.dtype}" if fits else ""
         raise ValueError(f"{caller}: expected maps of shape {tuple(expected)}, {which}, got {got}.")
     real: Tensor = maps.detach()
-    return real if real.is_floating_point() else real.to(torch.get_default_dtype())
+    return real.to(torch.promote_types(real.dtype, torch.float32))
 
 
 def warn_of_empty(

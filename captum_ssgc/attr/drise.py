@@ -237,7 +237,8 @@ class DRISE(PerturbationMethod):
                     weights = largest_of_each_image(compared, instance, own)
                     total += torch.einsum("pk,phw->khw", weights.to(total), masks[:, 0].to(sums))
                 progress.update(len(masks))
-        return [(one / (n_masks * shape.probability)).to(images.dtype)[:, None] for one in totals]
+        dtype = torch.promote_types(images.dtype, torch.float32)
+        return [(one / (n_masks * shape.probability)).to(dtype)[:, None] for one in totals]
 
 
 def similarity(

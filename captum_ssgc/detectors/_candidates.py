@@ -30,8 +30,8 @@ class Candidates:
         boxes: ``(N, R, 4)`` xyxy in pixels of the canvas (the network's input).
         class_scores: ``(N, R, C)`` in [0, 1]; column ``c`` is label ``c``.
         class_logits: ``(N, R, C)`` before softmax or sigmoid, where the model has them.
-        regions: ``(R, 4)`` or ``(N, R, 4)`` xyxy on the canvas, the anchors; ``None`` where there
-            are none, then a candidate's region is its box.
+        regions: ``(R, 4)``, ``(1, R, 4)`` or ``(N, R, 4)`` xyxy on the canvas, the anchors;
+            ``None`` where there are none, then a candidate's region is its box.
         levels: ``(R,)`` int64 pyramid level of each candidate; ``None`` for a single level.
         cells: ``(R, 4)`` xyxy on the canvas: the grid cell that predicts each candidate, which may
             lie beside its box; regions are extended to hold it.
@@ -40,7 +40,7 @@ class Candidates:
             by the IoU of the polygons.
 
     Raises:
-        TypeError: if one of these is no tensor.
+        TypeError: if one of these is no tensor, or scores are not floating point.
         ValueError: for a wrong shape.
     """
 
@@ -56,6 +56,8 @@ class Candidates:
         for name, tensor in vars(self).items():
             if not (isinstance(tensor, Tensor) or (tensor is None and name not in _NEEDED)):
                 raise TypeError(f"{name}: expected a tensor, got {_described(tensor)}.{_ADVICE}")
+            if name.startswith("class_") and tensor is not None and not tensor.is_floating_point():
+                raise TypeError(f"{name}: expected floating point, got {tensor.dtype}.")
         boxes, scores = self.boxes, self.class_scores
         if boxes.dim() != 3 or boxes.shape[-1] != 4:
             raise ValueError(f"boxes: expected shape (N, R, 4), got {tuple(boxes.shape)}.")
@@ -70,8 +72,14 @@ class Candidates:
                 f"got {tuple(self.class_logits.shape)}."
             )
         count = boxes.shape[1]
-        if self.regions is not None and self.regions.shape[-2:] != (count, 4):
-            raise ValueError(f"regions: expected ({count}, 4), got {tuple(self.regions.shape)}.")
+        if self.regions is not None and not (
+            self.regions.shape[-2:] == (count, 4)
+            and self.regions.shape[:-2] in ((), (1,), boxes.shape[:1])
+        ):
+            raise ValueError(
+                f"regions: expected ({count}, 4), or these for each of {len(boxes)} images, got "
+                f"{tuple(self.regions.shape)}."
+            )
         if self.cells is not None and self.cells.shape != (count, 4):
             raise ValueError(f"cells: expected ({count}, 4), got {tuple(self.cells.shape)}.")
         if self.levels is not None and self.levels.shape != (count,):

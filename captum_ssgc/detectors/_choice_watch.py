@@ -32,6 +32,9 @@ class ChoiceWatch(FunctionMode):
         self._suppresses = False
         self._seen: Any = WeakTensorKeyDictionary()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()  # a copy watches its own forward; tensors that were seen stay here
+
     def follow(self, canvas: Tensor) -> None:
         """The image."""
         self._seen[canvas] = True

@@ -25,6 +25,13 @@ def modules_behind(function: Any) -> list[nn.Module]:
     return [module for module in modules if id(module) not in inside]
 
 
+def uncompiled(network: Any) -> Any:
+    """What ``torch.compile`` was given, where it made this of it."""
+    for name in ("_orig_mod", "_torchdynamo_orig_callable"):
+        network = getattr(network, name, network)
+    return network
+
+
 def _modules(thing: Any, depth: int) -> Iterator[nn.Module]:
     if isinstance(thing, nn.Module):
         yield thing

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, jit, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from captum_ssgc._channels import RGB
@@ -28,7 +28,7 @@ from captum_ssgc.detectors._choice_watch import ChoiceWatch
 from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.detectors._lookup import RowCandidates, rows_of_images, with_cells
 from captum_ssgc.detectors._measured import MeasuredGeometries
-from captum_ssgc.detectors._modules_behind import modules_behind
+from captum_ssgc.detectors._modules_behind import modules_behind, uncompiled
 from captum_ssgc.detectors._precision import at_least_single
 from captum_ssgc.detectors._query_selection import QuerySelection, SelectedRows, SelectingDetector
 from captum_ssgc.detectors.letterbox import Letterbox
@@ -128,6 +128,8 @@ class CandidateDetector(SelectingDetector):
         super().__init__(_holder(self._behind) if model is None else model, label_names)
         if channels is not None:
             self.channels = channels
+        if isinstance(self.model, jit.ScriptModule):
+            self.why_black_box = "the network is TorchScript, whose layers cannot be read"
         self.network, self.decode, self.preprocess = network, decode, preprocess
         self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
         self.max_detections, self.multi_label = max_detections, multi_label
@@ -256,13 +258,15 @@ class CandidateDetector(SelectingDetector):
         self, canvas: Tensor, detections: Sequence[Detections] | None
     ) -> tuple[Any, Tensor | None]:
         """What the network gives, and the tokens of its rows."""
+        # Compiled code may free what a second way back needs, and leave out the hooks of layers.
+        network = uncompiled(self.network) if torch.is_grad_enabled() else self.network
         if self.queries is None:
             if self._choice is not None:
                 self._choice.follow(canvas)
             with self._choice or nullcontext():
-                return self.network(canvas), None
+                return network(canvas), None
         with QuerySelection(self.queries, detections) as selection:
-            output = self.network(canvas)
+            output = network(canvas)
         if selection.tokens is None:
             raise ValueError(
                 f"queries={self.queries}: the network did not choose as many of its tokens with "
@@ -335,6 +339,8 @@ class _Rows(SelectedRows):
     def regions(self, rows: Tensor, labels: Tensor) -> Tensor:
         regions, cells = self._all.regions, self._all.cells
         chosen = self._all.boxes if regions is None else regions
+        if regions is not None and regions.dim() == 3 and len(regions) == 1:
+            chosen = regions[0]
         of_all = chosen.dim() == 2
         chosen = chosen[self.places(rows)] if of_all else self._rows_of(chosen)[rows]
         if cells is not None:

@@ -256,6 +256,89 @@ def test_a_layer_that_gives_several_tensors(image):
         ssgc.ODAM(wrapper, detector.model.pair).attribute(image)
 
 
+class Behind(torch.nn.Module):
+    """A score that comes through a layer of any kind."""
+
+    def __init__(self, layer, after=torch.real):
+        super().__init__()
+        self.stem, self.layer, self.after = torch.nn.Conv2d(3, 4, 1), layer, after
+
+    def forward(self, images):
+        boxes = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]]).expand(len(images), 1, 4)
+        scores = self.after(self.layer(self.stem(images))).float().mean((1, 2, 3)).sigmoid()
+        return boxes, scores.reshape(-1, 1, 1)
+
+
+class Call(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, images):
+        return self.function(images)
+
+
+@pytest.mark.parametrize(
+    ("function", "after", "dtype"),
+    [
+        (lambda maps: maps > 0, torch.real, "bool"),
+        (lambda maps: maps.argmax(1, keepdim=True), torch.real, "int64"),
+        (torch.fft.fft2, lambda maps: torch.fft.ifft2(maps).real, "complex64"),
+    ],
+    ids=["bool", "whole", "complex"],
+)
+def test_a_layer_without_floating_point_numbers(image, function, after, dtype):
+    detector = ssgc.wrap_detector(Behind(Call(function), after).eval())
+    message = rf"'layer': expected floating-point numbers.*, got torch\.{dtype}; use one"
+    with pytest.raises(ValueError, match=message):
+        ssgc.explain(detector, image, "odam", layer="layer", score_threshold=0.0)
+
+
+def again(maps):
+    return torch.utils.checkpoint.checkpoint(torch.sin, maps, use_reentrant=True)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad=True")
+def test_a_part_that_is_computed_again(image):
+    """Checkpoints of the older kind have another error of their own."""
+    detector = ssgc.wrap_detector(Behind(Call(again)).eval())
+    with pytest.raises(ValueError, match="uses activation checkpointing"):
+        ssgc.explain(detector, image, "odam", layer="stem", score_threshold=0.0)
+
+
+class OnlyOnce(torch.autograd.Function):
+    """The way back of compiled code that frees what a second one needs, as PyTorch words it."""
+
+    @staticmethod
+    def forward(ctx, maps):
+        return maps.clone()
+
+    @staticmethod
+    def backward(ctx, slopes):
+        raise RuntimeError("This backward function was compiled with non-empty donated buffers")
+
+
+def test_a_part_that_is_compiled(image):
+    detector = ssgc.wrap_detector(Behind(Call(OnlyOnce.apply)).eval())
+    with pytest.raises(ValueError, match="a part of the network is compiled"):
+        ssgc.explain(detector, image, "odam", layer="stem", score_threshold=0.0)
+
+
+def never(graph, inputs):
+    raise AssertionError("compiled")
+
+
+@pytest.mark.parametrize("of_function", [False, True])
+def test_what_is_compiled_is_explained_as_it_was_before(image, of_function):
+    network = Behind(torch.nn.ReLU()).eval()
+    given = (lambda images: network(images)) if of_function else network
+    compiled = torch.compile(given, backend=never)
+    options = {"method": "odam", "layer": "stem", "score_threshold": 0.0}
+    expected = ssgc.explain(ssgc.wrap_detector(network), image, **options)[0].heat_map
+    detector = CandidateDetector(compiled, model=network)
+    assert torch.equal(ssgc.explain(detector, image, **options)[0].heat_map, expected)
+
+
 @pytest.mark.parametrize(
     "shape", [(1, 1, 5, 5), (2, 1, 4, 4), (1, 3, 4, 4), (4, 4), (1, 8, 8)], ids=str
 )

@@ -91,6 +91,35 @@ def test_a_second_perturbation_method_registers_like_any_other(registered, detec
     assert seconds["occlusion"] >= 0.0
 
 
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        (torch.bool, torch.float32),
+        (torch.int64, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+    ids=str,
+)
+def test_maps_of_any_numbers_become_floating_point(
+    registered, detector, image, tmp_path, dtype, expected
+):
+    @register
+    class Everything(PerturbationMethod):
+        name, title = "everything", "Everything"
+
+        def attribute_instances(self, inputs, targets=None):
+            count = len(self.forward_func.detections[0])
+            return torch.ones(count, 1, *inputs.shape[-2:], dtype=dtype)
+
+    found = ssgc.explain(detector, image, "everything", top_k=1)
+    assert found[0].heat_map.dtype == expected
+    found.save_maps(tmp_path / "maps.npz")
+    assert torch.equal(
+        ssgc.Explanations.load_maps(tmp_path / "maps.npz")[0].heat_map, found[0].heat_map
+    )
+
+
 @pytest.fixture
 def slide(registered):
     """A perturbation method whose options are called as those of another one are."""

@@ -393,6 +393,64 @@ def test_candidates_are_tensors(name):
         Candidates(**{**fields, name: [1, 2]})
 
 
+@pytest.mark.parametrize("name", ["class_scores", "class_logits"])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.complex64])
+def test_scores_are_floating_point(name, dtype):
+    fields = {"boxes": BOXES[None], "class_scores": torch.zeros(1, 3, 2)}
+    with pytest.raises(TypeError, match=rf"{name}: expected floating point, got {dtype}"):
+        Candidates(**{**fields, name: torch.zeros(1, 3, 2, dtype=dtype)})
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_regions_are_those_of_all_images_or_of_each(count):
+    images = image().expand(count, -1, -1, -1)
+    of_one = BOXES + 1
+    for regions in (of_one, of_one[None], of_one.expand(count, 3, 4)):
+        detector = CandidateDetector(
+            network_of(BOXES, regions=regions), score_threshold=0.0, iou_threshold=1.0
+        )
+        above = detector.candidates_above(detector.run(images), 0.0)
+        for found in (*detector.detect(images), *above):
+            assert len(found) == 3
+            assert torch.equal(found.regions, of_one[found.candidates])
+    boxes, scores = BOXES.expand(count, 3, 4), torch.rand(count, 3, 2)
+    for shape in ((3, 3, 4), (1, 1, 3, 4), (0, 3, 4), (2, 4)):
+        with pytest.raises(ValueError, match=rf"regions: expected \(3, 4\).* of {count} images"):
+            Candidates(boxes, scores, regions=torch.zeros(shape))
+
+
+def test_scripted_networks_have_no_layers():
+    class Scripted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, canvas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            boxes = torch.tensor([[[1.0, 1.0, 9.0, 9.0]]]).expand(canvas.shape[0], 1, 4)
+            return boxes, self.act(canvas).mean((1, 2, 3)).reshape(-1, 1, 1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript as a whole
+        script = torch.jit.script(Scripted().eval())
+    detector = CandidateDetector(script, level_layers=["act"], score_threshold=0.0)
+    with pytest.raises(ValueError, match="the model has no layer 'ac'"):
+        CandidateDetector(script, level_layers=["ac"])
+    with pytest.raises(ValueError, match="the network is TorchScript, whose layers cannot be read"):
+        ssgc.explain(detector, image())
+    options = {"d-rise": {"n_masks": 4}}
+    assert (
+        len(ssgc.explain(detector, image(), "d-rise", score_threshold=0.0, method_options=options))
+        == 1
+    )
+
+
+def test_as_many_detections_as_images():
+    detector = CandidateDetector(network_of(BOXES), score_threshold=0.0)
+    found = detector.detect(image())
+    with pytest.raises(ValueError, match="detections: expected those of each of 2 images"):
+        detector.score(torch.cat([image(), image()]), found)
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [(["spot"], ("spot",)), ({1: "spot"}, ("spot",)), ({"0": "spot"}, ("spot",))],

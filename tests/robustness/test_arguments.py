@@ -77,6 +77,18 @@ def test_explain(count, own):
 
 
 @each_size
+def test_boxes_and_labels(count, own):
+    outcomes, before = Outcomes(), state_of(own.model, rng=False)
+    known = {"boxes": own.detections.boxes, "labels": own.detections.labels}
+    for case in odd_cases(["boxes", "labels"], count):
+        given = known | case
+        outcomes.of(
+            partial(ssgc.explain, own.detector, own.image, "odam", **given), tuple(case), case
+        )
+    finish(outcomes, own, before)
+
+
+@each_size
 def test_model_and_image(count, own):
     outcomes, before = Outcomes(), state_of(own.model, rng=False)
     for value in ODD:

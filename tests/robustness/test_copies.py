@@ -211,6 +211,21 @@ def test_public_classes(way, subject, tmp_path):
         assert parts(other) == parts(one), name
 
 
+@pytest.mark.parametrize("way", COPIES.values(), ids=COPIES.keys())
+@pytest.mark.parametrize("failed", [False, True], ids=["fresh", "after an error"])
+def test_a_detector_that_has_not_run(way, failed):
+    detector = quarters()
+    if failed:
+        detector.decode = lambda output: None
+        with pytest.raises(TypeError, match="the detector must give Candidates"):
+            detector.detect(small_image())
+        detector.decode = None
+    other = way(detector)
+    assert torch.equal(
+        other.detect(small_image())[0].scores, detector.detect(small_image())[0].scores
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BY_VENDOR)
 def test_vendors_adapters(name, families):

@@ -157,3 +157,19 @@ def test_the_demo_detector_reports_single_precision_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         found = ssgc.wrap_detector(demo.detector()).detect(demo.scene(3).image[None])[0]
     assert {found.scores.dtype, found.boxes.dtype, found.class_scores.dtype} == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_maps_of_all_methods_are_at_least_in_single_precision(dtype):
+    model = copy.deepcopy(quarters().model).to(dtype)
+    detector = CandidateDetector(model, level_layers=["act"], score_threshold=0.0)
+    image = small_image().to(dtype)
+    options = {"d-rise": {"n_masks": 4}, "refined-cam": {"forwards": 4}}
+    methods = ["d-rise", "refined-cam", "odam"]
+    found = ssgc.explain(
+        detector, image, methods, score_threshold=0.0, top_k=1, method_options=options
+    )
+    assert {one.heat_map.dtype for one in found} == {torch.promote_types(dtype, torch.float32)}
+    wrapper = ssgc.InstanceScoreWrapper(detector, detector.detect(image)[0])
+    own = ssgc.DRISE(wrapper).attribute(image, target=0, n_masks=4)
+    assert own.dtype == found[0].heat_map.dtype
