@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import jit, nn
 
@@ -42,6 +42,20 @@ def module_named(
         except AttributeError:
             pass
     raise ValueError(no_such_layer(model, layer, recommended))
+
+
+def modules_in_order(
+    model: nn.Module, argument: str, layers: Iterable[nn.Module | str]
+) -> list[nn.Module]:
+    """The modules of several layers, the place of each of which means something.
+
+    Raises:
+        TypeError: if they are a single name, have no order, or are no layers.
+        ValueError: if the model has none such.
+    """
+    if isinstance(layers, (str, set, frozenset, Mapping)) or not isinstance(layers, Iterable):
+        raise TypeError(f"{argument}: expected a list of modules or names, got {shown(layers)}.")
+    return [module_named(model, layer) for layer in layers]
 
 
 def no_such_layer(

@@ -20,6 +20,7 @@ from captum_ssgc._norm_gradients import sound_norm_gradients
 from captum_ssgc._outputs import EDGES as EDGES
 from captum_ssgc._outputs import OUTPUTS as OUTPUTS
 from captum_ssgc._outputs import Output as Output
+from captum_ssgc._outputs import parse_output, with_label_indices
 from captum_ssgc._windows import WindowGradient
 from captum_ssgc.detections import Detections
 from captum_ssgc.geometry import CellGrid, ImageGeometry
@@ -429,6 +430,7 @@ class Detector(ABC):
         Returns:
             ``(N, K)``, K the largest number of detections; NaN where an image has fewer.
         """
+        output = with_label_indices(parse_output(output), self.label_names)
         if isinstance(detections, Detections):
             detections = [detections] * images.shape[0]
         if len(detections) != images.shape[0]:

@@ -40,6 +40,9 @@ def test_the_other_class_is_an_index_a_name_or_one_for_each(named, coloured):
     ]:
         wrapper = ssgc.InstanceScoreWrapper(named, found, output)
         torch.testing.assert_close(wrapper(coloured), expected)
+        torch.testing.assert_close(named.score(coloured, found, output), expected)
+    with pytest.raises(ValueError, match="output: expected one of"):
+        named.score(coloured, found, "Logit")
 
 
 def test_one_for_each_of_chosen_detections(faster_rcnn, image):

@@ -12,7 +12,7 @@ from torch import Tensor, jit, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from captum_ssgc._channels import RGB
-from captum_ssgc._layer_names import module_named
+from captum_ssgc._layer_names import modules_in_order
 from captum_ssgc._polygons import suppressed
 from captum_ssgc._probability import with_slopes_of
 from captum_ssgc.detections import Detections
@@ -134,8 +134,8 @@ class CandidateDetector(SelectingDetector):
         self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
         self.max_detections, self.multi_label = max_detections, multi_label
         self.reshape_transform, self.queries = reshape_transform, queries
-        self._levels = [module_named(self.model, layer) for layer in level_layers]
-        self._further = [module_named(self.model, layer) for layer in target_layers]
+        self._levels = modules_in_order(self.model, "level_layers", level_layers)
+        self._further = modules_in_order(self.model, "target_layers", target_layers)
         self._choice = None if queries else ChoiceWatch()
         self._geometries = MeasuredGeometries()
 

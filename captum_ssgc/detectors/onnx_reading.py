@@ -130,9 +130,9 @@ def onnx_detector(
         default = 1.0 if selection.iou_threshold is None else selection.iou_threshold
         multi_label = not selection.one_label
     chosen: Sequence[Any] = levels.layers if level_layers is None else level_layers
-    one_each = with_levels or len(chosen) < 2 or level_layers is not None
+    one_each = level_layers is not None or with_levels or len(chosen) < 2
     module_names = {module: name for name, module in network.module.named_modules()}
-    level_layers = list(chosen) if one_each else []
+    level_layers = chosen if one_each else []
     detector = OnnxDetector(
         network.module,
         fitted,

@@ -27,7 +27,7 @@ from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks, left_alone
-from captum_ssgc._layer_names import module_named
+from captum_ssgc._layer_names import modules_in_order
 from captum_ssgc._outputs import EDGES, Output, kind_of
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
@@ -124,11 +124,11 @@ class OneStageDetector(GridHeadDetector):
         if isinstance(model, SSD):  # its default boxes lie in the middle of their cells
             self.window_share = 0.5
         self._geometries = CanvasGeometries()
-        self._given_levels = [module_named(self.model, layer) for layer in level_layers]
-        if len(level_layers) not in (0, self._level_count()):
+        self._given_levels = modules_in_order(self.model, "level_layers", level_layers)
+        if len(self._given_levels) not in (0, self._level_count()):
             raise ValueError(
                 f"level_layers: expected {self._level_count()}, one for each level of this model, "
-                f"got {len(level_layers)}."
+                f"got {len(self._given_levels)}."
             )
 
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> OneStageOutput:

@@ -16,7 +16,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from captum_ssgc._hooks import StopForward, forward_hooks, left_alone
-from captum_ssgc._layer_names import module_named
+from captum_ssgc._layer_names import modules_in_order
 from captum_ssgc._probability import softmax_score
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import OUTPUTS, LocalGradients, Output
@@ -105,7 +105,7 @@ class TwoStageDetector(LookupDetector):
         super().__init__(
             model, label_names, classes=classes, background=True, own_names=coco_names(classes)
         )
-        self._given_levels = [module_named(self.model, layer) for layer in level_layers]
+        self._given_levels = modules_in_order(self.model, "level_layers", level_layers)
         self._geometries = CanvasGeometries()
 
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> TwoStageOutput:

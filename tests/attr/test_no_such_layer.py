@@ -119,6 +119,13 @@ def test_an_adapter_that_is_told_its_layers(layer, argument, detector):
     )
 
 
+@pytest.mark.parametrize("layers", ["fine", {"fine"}, {"fine": 0}, 3], ids=str)
+@pytest.mark.parametrize("argument", ["level_layers", "target_layers"])
+def test_the_layers_of_an_adapter_have_an_order(layers, argument, detector):
+    with pytest.raises(TypeError, match=f"{argument}: expected a list of modules or names, got"):
+        CandidateDetector(detector.model, **{argument: layers})
+
+
 @pytest.mark.parametrize("empty", [[], ()], ids=str)
 def test_an_empty_list_is_the_same_error_everywhere(empty, wrapper, detector, image):
     calls = [
