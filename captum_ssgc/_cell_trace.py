@@ -87,11 +87,12 @@ class _Follower:
     @leaves_all_as_before
     def follow(self) -> dict[nn.Module, tuple[_Lines, bool]]:
         """Of the layers that have run, and whether they hold for this size of the canvas alone."""
-        twin = _twin(self._detector, self._wanted)
-        if twin is None or not self._ends(*twin, computed=False):
-            # What is no copy, and what does not get along with zeros: as it always runs.
-            itself = (self._detector, {module: module for module in self._wanted})
-            self._ends(*(twin or itself), computed=True)
+        itself = (self._detector, {module: module for module in self._wanted})
+        attempts = [(*itself, True)]
+        if twin := _twin(self._detector, self._wanted):
+            # The copy may not get along with zeros, nor without hooks that are its own.
+            attempts = [(*twin, False), (*twin, True), *attempts]
+        any(self._ends(*attempt) for attempt in attempts)
         return self._found
 
     def _ends(self, runs: Any, modules: dict[nn.Module, nn.Module], computed: bool) -> bool:

@@ -432,7 +432,18 @@ class NotToBeCopied(Scored):
         raise TypeError("it holds a lock")
 
 
-@pytest.mark.parametrize("kind", [NotWithZeros, NotToBeCopied])
+class WithItsOwnHook(Scored):
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.kept: list[Tensor] = []
+        self.body[0].register_forward_hook(lambda module, args, output: self.kept.append(output))
+
+    def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+        self.body[0](canvas)
+        return super().forward(canvas + 0 * self.kept.pop().mean())
+
+
+@pytest.mark.parametrize("kind", [NotWithZeros, NotToBeCopied, WithItsOwnHook])
 def test_what_does_not_get_along_with_a_copy_or_zeros_runs_as_always(kind):
     detector = CandidateDetector(kind(conv(3, 3, 2, 1)).eval(), target_layers=["body"])
     assert detector.cell_grid(detector.model.body, SIZE, (48, 64)).origin == (0.75, 0.75)
