@@ -18,6 +18,12 @@ def own_images(images: Tensor, model: nn.Module) -> Tensor:
     return images.clone() if cast is images else cast
 
 
+def only_precision(model: nn.Module) -> torch.dtype | None:
+    """The floating-point type of the model's parameters, if they have one."""
+    found = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    return found.pop() if len(found) == 1 else None
+
+
 def at_least_single(tensor: Tensor) -> Tensor:
     """``tensor`` in float32, or in float64 where it is: probabilities round to 1 in less."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -29,7 +29,7 @@ from captum_ssgc.detectors._content import check_content, noise
 from captum_ssgc.detectors._lookup import RowCandidates, rows_of_images, with_cells
 from captum_ssgc.detectors._measured import MeasuredGeometries
 from captum_ssgc.detectors._modules_behind import modules_behind, uncompiled
-from captum_ssgc.detectors._precision import at_least_single
+from captum_ssgc.detectors._precision import at_least_single, only_precision
 from captum_ssgc.detectors._query_selection import QuerySelection, SelectedRows, SelectingDetector
 from captum_ssgc.detectors.letterbox import Letterbox
 from captum_ssgc.geometry import ImageGeometry
@@ -63,7 +63,9 @@ class CandidateDetector(SelectingDetector):
 
     Args:
         network: a module or function, canvas ``(N, 3, h, w)`` to anything that ``decode`` reads. A
-            function is called several times for an explanation, with the same image.
+            function is called several times for an explanation, with the same image. If it refuses
+            the precision of an image, it gets the canvas in that of its parameters, if they have
+            one.
         decode: what ``network`` returns to :class:`Candidates` (or to a tuple
             ``(boxes, class_scores)``); ``None`` where it already returns one of these.
         preprocess: RGB images ``(N, 3, H, W)`` in [0, 1] to ``(canvas, ImageGeometry)``, such as
@@ -137,6 +139,7 @@ class CandidateDetector(SelectingDetector):
         self._levels = modules_in_order(self.model, "level_layers", level_layers)
         self._further = modules_in_order(self.model, "target_layers", target_layers)
         self._choice = None if queries else ChoiceWatch()
+        self._casts: dict[torch.dtype, torch.dtype] = {}
         self._geometries = MeasuredGeometries()
 
     def check_ready(self) -> None:
@@ -157,7 +160,7 @@ class CandidateDetector(SelectingDetector):
         canvas, geometry = self._canvas(images)
         self._geometries.note(geometry)
         try:
-            output, tokens = self._network(canvas, detections)
+            output, tokens = self._in_its_precision(canvas, detections)
         except RuntimeError:
             super().check_channels(images)  # says it better, where that is what is wrong
             raise
@@ -253,6 +256,24 @@ class CandidateDetector(SelectingDetector):
                 "captum_ssgc.detectors.Letterbox gives both."
             )
         return pair[0], pair[1]
+
+    def _in_its_precision(
+        self, canvas: Tensor, detections: Sequence[Detections] | None
+    ) -> tuple[Any, Tensor | None]:
+        """What the network gives for the canvas, in its own precision if it refuses another.
+
+        One that takes another one, such as a function that casts, gets the canvas as it is.
+        """
+        taken = canvas.to(self._casts.get(canvas.dtype, canvas.dtype))
+        try:
+            return self._network(taken, detections)
+        except RuntimeError:
+            own = only_precision(self.model)
+            if own in (None, taken.dtype) or not canvas.is_floating_point():
+                raise
+            made = self._network(canvas.to(own), detections)
+            self._casts[canvas.dtype] = own
+            return made
 
     def _network(
         self, canvas: Tensor, detections: Sequence[Detections] | None

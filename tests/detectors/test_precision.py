@@ -7,9 +7,10 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 import captum_ssgc as ssgc
-from captum_ssgc.detectors import CandidateDetector
+from captum_ssgc.detectors import CandidateDetector, Candidates
 from captum_ssgc.detectors._rows import reported_rows
 
 HALF = [torch.bfloat16, torch.float16]
@@ -145,3 +146,119 @@ def test_scores_that_are_no_numbers_are_said(family, picture):
         for parameter, values in zip(model.parameters(), before, strict=True):
             parameter.data.copy_(values)
     assert caught.value.highest_score is None
+
+
+class Grid(nn.Module):
+    """Four candidates, a quarter of the image each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.act, self.head = nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 2, 1)
+        self.seen: list[torch.dtype] = []
+        for number, weight in enumerate(self.parameters()):
+            nn.init.uniform_(weight, 0.1, 0.3, torch.Generator().manual_seed(number))
+        self.eval()
+
+    def forward(self, canvas: Tensor) -> Candidates:
+        self.seen.append(canvas.dtype)
+        logits = F.adaptive_avg_pool2d(self.head(self.act(self.stem(canvas))), 2)
+        boxes = [[0.0, 0, 12, 12], [12, 0, 24, 12], [0, 12, 12, 24], [12, 12, 24, 24]]
+        rows = logits.flatten(2).mT
+        return Candidates(torch.tensor([boxes]).expand(len(canvas), 4, 4), rows.sigmoid(), rows)
+
+    def found_by(self, canvas: Tensor) -> Candidates:
+        return self.forward(canvas)
+
+
+KINDS = {
+    "module": lambda network: network,
+    "method": lambda network: network.found_by,
+    "function": lambda network: lambda canvas: network(canvas),
+}
+
+
+def on_grid(network: Grid, kind: str) -> CandidateDetector:
+    return CandidateDetector(
+        KINDS[kind](network), model=network, level_layers=["act"], score_threshold=0.0
+    )
+
+
+def maps_by_box(detector: CandidateDetector, image: Tensor) -> dict[tuple[float, ...], Tensor]:
+    maps = ssgc.explain(detector, image, "odam", score_threshold=0.0)
+    assert len(maps) == 4
+    return {tuple(one.box.tolist()): one.heat_map for one in maps}
+
+
+def photo(dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("of_network", "of_image"),
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float64, torch.float32),
+        (torch.float32, torch.float64),
+        (torch.float32, torch.float16),
+    ],
+    ids=str,
+)
+def test_images_for_a_network_of_yours_in_another_precision(kind, of_network, of_image):
+    network, image = Grid().to(of_network), photo(of_image)
+    detector = on_grid(network, kind)
+    found = detector.detect(image)[0]
+    expected = network(image.to(of_network)).class_scores[0].amax(-1).sort(descending=True).values
+    torch.testing.assert_close(found.scores, expected.to(found.scores.dtype), rtol=0, atol=0)
+    pixels = image.clone().requires_grad_()
+    (slopes,) = torch.autograd.grad(
+        ssgc.InstanceScoreWrapper(detector, found)(pixels)[0, 0], pixels
+    )
+    assert slopes.dtype == of_image
+    assert slopes.abs().max() > 0
+    ours = maps_by_box(detector, image)
+    theirs = maps_by_box(on_grid(copy.deepcopy(network).double(), "module"), image.double())
+    for box, heat_map in theirs.items():
+        limit = 0.02 * float(heat_map.max())
+        torch.testing.assert_close(ours[box].double(), heat_map.double(), rtol=0, atol=limit)
+
+
+def test_what_a_network_takes_is_not_cast():
+    """What a function computes before it casts is computed as precisely as without this package."""
+    network = Grid().bfloat16()
+
+    def function(canvas: Tensor) -> Candidates:
+        return network(((canvas - 0.4) / 0.2).bfloat16())
+
+    scores = CandidateDetector(function, score_threshold=0.0).detect(photo())[0].scores
+    expected = function(photo()).class_scores[0].amax(-1)
+    assert scores.tolist() == expected.float().sort(descending=True).values.tolist()
+    with torch.autocast("cpu", torch.bfloat16):
+        on_grid(single := Grid(), "module").detect(photo())
+    assert single.seen == [torch.float32]
+
+
+def test_the_precision_of_a_network_may_change():
+    network = Grid().bfloat16()
+    detector = on_grid(network, "module")
+    for dtype in (torch.bfloat16, torch.float64, torch.float32, torch.bfloat16):
+        network.to(dtype)
+        detector.detect(photo())
+        network.seen.clear()
+        detector.detect(photo())
+        assert network.seen == [dtype]
+
+
+def test_a_network_of_several_precisions_or_none_says_what_it_refuses():
+    mixed = Grid()
+    mixed.stem.half()
+    with pytest.raises(RuntimeError, match="type"):
+        on_grid(mixed, "module").detect(photo())
+    assert mixed.seen == [torch.float32]
+
+    def function(canvas: Tensor) -> None:
+        raise RuntimeError(f"not {canvas.dtype}")
+
+    with pytest.raises(RuntimeError, match=r"not torch\.float32"):
+        CandidateDetector(function).detect(photo())
