@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from captum_ssgc._arguments import shown
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._windows import WindowGradient, nonzero_windows
 from captum_ssgc.attr._batched_gradients import at_once, gradients_of_each
@@ -317,7 +318,10 @@ class Recording:
 
 
 def _of_copy(reshape: Reshape, tensor: Tensor) -> Tensor:
-    return reshape(tensor.clone())
+    grid = reshape(tensor.clone())
+    if not isinstance(grid, Tensor):
+        raise TypeError(f"reshape_transform: expected a tensor (N, C, h, w), got {shown(grid)}.")
+    return grid.detach()
 
 
 def _geometry_of(detector: Detector | None, shape: tuple[int, ...]) -> ImageGeometry:

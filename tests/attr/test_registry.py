@@ -318,9 +318,17 @@ def test_what_users_give_is_not_written_to(registered, detector, image, wrapper)
     assert torch.equal(image, before)
     fine = wrapper.model.fine
     once = ssgc.ODAM(wrapper, fine).attribute(image, target=0)
-    cam = ssgc.ODAM(wrapper, fine, reshape_transform=lambda tensor: tensor.mul_(2.0))
+    two = torch.full((1,), 2.0, requires_grad=True)
+    cam = ssgc.ODAM(wrapper, fine, reshape_transform=lambda tensor: tensor.mul_(two))
     for call, target in ((cam.attribute, 0), (cam.attribute_instances, [0])):
-        torch.testing.assert_close(call(image, target), 4.0 * once)
+        found = call(image, target)
+        assert not found.requires_grad
+        torch.testing.assert_close(found, 4.0 * once)
+    cam = ssgc.GradCAM(wrapper, fine, reshape_transform=lambda tensor: tensor * two)
+    assert not cam.attribute(image, 0).requires_grad
+    cam = ssgc.GradCAM(wrapper, fine, reshape_transform=lambda tensor: None)
+    with pytest.raises(TypeError, match=r"reshape_transform: expected a tensor .*, got None"):
+        cam.attribute(image, 0)
 
 
 @pytest.mark.parametrize("by", ["explain", "benchmark"])
@@ -391,6 +399,9 @@ def test_a_subclass_of_a_method_of_changed_images(registered, wrapper, image):
     assert Own.option_names() == ["power"]
     with pytest.raises(TypeError, match=r"Own.attribute got an unexpected .* 'power'"):
         Own(wrapper).attribute(image, 0, power=2.0)
+    options = {"own": {"power": float("nan"), "n_masks": 4}}
+    with pytest.warns(UserWarning, match=r"1 map\(s\) of Own are not finite"):
+        ssgc.explain(wrapper.detector, image, "own", top_k=1, method_options=options)
 
 
 def made(base, **members):

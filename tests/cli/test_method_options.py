@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from captum_ssgc.attr import METHODS, LayerMethod, register
 from captum_ssgc.cli.messages import CommandError
@@ -21,6 +22,31 @@ def test_options_of_methods() -> None:
         "output": "score", "mask": "region", "smoothing": 0.0, "signed_activations": "split"
     }  # fmt: skip
     assert options_of("d-rise") == {"n_masks": 5000, "grid": (16, 16), "probability": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "listed"),
+    [
+        (lambda a, g, power: a, ["power"], "output=score power"),
+        (lambda *both, power=1.5: both[0], ["power"], "output=score power=1.5"),
+        (lambda a, g, **any_other: a, [], "output=score"),
+        (torch.mul, [], "output=score"),
+    ],
+    ids=["without default", "in a row", "any", "built in"],
+)
+def test_functions_of_any_signature(
+    run: Callable[..., Any], function: Any, options: list[str], listed: str
+) -> None:
+    members = {"name": "odd", "title": "Odd", "maps": staticmethod(function)}
+    register(type("Odd", (LayerMethod,), members))
+    try:
+        assert list(options_of("odd")) == ["output", *options]
+        outcome = run("explain", "--list-methods")
+        assert outcome.out.splitlines()[-1].split() == ["odd", "Odd", *listed.split()]
+        for text, further in (("odd[power=2]", []), ("odd", ["odd.power=2"])):
+            assert choose_methods(text, further) == [("odd", {"power": 2})]
+    finally:
+        del METHODS["odd"]
 
 
 def test_a_method_of_yours_has_the_options_of_its_function() -> None:
