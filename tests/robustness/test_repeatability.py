@@ -170,7 +170,7 @@ def test_refining_waits_three_times_per_round_beside_its_images(count, own):
     of_images = sum(n for place, n in waits.places.items() if "detectors/" in place)
     assert of_images <= 3 * rounds
     further = sum(waits.places.values()) - of_images - (3 * rounds + shares)
-    again = further - 3  # the targets, the boxes, and the patches of the maps
+    again = further - 2  # the boxes, and the patches of the maps
     assert 0 <= again <= 3 * rounds
 
 
