@@ -115,15 +115,16 @@ class TwoStageDetector(LookupDetector):
         images = own_images(images, model)
         heads = model.roi_heads
         alone = self._regions_alone()
+        ends_early = detections is not None and alone and left_alone([model.rpn, heads])
 
         def before_rpn(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             read["images"], read["features"] = args[0], args[1]
-            if detections is not None and alone:
+            if ends_early:
                 raise StopForward
             return (args[0], _detached(args[1]), *args[2:])
 
         def before_heads(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            read["proposals"] = args[1]
+            read["features"], read["proposals"] = args[0], args[1]  # what others made of them
             if detections is not None:
                 raise StopForward
             return (_detached(args[0]), *args[1:])
@@ -142,7 +143,9 @@ class TwoStageDetector(LookupDetector):
         raw = TwoStageOutput(
             geometry=geometry, image_sizes=canvas.image_sizes, proposals=others or [], **read
         )
-        return raw if detections is None else self._for_detections(raw, others, detections)
+        if detections is None:
+            return raw
+        return self._for_detections(raw, None if alone else others, detections)
 
     def run_from(
         self, raw: TwoStageOutput, images: Tensor, detections: Sequence[Detections]

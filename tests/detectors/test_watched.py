@@ -235,6 +235,27 @@ def test_a_graph_is_kept_where_somebody_has_set_something(made, build_family, na
     assert detector.modules_apart({"score"}) == [part]
 
 
+@pytest.mark.parametrize("place", ["rpn", "roi_heads"])
+def test_features_that_somebody_changes_for_one_part_alone(made, photo, place):
+    detector = made("faster-rcnn")
+
+    def halved(module, args):
+        return tuple(
+            {name: one * 0.5 for name, one in given.items()} if isinstance(given, dict) else given
+            for given in args
+        )
+
+    handle = detector.model.get_submodule(place).register_forward_pre_hook(halved)
+    try:
+        plain_maps(detector, photo)
+        found = detector.detect(photo)[0]
+        with torch.no_grad():
+            scores = ssgc.InstanceScoreWrapper(detector, found)(photo)[0]
+        torch.testing.assert_close(scores, found.scores, atol=2e-6, rtol=1e-5)
+    finally:
+        handle.remove()
+
+
 def test_classes_that_look_at_boxes_by_a_patch_keep_their_graph(made, photo, monkeypatch):
     detector = made("retinanet")
     head = detector.model.head
