@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from captum_ssgc._arguments import shown
 from captum_ssgc._as_before import leaves_all_as_before
+from captum_ssgc._hooks import left_alone
 from captum_ssgc._outputs import of_rows, with_label_indices
 from captum_ssgc.attr._captum import as_tuple, call_forward, like_inputs, log_usage
 from captum_ssgc.attr._capture import capturing
@@ -27,7 +28,7 @@ from captum_ssgc.attr._method import OF_THE_RUN, Method
 from captum_ssgc.attr._own_functions import REQUIRED, Keywords
 from captum_ssgc.attr._recording import Recording, recording
 from captum_ssgc.attr._request_maps import RequestMaps
-from captum_ssgc.attr._targets import Targets, asked_of_examples, asked_of_image
+from captum_ssgc.attr._targets import Asked, Targets, asked_of_examples, asked_of_image
 from captum_ssgc.detections import Detections
 from captum_ssgc.detector import Output
 from captum_ssgc.geometry import check_mode
@@ -269,7 +270,11 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         request = self._request(
             "attribute_instances", options, relu_attributions, attr_dim_summation
         )
-        [made] = self._of_instances([request], inputs, targets, attribute_to_layer_input)
+        asked = asked_of_image(self._wrapper, inputs, targets)
+        if _runs_as_written(asked.wrapper):
+            [made] = self._of_instances([request], asked, attribute_to_layer_input)
+        else:
+            [made] = self._of_wrapper([request], asked, attribute_to_layer_input)
         made.warn(refused=True)
         return like_inputs(inputs, self._result(made, interpolate_mode, fuse_layers))
 
@@ -292,11 +297,9 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
     def _of_instances(
         self,
         requests: Sequence[MapRequest],
-        inputs: Any,
-        targets: Any,
+        asked: Asked,
         of_input: bool,
     ) -> list[RequestMaps]:
-        asked = asked_of_image(self._wrapper, inputs, targets)
         self._refuse_wrong_level(asked.instances)
         names = asked.wrapper.detector.label_names
         requests = [
@@ -314,6 +317,19 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         ) as run:
             return run.of_instances(requests, asked.instances)
 
+    def _of_wrapper(
+        self, requests: Sequence[MapRequest], asked: Asked, of_input: bool
+    ) -> list[RequestMaps]:
+        """Of what the wrapper gives, where that is not what its detector gives."""
+        self._refuse_wrong_level(asked.instances)
+        with capturing(asked.wrapper, self._layers.modules, of_input) as capture:
+            values = asked.wrapper(asked.images)[0, asked.indices]
+        run = Recording(
+            self._layers, capture, asked.images, reshape_transform=self._reshape_transform
+        )
+        with torch.inference_mode(False):
+            return run.of_instances(requests, asked.instances, values=values)
+
     def _refuse_wrong_level(self, instances: Detections) -> None:
         for problem in self._layers.wrong_level(instances).values():
             raise ValueError(problem)
@@ -325,6 +341,12 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         else:
             maps = made.in_image_pixels(mode or "bilinear", fused)
         return tuple(maps) if self._layers.several and fused is None else maps[0]
+
+
+def _runs_as_written(wrapper: InstanceScoreWrapper) -> bool:
+    """Whether it gives what its detector gives: a subclass, and hooks, may make more of that."""
+    written = type(wrapper).forward is InstanceScoreWrapper.forward
+    return written and left_alone([wrapper])
 
 
 @cache

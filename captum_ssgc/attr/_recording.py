@@ -108,6 +108,7 @@ class Recording:
         requests: Sequence[MapRequest],
         instances: Detections,
         clock: Callable[[], float] | None = None,
+        values: Tensor | None = None,
     ) -> list[RequestMaps]:
         """Maps of many detections of the one image, from shared gradients.
 
@@ -115,6 +116,7 @@ class Recording:
             requests: what to make of each detection.
             instances: ``K`` detections, among the candidates of the recorded run.
             clock: seconds; ``None`` for no timing of single requests.
+            values: of all requests, ``(K,)`` with graph; ``None`` for those of the detector.
 
         Raises:
             ValueError: if no layer is on the path to a value.
@@ -132,9 +134,9 @@ class Recording:
 
         for output in dict.fromkeys(request.output for request in requests):
             group = [one for one in made if one.request.output == output]
-            values, gradients = self._each_gradient(instances, levels, output)
+            each, gradients = self._each_gradient(instances, levels, output, values)
             for one in group:
-                one.values = values
+                one.values = each
             for some in gradients:
                 self._make(group, some, masks_of, clock)
                 del some  # so that the next ones do not come on top
@@ -212,7 +214,11 @@ class Recording:
         return grid
 
     def _each_gradient(
-        self, instances: Detections, levels: Sequence[int | None], output: Output
+        self,
+        instances: Detections,
+        levels: Sequence[int | None],
+        output: Output,
+        values: Tensor | None,
     ) -> tuple[Tensor, Iterable[list[tuple[int, int, WindowGradient]]]]:
         """The values, and row, place of the layer, and gradient of each at the layers serving it.
 
@@ -221,6 +227,8 @@ class Recording:
         From the few features that a value depends on, where the detector knows how; otherwise by
         going back through the network.
         """
+        if values is not None:
+            return values.detach(), self._through_network(values, levels, output)
         local = self._local_gradients(instances, levels, output)
         if local is not None:
             places = [self.layers.places(level)[0] for level in levels]

@@ -15,7 +15,7 @@ from captum_ssgc.attr import _maps
 from captum_ssgc.attr._captum import like_inputs
 from captum_ssgc.attr._method import register, stands_for
 from captum_ssgc.attr._smoothed_method import SmoothedMethod
-from captum_ssgc.attr._targets import Targets
+from captum_ssgc.attr._targets import Targets, asked_of_image
 from captum_ssgc.detector import Output
 
 UNION: tuple[Output, ...] = ("score", "left", "top", "right", "bottom")
@@ -83,7 +83,8 @@ class ODAM(SmoothedMethod):
             raise ValueError("outputs: expected at least one, got none.")
         caller = f"{type(self).__name__}.attribute_union"
         requests = [self.request(options, output, caller=caller) for output in joined]
-        per_output = self._of_instances(requests, inputs, targets, attribute_to_layer_input)
+        asked = asked_of_image(self._wrapper, inputs, targets)
+        per_output = self._of_instances(requests, asked, attribute_to_layer_input)
         normalised = [_normalised(made.on_grids()) for made in per_output]
         union = [torch.stack(of_layer).amax(0) for of_layer in zip(*normalised, strict=True)]
         first = per_output[0]

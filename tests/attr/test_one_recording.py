@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from every_method import every_method
+from setting_on_modules import SETTINGS
 
 import captum_ssgc as ssgc
 from captum_ssgc.attr import METHODS, LayerMethod
@@ -401,6 +402,39 @@ def test_an_empty_map_has_one_wording_and_points_at_the_caller(ask, few, detecto
     with pytest.warns(UserWarning, match=r"all-zero map\(s\) of ODAM: by this method") as log:
         ask(few, "odam")
     assert {one.filename for one in log} == {__file__}
+
+
+class Logarithm(ssgc.InstanceScoreWrapper):
+    def forward(self, images, image_index=None):
+        return super().forward(images, image_index).log()
+
+
+def assert_each_as_alone(cam, image, usual):
+    """Those of all detections are those of each one, and not the usual ones."""
+    alone = torch.cat([cam.attribute(image, target=row) for row in range(len(usual))])
+    torch.testing.assert_close(cam.attribute_instances(image), alone)
+    torch.testing.assert_close(cam.attribute_instances(image, [1]), alone[1:2])
+    assert (alone - usual).abs().max() > 0.1 * usual.max()
+
+
+def test_what_is_made_of_the_scores_counts(detector, few, image):
+    usual, wrapper = (kind(detector, few) for kind in (ssgc.InstanceScoreWrapper, Logarithm))
+    usual_maps = ssgc.ODAM(usual, detector.model.fine).attribute_instances(image)
+    assert_each_as_alone(ssgc.ODAM(wrapper, detector.model.fine), image, usual_maps)
+
+
+# Hooks of what a wrapper takes change nothing of the layer behind.
+BEFORE = ("full_backward_hook", "forward_pre_hook")
+
+
+@pytest.mark.filterwarnings("ignore:.*non-full backward hook")
+@pytest.mark.parametrize("kind", [kind for kind in SETTINGS if kind not in BEFORE])
+def test_what_is_set_on_a_wrapper_counts(kind, detector, few, image):
+    wrapper = ssgc.InstanceScoreWrapper(detector, few)
+    cam = ssgc.ODAM(wrapper, detector.model.fine)
+    usual = cam.attribute_instances(image)
+    with SETTINGS[kind](wrapper):
+        assert_each_as_alone(cam, image, usual)
 
 
 def test_training_in_another_thread_keeps_its_gradients(detector, few, image):
