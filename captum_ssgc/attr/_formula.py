@@ -171,24 +171,41 @@ class Formula:
         if window.is_empty:
             count, channels = activations.shape[:2]
             return window, activations.new_zeros(count, 1 if summed else channels, *window.size)
-        further = dict(self.options)
+        mask = None if mask is None else window.of(mask)
+        cells, slopes = window.of(activations), gradient.window.padded(gradient.values, window)
+        if self.is_known or len(slopes) == 1:
+            return window, self._of_window(cells, slopes, mask, whole, summed)
+        each = []  # a user's function sees one example at a time
+        for row in (slice(row, row + 1) for row in range(len(slopes))):
+            own = mask if mask is None or len(mask) == 1 else mask[row]
+            alone = WholeGrid(cells[row], own)
+            each.append(self._of_window(cells[row], slopes[row], own, alone, summed))
+        return window, torch.cat(each)
+
+    def _of_window(
+        self,
+        activations: Tensor,
+        gradients: Tensor,
+        mask: Tensor | None,
+        whole: WholeGrid,
+        summed: bool,
+    ) -> Tensor:
+        """What ``maps`` gives, ``(N, C|1, *window)``."""
+        given, further = [activations, gradients], dict(self.options)
         if self.takes_mask:
-            further["mask"] = None if mask is None else window.of(mask)
-        given = [window.of(activations), gradient.window.padded(gradient.values, window)]
-        if not self.is_known:  # a user's, which may write to what it is given
+            further["mask"] = mask
+        if not self.is_known:  # a user's function may write to what it is given
             given, further, whole = copied(given), copied(further), whole.copy()
         if WHOLE in self.taken.defaults:
             further[WHOLE] = whole
-        count, channels = len(given[1]), activations.shape[1]
+        (count, channels), size = activations.shape[:2], activations.shape[2:]
         each = self.maps(*given, **further)
-        if (
-            summed and isinstance(each, Tensor) and each.dim() == 4
-        ):  # of some channels, or their sum
+        if summed and isinstance(each, Tensor) and each.dim() == 4:  # some of them will do
             channels = each.shape[1]
-        expected = (count, channels, *window.size)
+        expected = (count, channels, *size)
         each = checked_maps(each, expected, self.caller, "as the activations", repeats=True)
-        each = each.expand(-1, -1, *window.size)
-        return window, each.sum(1, keepdim=True) if summed else each
+        each = each.expand(-1, -1, *size)
+        return each.sum(1, keepdim=True) if summed else each
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +65,9 @@ class Keywords:
         signature.bind(*[None] * leading, **needed)
         any_other = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in entries)
         if any_other and behind is not None:
-            handed_on = cls.of(behind, leading)
-            return cls({**handed_on.defaults, **defaults}, handed_on.any_other)
+            with suppress(TypeError):  # called in another way
+                handed_on = cls.of(behind, leading)
+                return cls({**handed_on.defaults, **defaults}, handed_on.any_other)
         return cls(defaults, any_other)
 
 

@@ -224,6 +224,11 @@ FUNCTIONS = {
     "module": (Module(), {"power": 2.0}, lambda a, g: 2.0 * a * g),
     "object": (Callable(), {"power": 2.0}, lambda a, g: 2.0 * a * g),
     "of a class": (Callable.of_class, {"power": 2.0}, lambda a, g: 2.0 * a * g),
+    "wraps what is called in another way": (
+        functools.wraps(lambda maps: maps)(of_any_name),
+        {"power": 2.0},
+        lambda a, g: 2.0 * a * g,
+    ),
     "any keyword": (of_any_name, {"power": 2.0}, lambda a, g: 2.0 * a * g),
     "by keyword alone": (
         lambda a, g, /, *, power: times(a, g, power),

@@ -261,7 +261,7 @@ def with_its_mask(activations, gradients, mask, whole=None):
 def test_a_function_of_ones_own_sees_one_detection_at_a_time(
     registered, detector, image, wrapper, function
 ):
-    """Whatever it does to what it is given, others are not changed by it."""
+    """Or example; whatever it does to what it is given, others are not changed by it."""
     members = {"name": "own", "title": "Own", "maps": staticmethod(function)}
     own = registered(type("Own", (LayerMethod,), members))
     others = ["odam", "ssgrad-cam++"]
@@ -282,6 +282,9 @@ def test_a_function_of_ones_own_sees_one_detection_at_a_time(
             cam = own(wrapper, detector.layer_for(wrapper.detections[0], one.index))
             [[expected]] = cam.attribute(image, target=one.index, interpolate_mode="bilinear")
             torch.testing.assert_close(one.heat_map, expected)
+    images, fine = torch.cat([image, image.flip(3) * 0.5]), wrapper.model.fine
+    alone = torch.cat([own(wrapper, fine).attribute(one[None], target=0) for one in images])
+    torch.testing.assert_close(own(wrapper, fine).attribute(images, target=0), alone)
 
 
 def test_what_users_give_is_not_written_to(registered, detector, image, wrapper):
