@@ -46,8 +46,9 @@ class PlaceTrace(TorchDispatchMode):
     Args:
         canvas_size: ``(H, W)`` in pixels; a tensor ``(N, C, H, W)`` is taken for the canvas.
         channels: what ``C`` may be.
-        computed: everything is. Otherwise convolutions and products are not, nor is what follows
-            from them: it is zero, and takes no memory, as far as its shape can be known without.
+        computed: everything is. Otherwise convolutions and products of the image are not, nor is
+            what follows from them: it is zero, and takes no memory, as far as its shape can be
+            known without. What does not depend on the image a network may keep.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class PlaceTrace(TorchDispatchMode):
                     self._known[entry] = canvas_places(entry.shape)
                 if entry in self._known:
                     known.append(entry)
-        result = None if self._computed else _shaped(name, func, args, kwargs)
+        result = None
+        if not self._computed and ((known and name in NOT_COMPUTED) or _any_zeros(args, kwargs)):
+            result = _shaped(name, func, args, kwargs)
         if result is None:
             result = func(*tree_map_only(Tensor, _in_full, args), **kwargs)
         if known:
@@ -142,8 +145,6 @@ class PlaceTrace(TorchDispatchMode):
 def _shaped(name: str, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Zeros instead of a result that nobody looks at; ``None`` where it has to be computed."""
     tensors = [entry for entry in tree_leaves((args, kwargs)) if isinstance(entry, Tensor)]
-    if not (name in NOT_COMPUTED or any(map(_is_zeros, tensors))):
-        return None
     if name.endswith("_"):  # in place
         return args[0] if _is_zeros(args[0]) else None
     device = tensors[0].device
@@ -159,6 +160,11 @@ def _shaped(name: str, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def _zeros(like: Tensor, device: torch.device) -> Tensor:
     return torch.zeros((), dtype=like.dtype, device=device).expand(like.shape)
+
+
+def _any_zeros(args: Any, kwargs: dict[str, Any]) -> bool:
+    leaves = tree_leaves((args, kwargs))
+    return any(isinstance(entry, Tensor) and _is_zeros(entry) for entry in leaves)
 
 
 def _is_zeros(tensor: Tensor) -> bool:

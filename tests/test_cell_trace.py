@@ -419,6 +419,21 @@ def test_a_function_runs_as_always_in_this_thread_and_to_its_end():
     assert first == second == [threading.get_ident(), float(detector.detect(image)[0].scores)]
 
 
+def test_what_a_network_keeps_for_all_is_computed():
+    kept: dict[str, Tensor] = {}
+
+    class Placed(Scored):
+        def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+            rows = torch.arange(1.0, 49.0)[:, None]
+            if "places" not in kept:
+                kept["places"] = F.linear(rows @ torch.ones(1, 64), 2 * torch.eye(64))
+            return super().forward(canvas + F.interpolate(kept["places"][None, None], SIZE))
+
+    detector = CandidateDetector(Placed(conv(3, 3, 2, 1)).eval(), target_layers=["body"])
+    assert detector.cell_grid(detector.model.body, SIZE, (48, 64)).origin == (0.75, 0.75)
+    assert kept["places"].tolist() == [[2.0 * row] * 64 for row in range(1, 49)]
+
+
 class NotWithZeros(Scored):
     def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
         first = self.body[0](canvas)
