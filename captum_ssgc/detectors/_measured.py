@@ -47,8 +47,14 @@ class MeasuredGeometries:
         if last not in (None, known):
             raise ValueError(
                 f"{source} lays images of one size in different places, depending on what they "
-                f"show: the last one of {image_size[0]} x {image_size[1]} pixels as {last}, noise "
-                f"as {known}. Maps would lie elsewhere: crop the image before, and pass what is "
-                "left, so that the place depends on the size alone."
+                f"show: of {image_size[0]} x {image_size[1]} pixels the last one {_where(last)}, "
+                f"and noise {_where(known)}. Maps would lie elsewhere: crop the image before, and "
+                "pass what is left, so that the place depends on the size alone."
             )
         return known
+
+
+def _where(geometry: ImageGeometry) -> str:
+    sides = zip(geometry.offset, geometry.scale, geometry.canvas_size, strict=True)
+    place = [f"from {offset:.4g}, times {scale:.4g}, of {side}" for offset, scale, side in sides]
+    return f"({place[0]} down; {place[1]} across)"

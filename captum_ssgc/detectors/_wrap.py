@@ -120,10 +120,10 @@ def _known_inside(thing: Any, depth: int) -> Any:
 def _is_frame(thing: Any) -> bool:
     """Whether ``thing`` is around a model without being a detector of its own."""
     classes = type(thing).__mro__
-    return not callable(thing) or any(
-        base.__module__.partition(".")[0] in _FRAMEWORKS or base.__name__ in _FRAMEWORK_CLASSES
-        for base in classes
-    )
+    if not callable(thing) or any(base.__name__ in _FRAMEWORK_CLASSES for base in classes):
+        return True
+    of_framework = any(base.__module__.partition(".")[0] in _FRAMEWORKS for base in classes)
+    return of_framework and _passes_on(thing)
 
 
 def _passes_on(thing: Any) -> bool:

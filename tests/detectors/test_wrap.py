@@ -107,8 +107,10 @@ class Session:
 
 
 def peft(model):
-    tuner = type("LoraModel", (Around,), {"__module__": "peft.tuners.lora"})("model", model)
-    return type("PeftModel", (Around,), {"__module__": "peft.peft_model"})("base_model", tuner)
+    own = {"forward": lambda self, *args: None}
+    lora = type("LoraModel", (Around,), {"__module__": "peft.tuners.lora", **own})
+    whole = type("PeftModel", (Around,), {"__module__": "peft.peft_model", **own})
+    return whole("base_model", lora("model", model))
 
 
 SHELLS = {
@@ -140,11 +142,27 @@ class Parallel(torch.nn.DataParallel):
         raise AssertionError("never called")
 
 
-@pytest.mark.parametrize("name", ["model", "net", "detector", "base_model", "module", "ema", None])
+class OfFramework(Around):
+    """A framework's class that another one, with a forward of its own, is a kind of."""
+
+
+OfFramework.__module__ = "timm.models"
+
+
+class KindOfIt(OfFramework):
+    def forward(self, images):
+        raise AssertionError("never called")
+
+
+NAMES = ["model", "net", "detector", "base_model", "module", "ema"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "parallel", "framework"])
 def test_a_module_of_yours_around_a_model_is_your_own_detector(build_family, name):
     """It may change what the model reports."""
     inner = build_family("torchvision", "fcos").detector.model
-    mine = (Parallel(inner) if name is None else Around(name, inner)).eval()
+    makers = {"parallel": Parallel, "framework": lambda inner: KindOfIt("model", inner)}
+    mine = (makers[name](inner) if name in makers else Around(name, inner)).eval()
     detector = ssgc.wrap_detector(mine)
     assert type(detector) is detectors.CandidateDetector
     assert detector.model is mine
