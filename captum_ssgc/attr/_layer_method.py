@@ -81,8 +81,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
     def keywords(cls) -> Keywords:
         """Those of the map function that are options."""
         function, caller = getattr(cls, "maps", None), f"{cls.__name__}.maps"
-        plain = inspect.getattr_static(cls, "maps", None)
-        if isinstance(plain, FunctionType) and plain.__code__.co_varnames[:1] == ("self",):
+        if isinstance(function, FunctionType) and function.__code__.co_varnames[:1] == ("self",):
             raise TypeError(f"{caller}: {_EXPECTED}; it takes self: make it a staticmethod.")
         if not callable(function):
             raise TypeError(f"{caller}: {_EXPECTED}, got {shown(function)}.")

@@ -248,7 +248,12 @@ def similarity(
     weights = similarities(instances, found)
     if objectness is None or not len(found):
         return weights
-    return weights * objectness(found).to(weights)
+    given: Any = objectness(found)
+    if not isinstance(given, Tensor) or given.shape != (len(found),):
+        raise ValueError(
+            f"objectness: expected ({len(found)},), one for each candidate, got {shown(given)}."
+        )
+    return weights * given.detach().to(weights)
 
 
 def _warn_if_never_found(maps: Tensor, n_masks: int) -> None:

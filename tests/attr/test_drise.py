@@ -310,6 +310,16 @@ def test_one_visible_mask_gives_the_weight_itself(drise, wrapper, image):
     torch.testing.assert_close(found, torch.ones(1, 1, 8, 8))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [None, torch.ones(1), torch.ones(5, 1), [0.5] * 5],
+    ids=["none", "one", "(J, 1)", "list"],
+)
+def test_an_objectness_of_another_shape_is_refused(wrapper, image, given):
+    with pytest.raises(ValueError, match=r"objectness: expected \(\d+,\), one for each candidate"):
+        ssgc.DRISE(wrapper, objectness=lambda _: given).attribute(image, 0, n_masks=2)
+
+
 def test_objectness_weighs_the_detections(wrapper, image):
     options = {"target": 0, "n_masks": 3, "probability": 1.0, "grid": (2, 2)}
     half = ssgc.DRISE(wrapper, objectness=lambda found: torch.full((len(found),), 0.5))

@@ -444,6 +444,7 @@ def test_a_keyword_that_means_something_else_is_refused(wrapper, image, name):
         (made(LayerMethod), "Wrong.maps: expected a map function of .*, got None"),
         (made(LayerMethod, maps=3), "Wrong.maps: expected a map function of .*, got 3"),
         (made(LayerMethod, maps=lambda self, a, g: a), "it takes self: make it a staticmethod"),
+        (made(LayerMethod, maps=staticmethod(lambda self, a, g: a)), "it takes self"),
         (made(LayerMethod, maps=lambda a: a), "Wrong.maps: .*; too many positional arguments"),
         (made(LayerMethod, maps=lambda *, a, g: a), "Wrong.maps: .*; too many positional"),
         (made(LayerMethod, maps=lambda a, g, b, /: a), "Wrong.maps: .*; missing a required"),
