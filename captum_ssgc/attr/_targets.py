@@ -98,7 +98,7 @@ def asked_of_image(wrapper: InstanceScoreWrapper | None, inputs: Any, targets: T
     if images.dim() != 4 or images.shape[0] != 1:
         raise ValueError(f"inputs: expected (1, 3, H, W), got {tuple(images.shape)}.")
     [reference] = wrapper.detections_for(images)
-    indices = list(range(len(reference))) if targets is None else _numbers("targets", targets)
+    indices = _numbers("targets", range(len(reference)) if targets is None else targets)
     if not indices:
         raise ValueError("targets: expected at least one detection, got none.")
     _check_range(indices, len(reference))
