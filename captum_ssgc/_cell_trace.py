@@ -102,23 +102,25 @@ class _Follower:
         image_size = (self._image.shape[2], self._image.shape[3])
 
         def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            original = modules[module]
-            if original not in self._found:
+            original = modules.get(module)
+            if original is not None and original not in self._found:
                 self._found[original] = (None, False)
                 with suppress(Exception):  # of a reshape_transform: no concern of the network
                     if places := trace.places(output) if isinstance(output, Tensor) else None:
                         reshape = self._detector.reshape_transform_for(original, image_size)
                         self._found[original] = (_lines(places, reshape), places.fitted)
-            if len(self._found) == len(self._wanted) and not computed:
-                raise _AllFound
+            # What comes after the model, such as a function of the user's, need not see zeros.
+            ended = module is runs.model or len(self._found) == len(self._wanted)
+            if ended and not computed:
+                raise _Ended
 
-        hooks = forward_hooks(dict.fromkeys(modules, keep))
+        hooks = forward_hooks(dict.fromkeys([*modules, runs.model], keep))
         device = self._image.device
         drawn = torch.random.fork_rng([device] if device.type == "cuda" else [])
         try:
             with drawn, torch.inference_mode(False), torch.no_grad(), trace, hooks:
                 runs.run(self._image)
-        except _AllFound:
+        except _Ended:
             return True
         except Exception:  # of whatever kind, such as of what follows the layers, given zeros
             return len(self._found) == len(self._wanted)
@@ -152,8 +154,8 @@ def _hooks_of(module: nn.Module) -> list[Any]:
     return [module._forward_hooks, module._forward_pre_hooks]
 
 
-class _AllFound(Exception):
-    """Ends a forward."""
+class _Ended(Exception):
+    """Of a forward of a copy: there is nothing more to find."""
 
 
 def _lines(places: Places, reshape: Callable[[Tensor], Tensor] | None) -> _Lines:

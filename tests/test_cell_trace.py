@@ -419,6 +419,20 @@ def test_a_function_runs_as_always_in_this_thread_and_to_its_end():
     assert first == second == [threading.get_ident(), float(detector.detect(image)[0].scores)]
 
 
+def test_decode_sees_no_zeros():
+    seen = []
+
+    def decode(output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        seen.append(float(output[1]))
+        return output
+
+    network = Scored(conv(3, 3, 2, 1)).eval()
+    network.spare = conv(4, 1)  # never runs
+    detector = CandidateDetector(network, decode, target_layers=["body", "spare"])
+    assert detector.cell_grid(network.body, SIZE, (48, 64)).origin == (0.75, 0.75)
+    assert seen == []
+
+
 def test_what_a_network_keeps_for_all_is_computed():
     kept: dict[str, Tensor] = {}
 
