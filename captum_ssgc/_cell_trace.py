@@ -46,7 +46,7 @@ def traced_lines(
         For ``(y, x)``; ``None`` where it cannot be followed, through code of a kind not known here.
     """
     owner = (type(detector), ref(detector.cells_depend_on))
-    weight = next(detector.model.parameters(), torch.empty(0))
+    weight = next(detector.model.parameters(), torch.empty(0, device="cpu"))
     if image is None:
         size = (1, detector.channels, *image_size)
         image = torch.full(size, 0.5, device=weight.device, dtype=torch.float32)

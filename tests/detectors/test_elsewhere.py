@@ -81,6 +81,7 @@ def test_operators() -> None:
     _taps.cache_clear()
 
 
+@pytest.mark.filterwarnings("ignore:.*all-zero map")
 @pytest.mark.parametrize("reports", [False, True], ids=["candidates", "reports"])
 def test_onnx_runtime_stays_on_the_host(
     reports: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
