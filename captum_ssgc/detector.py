@@ -502,12 +502,13 @@ def outside_inference_mode() -> Iterator[None]:
 def refuse_training(model: nn.Module) -> None:
     """Raise ``ValueError`` if a module, or a part of it that knows two modes, is in training mode.
 
-    Of PyTorch's own modules only some do; others may have been put in after ``eval()``.
+    Others may have been put in after ``eval()``.
     """
+    model = getattr(model, "_orig_mod", model)  # torch.compile's own (seen: 2.4) is always in one
     if model.training:
         part = "the model is"
     else:
-        training = [module for module in model.modules() if module.training and _has_modes(module)]
+        training = [module for module in model.modules() if module.training and has_modes(module)]
         if not training:
             return
         names = [name for name, module in model.named_modules() if module in training]
@@ -516,7 +517,8 @@ def refuse_training(model: nn.Module) -> None:
     raise ValueError(f"{part} in training mode: detections and scores need model.eval().")
 
 
-def _has_modes(module: nn.Module) -> bool:
+def has_modes(module: nn.Module) -> bool:
+    """Whether it does something else in training; of PyTorch's own only some do."""
     of_torch = type(module).__module__.startswith("torch.nn.modules.")
     return not of_torch or isinstance(module, _MODES)
 

@@ -189,3 +189,17 @@ def test_the_best_measured_layer_of_rt_detr_comes_first(build_family, picture):
     best = detector.layer_for(detector.detect(picture)[0], 0)
     assert best is detector.model.model[levels[0]]
     assert len(detector.target_layers()) == len(levels) + 1
+
+
+def test_an_activation_that_another_model_trains_with_changes_no_way(build_family):
+    """Models of Ultralytics share one, and a new one begins in training."""
+    detector = build_family("ultralytics", "yolo11n").detector
+    outputs = detector.local_outputs()
+    assert outputs
+    shared = detector._head.cv3[0][0][0].act
+    shared.train()
+    try:
+        assert detector.local_outputs() == outputs
+        detector.detect(scene(3))
+    finally:
+        shared.eval()
