@@ -85,19 +85,17 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
             raise TypeError(f"{caller}: {_EXPECTED}; it takes self: make it a staticmethod.")
         if not callable(function):
             raise TypeError(f"{caller}: {_EXPECTED}, got {shown(function)}.")
-        try:
-            taken = Keywords.of(function, 2)
-        except TypeError as error:
-            raise TypeError(f"{caller}: {_EXPECTED}; {error}.") from None
+        taken = Keywords.checked(function, 2, f"{caller}: {_EXPECTED}")
         own = dict(taken.defaults)
-        handed_in = own.pop(WHOLE, None)
-        other = [] if handed_in in (None, REQUIRED) else [WHOLE]
-        for name in (*own, *other):
-            if name in _arguments() or name in other:
-                raise ValueError(
-                    f"{caller}: its keyword {name!r} already means something else, in attribute or "
-                    "in a run: rename it."
-                )
+        whole = own.pop(WHOLE, None)
+        taken_already = [name for name in own if name in _arguments()]
+        if whole is not None and whole is not REQUIRED:
+            taken_already.append(WHOLE)
+        if taken_already:
+            raise ValueError(
+                f"{caller}: its keyword {taken_already[0]!r} already means something else, in "
+                "attribute or in a run: rename it."
+            )
         if "mask" in own:
             own["mask"] = DEFAULT_MASK
         return replace(taken, defaults=own)

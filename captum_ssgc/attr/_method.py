@@ -151,10 +151,7 @@ class PerturbationMethod(Method, PerturbationAttribution):
         expected = f"{cls.__name__}.attribute_instances: expected (self, inputs, targets=None, ...)"
         if getattr(function, "__isabstractmethod__", False):
             raise TypeError(f"{expected}, got nothing.")
-        try:
-            taken = Keywords.of(function, 2)
-        except TypeError as error:
-            raise TypeError(f"{expected}; {error}.") from None
+        taken = Keywords.checked(function, 2, expected)
         own = dict(taken.defaults)
         if own.pop("targets", None) is REQUIRED:
             raise TypeError(f"{expected}; targets has no default.")

@@ -35,6 +35,14 @@ class Keywords:
     any_other: bool = False
 
     @classmethod
+    def checked(cls, function: Callable[..., Any], leading: int, expected: str) -> Keywords:
+        """As :meth:`of`, with an error that begins with what was ``expected``."""
+        try:
+            return cls.of(function, leading)
+        except TypeError as error:
+            raise TypeError(f"{expected}; {error}.") from None
+
+    @classmethod
     def of(cls, function: Callable[..., Any], leading: int) -> Keywords:
         """Those of a function, a module, or whatever else can be called.
 
