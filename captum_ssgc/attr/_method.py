@@ -67,6 +67,12 @@ class Method:
         return list(cls.keywords().defaults)
 
     @classmethod
+    def chosen_options(cls) -> dict[str, Any]:
+        """What a user chooses for a run, with defaults: all but what the run sets itself."""
+        options = cls.keywords().defaults
+        return {name: value for name, value in options.items() if name not in OF_THE_RUN}
+
+    @classmethod
     def recorded(cls, options: Mapping[str, Any]) -> type[Method] | None:
         """The method whose maps of a recorded forward these are, or are made from.
 

@@ -114,12 +114,8 @@ Methods = str | MethodRow | Iterable[str | MethodRow | tuple[str, Mapping[str, A
 
 def options_of(entry: type[Method]) -> tuple[str, ...]:
     """Names of the options that a row of this method may have."""
-    own = (name for name in entry.option_names() if name not in _OF_THE_RUN)
+    own = entry.chosen_options()
     return ("output", *own) if issubclass(entry, LayerMethod) else tuple(own)
-
-
-# What depends on the settings, or does not change the maps.
-_OF_THE_RUN = ("generator", "perturbations_per_eval", "show_progress")
 
 
 def rows_named(methods: Any) -> tuple[MethodRow, ...]:

@@ -18,9 +18,6 @@ NAMES = (
     "eigen-cam, ssgrad-cam+-, refined-cam"
 )
 
-# What the command itself sets.
-_OF_THE_COMMAND = ("generator", "perturbations_per_eval", "show_progress")
-
 MethodChoice = list[tuple[str, dict[str, Any]]]
 """Names of methods, each with its options."""
 
@@ -46,9 +43,7 @@ def options_of(name: str) -> dict[str, Any]:
 
     method: Any = METHODS[name]
     defaults: dict[str, Any] = {"output": "score"} if method.gradient_based else {}
-    taken = method.keywords().defaults
-    own = [option for option in method.option_names() if option not in _OF_THE_COMMAND]
-    return defaults | {option: taken[option] for option in own}
+    return defaults | method.chosen_options()
 
 
 def _with_default(option: str, default: Any) -> str:
