@@ -69,8 +69,8 @@ class Method:
     @classmethod
     def chosen_options(cls) -> dict[str, Any]:
         """What a user chooses for a run, with defaults: all but what the run sets itself."""
-        options = cls.keywords().defaults
-        return {name: value for name, value in options.items() if name not in OF_THE_RUN}
+        defaults, names = cls.keywords().defaults, cls.option_names()
+        return {name: defaults[name] for name in names if name not in OF_THE_RUN}
 
     @classmethod
     def recorded(cls, options: Mapping[str, Any]) -> type[Method] | None:

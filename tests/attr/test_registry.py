@@ -23,6 +23,7 @@ from captum_ssgc.attr import (
 )
 from captum_ssgc.benchmark import BenchmarkSettings, MethodRow
 from captum_ssgc.benchmark.heat_maps import MapMaker
+from captum_ssgc.benchmark.rows import options_of
 from captum_ssgc.cli.options import for_one_image
 
 PAPER_ORDER = ["grad-cam", "grad-cam++", "d-rise", "odam", "ssgrad-cam", "ssgrad-cam++"]
@@ -662,3 +663,13 @@ def test_an_empty_map_names_its_method(make_detector, image):
     ) as log:
         ssgc.explain(detector, image, "odam", top_k=1)
     assert log[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_options_of_a_run_are_those_that_a_user_chooses(name):
+    method = METHODS[name]
+    chosen = method.chosen_options()
+    of_the_run = {"generator", "perturbations_per_eval", "show_progress"}
+    assert list(chosen) == [option for option in method.option_names() if option not in of_the_run]
+    assert "prior_maps" not in chosen  # the run makes them
+    assert set(options_of(method)) == {*chosen, *(["output"] if method.gradient_based else [])}
