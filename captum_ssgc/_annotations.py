@@ -90,9 +90,9 @@ def label_indices(labels: Labels, detector: Detector, classes: int) -> Tensor:
 
 
 def _listed(labels: Any) -> list[Any]:
-    """Labels one by one, as Python's own numbers and texts where they are in a tensor."""
-    entries = labels.tolist() if isinstance(labels, Tensor) else labels
-    if isinstance(entries, str) or not isinstance(entries, (Sequence, np.ndarray)):
+    """Labels one by one, as Python's own numbers and texts where they are in a tensor or array."""
+    entries = labels.tolist() if isinstance(labels, (Tensor, np.ndarray)) else labels
+    if isinstance(entries, (str, bytes, bytearray)) or not isinstance(entries, Sequence):
         raise TypeError(
             "labels: expected class indices or names in a list or tensor, one for each box, got "
             f"{shown(labels)}."

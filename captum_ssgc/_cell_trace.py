@@ -21,7 +21,9 @@ from captum_ssgc._place_trace import PlaceTrace
 
 _Lines = list[Line] | None
 
-_traced: WeakKeyDictionary[nn.Module, dict[Hashable, _Lines]] = WeakKeyDictionary()
+# By what the places depend on, by layer, and by the kind of detector and of images.
+_OfLayers = WeakKeyDictionary[nn.Module, dict[Hashable, _Lines]]
+_traced: WeakKeyDictionary[Any, _OfLayers] = WeakKeyDictionary()
 _failed: WeakKeyDictionary[nn.Module, Hashable] = WeakKeyDictionary()
 
 
@@ -45,23 +47,25 @@ def traced_lines(
     Returns:
         For ``(y, x)``; ``None`` where it cannot be followed, through code of a kind not known here.
     """
-    owner = (type(detector), ref(detector.cells_depend_on))
+    owner: Any = detector.cells_depend_on
+    kind: Any = type(detector)
     weight = next(detector.model.parameters(), torch.empty(0, device="cpu"))
     if image is None:
         size = (1, detector.channels, *image_size)
         image = torch.full(size, 0.5, device=weight.device, dtype=torch.float32)
-    here = (owner, canvas_size, image.shape[1], image.dtype, image.device, weight.dtype)
-    attempt = (owner, WeakIdRef(image))
-    known = _traced.setdefault(layer, {})
-    if not (owner in known or here in known or _failed.get(layer) == attempt):
+    here: Hashable = (kind, canvas_size, image.shape[1], image.dtype, image.device, weight.dtype)
+    attempt = (kind, ref(owner), WeakIdRef(image))
+    of_layers = _traced.setdefault(owner, WeakKeyDictionary())
+    known = of_layers.setdefault(layer, {})
+    if not (kind in known or here in known or _failed.get(layer) == attempt):
         wanted = {layer, *detector.target_layers().values()}
         found = _Follower(detector, wanted, image, canvas_size).follow()
         for module, (lines, fitted) in found.items():
             everywhere = lines is not None and not fitted
-            _traced.setdefault(module, {})[owner if everywhere else here] = lines
+            of_layers.setdefault(module, {})[kind if everywhere else here] = lines
         for module in wanted - set(found):  # it did not come to them: with the next image it may
             _failed[module] = attempt
-    return known.get(owner, known.get(here))
+    return known.get(kind, known.get(here))
 
 
 class _Follower:
@@ -89,7 +93,9 @@ class _Follower:
         """Of the layers that have run, and whether they hold for this size of the canvas alone."""
         itself = (self._detector, {module: module for module in self._wanted})
         attempts = [(*itself, True)]
-        if twin := _twin(self._detector, self._wanted):
+        with torch.inference_mode(False):  # else the copy could not write to its buffers
+            twin = _twin(self._detector, self._wanted)
+        if twin:
             # The copy may not get along with zeros, nor without hooks that are its own.
             attempts = [(*twin, False), (*twin, True), *attempts]
         any(self._ends(*attempt) for attempt in attempts)

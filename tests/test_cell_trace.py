@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import math
 import threading
 
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import captum_ssgc as ssgc
-from captum_ssgc import ImageGeometry
+from captum_ssgc import ImageGeometry, _cell_trace
 from captum_ssgc._cell_trace import traced_lines
 from captum_ssgc.detectors import CandidateDetector
 
@@ -373,19 +374,37 @@ class Remembering(Scored):
         super().__init__(conv(3, 3, 2, 1))
         self.register_buffer("memory", torch.ones(1, 4, 48, 64))
         self.last = torch.ones(1, 4, 48, 64)
+        self.last_of_all = torch.nn.Identity()
 
     def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
         box, score = super().forward(canvas)
         features = self.body(canvas).detach()
         for kept in (self.memory, self.last):
             kept.mul_(0.5).add_(features)
+        self.last_of_all(features)
         return box, score
 
 
-def test_the_network_keeps_its_state():
-    detector = CandidateDetector(Remembering().eval(), target_layers=["body"])
+def test_what_is_remembered_goes_with_its_detector():
+    network = Scored(conv(3, 3, 2, 1)).eval()
+    before = len(_cell_trace._traced)
+    for _ in range(3):
+        detector = CandidateDetector(lambda canvas: network(canvas), target_layers=["body"])
+        detector.cell_grid(network.body, SIZE, (48, 64))
+        assert len(_cell_trace._traced) == before + 1
+        del detector
+        gc.collect()
+    assert len(_cell_trace._traced) == before
+
+
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("layers", [["body"], ["body", "last_of_all"]])
+def test_the_network_keeps_its_state(layers, inference):
+    detector = CandidateDetector(Remembering().eval(), target_layers=layers)
     network, numbers = detector.model, torch.get_rng_state()
-    assert detector.cell_grid(network.body, SIZE, (48, 64)).origin == (0.75, 0.75)
+    with torch.inference_mode(inference):
+        cells = detector.cell_grid(network.body, SIZE, (48, 64))
+    assert cells.origin == (0.75, 0.75)
     assert network.memory.eq(1).all()
     assert network.last.eq(1).all()
     assert network.runs == 0

@@ -378,12 +378,11 @@ def recording(
         run = detector.run if with_graph else detector.run_for_gradients
         with forward_hooks(before=dict.fromkeys(apart, _without_graph)):
             raw = _run(run, images, detections)
-    if detections is None and not capture.is_complete():
+    incomplete = detections is None and not capture.is_complete()
+    if incomplete and len(found := detector.select(raw)[0]):
         # What only finds candidates does not run for their scores, of which others would say so.
-        found = detector.select(raw)[0]
         with capturing(detector.model, layers.modules, of_input, with_graph) as of_scores:
-            if len(found):
-                _run(run, images, found)
+            _run(run, images, found)
         capture = capture if of_scores.is_complete() else of_scores
     with torch.inference_mode(False), torch.enable_grad():
         yield Recording(layers, capture, images, raw, reshape_transform, detections)

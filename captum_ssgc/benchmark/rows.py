@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +21,19 @@ from captum_ssgc._outputs import (
 from captum_ssgc.attr import METHODS, LayerMethod, Method, method_named
 from captum_ssgc.benchmark.checks import plain_number
 from captum_ssgc.benchmark.settings import FLOORS
+
+
+class _Fixed(dict[str, Any]):
+    """Options that cannot be changed, but copied, sent and stored as any dictionary."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the options of a row do not support item assignment; make another row.")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    update = pop = popitem = clear = setdefault = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Fixed, (dict(self),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +82,7 @@ class MethodRow:
             raise TypeError(f"options of {self.method}: {error}") from None
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"options of {self.method}: {error}") from None
-        object.__setattr__(self, "options", MappingProxyType(values))
+        object.__setattr__(self, "options", _Fixed(values))
 
     def __eq__(self, other: object) -> bool:
         """The same method with options that are equal in kind as well: ``True`` is not 1."""
@@ -78,9 +90,6 @@ class MethodRow:
 
     def __hash__(self) -> int:
         return hash(self._identity)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return MethodRow, (self.method, dict(self.options))
 
     @property
     def _identity(self) -> str:

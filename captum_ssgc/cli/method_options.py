@@ -92,7 +92,7 @@ def choose_methods(text: str, further: Sequence[str] | None) -> MethodChoice:
 
 
 def _check_said(named: MethodChoice, asked: Sequence[tuple[str, str, Any]]) -> None:
-    """Of what does not mean what it looks like."""
+    """Refuse ``all[...]``, and name an option of which only the last value counts."""
     for own in (own for name, own in named if name == "all" and own):
         options = [f"{option}={written(value)}" for option, value in own.items()]
         raise CommandError(

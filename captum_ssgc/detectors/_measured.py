@@ -41,7 +41,8 @@ class MeasuredGeometries:
         """
         last = self._of_runs.get(image_size)
         before, known = self._measured.get(image_size, (None, None))
-        if known is None or before != state or last not in (None, known):
+        same = before == state if isinstance(state, str) else before is state
+        if known is None or not same or last not in (None, known):
             known = measure()
             self._measured[image_size] = state, known
         if last not in (None, known):

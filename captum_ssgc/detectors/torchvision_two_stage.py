@@ -62,9 +62,9 @@ class TwoStageDetector(LookupDetector):
 
     A candidate is a region proposal; its score is the softmax of the RoI head at that proposal.
     Scoring keeps the proposals of the reference image, so the region proposal network does not
-    run for it; where regions of the head see one another, it does, and they are put in their
-    places among the others. ``class_scores`` include the background in column 0, as torchvision's
-    labels do.
+    run for it; where regions of the head may see one another (modules of other makes, hooks of
+    yours), it does, and they are put in their places among the others. ``class_scores`` include the
+    background in column 0, as torchvision's labels do.
 
     Args:
         model: a Faster, Mask or Keypoint R-CNN in evaluation mode.

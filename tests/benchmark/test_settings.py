@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import pickle
@@ -199,6 +200,10 @@ def test_a_row_is_fixed_and_can_be_sent():
     row = MethodRow("odam", {"smoothing": 1})
     with pytest.raises(TypeError, match="item assignment"):
         row.options["smoothing"] = 5
+    with pytest.raises(TypeError, match="item assignment"):
+        row.options.update(smoothing=5)
+    assert dataclasses.asdict(row)["options"] == {"smoothing": 1}
+    assert dataclasses.asdict(BenchmarkSettings([row]))["output"] == "score"
     for other in (pickle.loads(pickle.dumps(row)), copy.deepcopy(row)):
         assert other == row
         assert hash(other) == hash(row)

@@ -18,7 +18,7 @@ from performance_cases import METHOD, Size, case_of
 import captum_ssgc as ssgc
 
 CPU = torch.device("cpu")
-# The C library gives freed memory back at once: how much of it lies in holes is chance.
+# The C library gives freed memory back at once. Else how much of it lies in holes is chance.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 _known: dict[tuple[str, str, int, Size], float] = {}
 

@@ -41,6 +41,11 @@ def test_no_method_leaves_tensors_to_the_garbage_collector(own, demo_subject):
     assert not tensors_left_by(all_methods)
 
 
+@pytest.mark.slow
+def test_refining_leaves_no_tensors_to_the_garbage_collector(demo_subject):
+    assert not tensors_left_by(lambda: of_top(demo_subject, 2, "refined-cam"))
+
+
 def of_top(subject: Subject, count: int, method: str) -> list[ssgc.Explanation]:
     options = {
         "d-rise": {"n_masks": 6, "generator": torch.Generator().manual_seed(0)},
