@@ -429,6 +429,10 @@ class Detector(ABC):
 
         Returns:
             ``(N, K)``, K the largest number of detections; NaN where an image has fewer.
+
+        Raises:
+            TypeError, ValueError: for an output or label that means nothing, or detections that
+                are neither one for all images nor one for each.
         """
         output = with_label_indices(parse_output(output), self.label_names)
         if isinstance(detections, Detections):

@@ -232,7 +232,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
     @leaves_all_as_before
     def attribute_instances(
         self,
-        inputs: Tensor,
+        inputs: Tensor | tuple[Tensor, ...],
         targets: Targets = None,
         *,
         attribute_to_layer_input: bool = False,
@@ -245,7 +245,7 @@ class LayerMethod(Method, LayerAttribution, GradientAttribution):
         """Attribute many instances of one image, from one call of the vendor's forward.
 
         Args:
-            inputs: ``(1, 3, H, W)``, the reference image.
+            inputs: ``(1, 3, H, W)``, the reference image; in a tuple, so is what comes back.
             targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             attribute_to_layer_input: use what the layer takes instead of what it gives.
             relu_attributions: keep the positive part (the method); otherwise both signs.

@@ -57,7 +57,7 @@ class SmoothedMethod(LayerMethod):
     @stands_for(LayerMethod.attribute_instances)
     def attribute_instances(  # type: ignore[override]
         self,
-        inputs: Tensor,
+        inputs: Tensor | tuple[Tensor, ...],
         targets: Targets = None,
         *,
         attribute_to_layer_input: bool = False,
@@ -70,7 +70,7 @@ class SmoothedMethod(LayerMethod):
         """Attribute many instances of one image, from one call of the vendor's forward.
 
         Args:
-            inputs: ``(1, 3, H, W)``, the reference image.
+            inputs: ``(1, 3, H, W)``, the reference image; in a tuple, so is what comes back.
             targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             attribute_to_layer_input: use what the layer takes instead of what it gives.
             relu_attributions: keep the positive part (the method); otherwise both signs.

@@ -157,7 +157,7 @@ class DRISE(PerturbationMethod):
     @leaves_all_as_before
     def attribute_instances(
         self,
-        inputs: Tensor,
+        inputs: Tensor | tuple[Tensor, ...],
         targets: Targets = None,
         perturbations_per_eval: int = 1,
         show_progress: bool = False,
@@ -170,7 +170,7 @@ class DRISE(PerturbationMethod):
         """Attribute many detections of one image, with the same masks and forwards for all.
 
         Args:
-            inputs: ``(1, 3, H, W)``, the reference image.
+            inputs: ``(1, 3, H, W)``, the reference image; in a tuple, so is what comes back.
             targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             perturbations_per_eval: masked images per call of the detector.
             show_progress: show a progress bar.

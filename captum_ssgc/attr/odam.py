@@ -68,7 +68,7 @@ class ODAM(SmoothedMethod):
     @leaves_all_as_before
     def _union(
         self,
-        inputs: Tensor,
+        inputs: Tensor | tuple[Tensor, ...],
         targets: Targets = None,
         *,
         outputs: Iterable[Output] = UNION,
@@ -97,7 +97,7 @@ class ODAM(SmoothedMethod):
     @stands_for(_union)
     def attribute_union(  # type: ignore[empty-body]
         self,
-        inputs: Tensor,
+        inputs: Tensor | tuple[Tensor, ...],
         targets: Targets = None,
         *,
         outputs: Iterable[Output] = UNION,
@@ -115,7 +115,7 @@ class ODAM(SmoothedMethod):
         the vendor's forward. The ``output`` of the wrapper does not matter here.
 
         Args:
-            inputs: ``(1, 3, H, W)``, the reference image.
+            inputs: ``(1, 3, H, W)``, the reference image; in a tuple, so is what comes back.
             targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             outputs: what to join, see :class:`captum_ssgc.InstanceScoreWrapper`.
             attribute_to_layer_input: use what the layer takes instead of what it gives.

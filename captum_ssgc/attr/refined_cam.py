@@ -180,7 +180,7 @@ class RefinedCAM(PerturbationMethod):
     @leaves_all_as_before
     def attribute_instances(
         self,
-        inputs: Tensor,
+        inputs: Tensor | tuple[Tensor, ...],
         targets: Targets = None,
         perturbations_per_eval: int = 1,
         show_progress: bool = False,
@@ -194,7 +194,7 @@ class RefinedCAM(PerturbationMethod):
         """Attribute many detections of one image, whose changed images share batches.
 
         Args:
-            inputs: ``(1, 3, H, W)``, the reference image.
+            inputs: ``(1, 3, H, W)``, the reference image; in a tuple, so is what comes back.
             targets: index of a detection, or a list or 1-D tensor of several; ``None`` for all.
             perturbations_per_eval: changed images per call of the detector, of any detections.
             show_progress: show a progress bar.
