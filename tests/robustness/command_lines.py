@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import walk_tb
 from types import FrameType
 
 from PIL import Image
 
-from captum_ssgc.cli import COMMANDS, _parser, main
+import captum_ssgc
+from captum_ssgc import cli
+from captum_ssgc.cli import COMMANDS, _parse, _parser, main, messages
 from captum_ssgc.cli.messages import DONE, FAILED, INTERRUPTED, NOTHING_DETECTED
 from captum_ssgc.data import draw_scene
 
@@ -165,6 +168,9 @@ class Judge:
                 code: object = main(line.arguments)
             except BaseException as error:
                 code = f"{type(error).__name__}: {error}"
+                if line.interrupted_after is not None and _came_at_the_edge(error):
+                    messages.complain("interrupted")  # as the process does, see __main__
+                    code = INTERRUPTED
         self.counts[str(code)] = self.counts.get(str(code), 0) + 1
         problem = self._problem(line, code, err.getvalue()) or self._damage()
         if problem:
@@ -223,6 +229,18 @@ def _broken(path: Path) -> str:
     return ""
 
 
+def _came_at_the_edge(error: BaseException) -> bool:
+    """Whether it is an interrupt of ``main`` while that did not run the command yet, or no more."""
+    package = Path(captum_ssgc.__file__).parent
+    frames = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
+    ours = {code.co_filename for code in frames if package in Path(code.co_filename).parents}
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and ours <= {cli.__file__, messages.__file__}
+        and _parse.__code__ not in frames
+    )
+
+
 @contextmanager
 def _in(folder: Path) -> Iterator[None]:
     before = Path.cwd()
@@ -235,12 +253,15 @@ def _in(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _alarm(interrupted_after: float | None) -> Iterator[None]:
-    """An interrupt at its time, and the end of a call that hangs."""
+    """An interrupt of ``main`` at its time, and the end of a call that hangs."""
 
     def ring(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGVTALRM:
-            raise KeyboardInterrupt
-        raise HungError
+        if number != signal.SIGVTALRM:
+            raise HungError
+        while frame is not None:
+            if frame.f_code is main.__code__:
+                raise KeyboardInterrupt
+            frame = frame.f_back
 
     before = {one: signal.signal(one, ring) for one in _SIGNALS}
     signal.setitimer(signal.ITIMER_PROF, SECONDS)

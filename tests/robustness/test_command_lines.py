@@ -19,6 +19,8 @@ from robustness.command_lines import (
     options_of,
 )
 
+from captum_ssgc import cli
+
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limits"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
@@ -80,6 +82,21 @@ def test_the_judge_sees_what_is_not_named(arguments, problem, tmp_path):
     judge.run(CommandLine(arguments, ("missing.png", "--top-k" if not problem else "other")))
     assert [problem in one for one in judge.wrong] == ([True] if problem else [])
     assert judge.counts == {"2": 1}
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_only_main_itself_may_let_an_interrupt_out(begun, tmp_path, monkeypatch):
+    """Before and after the command, where ``__main__`` waits for it."""
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", cli._parse if begun else interrupt)
+    monkeypatch.setattr(cli, "_parser", interrupt)
+    judge = Judge(tmp_path / "case")
+    judge.run(CommandLine(("demo",), ("demo",), interrupted_after=60.0))
+    assert judge.counts == {"KeyboardInterrupt: " if begun else "130": 1}
+    assert len(judge.wrong) == begun
 
 
 def no_network() -> None:
