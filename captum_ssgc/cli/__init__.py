@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -107,7 +108,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = _parser()
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:  # quoted, as one of them may be empty
+        parser.error(f"unrecognized arguments: {shlex.join(unknown)}")
     for name, value in vars(args).items():
         # What argparse makes of "--name=--": before Python 3.13 an empty list, since then the text.
         if value == [] or str(value) == "--":

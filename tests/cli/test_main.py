@@ -102,8 +102,9 @@ def test_help_has_groups_methods_and_examples(run: Callable[..., Any], command: 
         (("explode",), "invalid choice: 'explode'"),
         (("explain",), "the following arguments are required: IMAGE"),
         (("explain", "a.png", "--frobnicate"), "unrecognized arguments: --frobnicate"),
+        (("explain", "a.png", "--top-k", "1", ""), "unrecognized arguments: ''"),
     ],
-    ids=["command", "no image", "option"],
+    ids=["command", "no image", "option", "empty"],
 )
 def test_usage_errors_are_one_line(
     run: Callable[..., Any], arguments: tuple[str, ...], message: str

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 from collections.abc import Iterator
@@ -209,8 +210,8 @@ class Judge:
 
 def _names(error: str, names: tuple[str, ...]) -> bool:
     """Whether one of them stands in the line, as far as it can be printed."""
-    shown = (" ".join(name.split())[:20] for name in (*names, "photo.png"))
-    return any(name in error or repr(name)[1:-1] in error for name in shown if name)
+    shown = (" ".join(name.split())[:20] or shlex.quote(name) for name in (*names, "photo.png"))
+    return any(name in error or repr(name)[1:-1] in error for name in shown)
 
 
 def _broken(path: Path) -> str:
