@@ -84,6 +84,7 @@ class TransformersBase(SelectingDetector, LookupDetector):
 
     def run(self, images: Tensor, detections: Sequence[Detections] | None = None) -> QueryOutput:
         pixels, mask, geometry = self.preprocess(images)
+        self.preprocess.geometries.note(geometry)
         return self.run_on_canvas(pixels, mask, geometry, detections)
 
     def run_on_canvas(

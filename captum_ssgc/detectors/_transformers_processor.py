@@ -16,6 +16,7 @@ from captum_ssgc._vendor_versions import (
 )
 from captum_ssgc._warnings import warn_user
 from captum_ssgc.detectors._content import check_content, noise
+from captum_ssgc.detectors._measured import MeasuredGeometries
 from captum_ssgc.geometry import ImageGeometry
 
 _SPREAD = 3.0
@@ -38,13 +39,16 @@ class ProcessorCanvas:
     Args:
         processor: an image processor, or a processor that holds one.
 
+    Attributes:
+        geometries: of images of each size, compared with those of runs.
+
     Raises:
         TypeError: if it is no image processor.
     """
 
     def __init__(self, processor: Any) -> None:
         self.processor = _on_tensors(getattr(processor, "image_processor", processor))
-        self._geometries: dict[tuple[tuple[int, int], str], ImageGeometry] = {}
+        self.geometries = MeasuredGeometries()
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None, ImageGeometry]:
         """Images ``(N, 3, H, W)`` in [0, 1] to pixel values, pixel mask and geometry."""
@@ -73,14 +77,17 @@ class ProcessorCanvas:
 
     def geometry(self, image_size: tuple[int, int], channels: int = 3) -> ImageGeometry:
         """How an image of ``(H, W)`` lies on the canvas."""
-        key = (image_size, f"{channels} {self.processor.to_json_string()}")
-        if key not in self._geometries:
+
+        def measure() -> ImageGeometry:
             canvas, _, geometry = self(noise(image_size, nn.Identity(), channels))
             # What is padded before it is smoothed and resized spreads into the padding.
             within = 1.0 if self.whole(image_size) == image_size else _SPREAD
-            check_content(canvas, geometry, type(self.processor).__name__, within)
-            self._geometries[key] = geometry
-        return self._geometries[key]
+            check_content(canvas, geometry, name, within)
+            return geometry
+
+        name = type(self.processor).__name__
+        state = f"{channels} {self.processor.to_json_string()}"
+        return self.geometries.of(image_size, name, state, measure)
 
 
 def processor_for(model: nn.Module) -> Any:

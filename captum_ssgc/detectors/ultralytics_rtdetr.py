@@ -15,6 +15,7 @@ from captum_ssgc.detectors._precision import cast_like
 from captum_ssgc.detectors._query_selection import (
     Queries,
     QuerySelection,
+    SelectingDetector,
     boxes_of_shares,
 )
 from captum_ssgc.geometry import ImageGeometry
@@ -32,7 +33,7 @@ class RTDETROutput:
     vendor: Tensor
 
 
-class UltralyticsRTDETR(LookupDetector):
+class UltralyticsRTDETR(SelectingDetector, LookupDetector):
     """Adapter for RT-DETR as Ultralytics builds it.
 
     A candidate is a query with the token of the image that it was made from,
@@ -93,11 +94,6 @@ class UltralyticsRTDETR(LookupDetector):
         return RTDETROutput(
             boxes.squeeze(0), logits.squeeze(0), selection.tokens, geometry, reported
         )
-
-    def run_from(
-        self, raw: RTDETROutput, images: Tensor, detections: Sequence[Detections]
-    ) -> RTDETROutput:
-        return self.run(images, detections)
 
     def reported(self, raw: RTDETROutput) -> list[dict[str, Tensor]]:
         found = []

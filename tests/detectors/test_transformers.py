@@ -110,6 +110,25 @@ def test_a_processor_that_does_not_rescale_takes_images_as_they_are(small_yolos,
     assert geometry.scale == (1.0, 1.0)
 
 
+def test_a_processor_that_looks_at_the_image_for_its_place_has_no_maps(small_yolos, picture):
+    class Trimmed(processor_on_tensors("YolosImageProcessor")):
+        def __call__(self, images, **options):
+            dark = [(one.amax((0, 1)) > 0).nonzero().max() + 1 for one in images]
+            trimmed = [one[..., : int(width)] for one, width in zip(images, dark, strict=True)]
+            return super().__call__(images=trimmed, **options)
+
+    size = {"shortest_edge": 32, "longest_edge": 64}
+    detector = ssgc.wrap_detector(small_yolos, processor=Trimmed(size=size))
+    half = picture.clone()
+    half[..., picture.shape[-1] // 2 :] = 0.0
+    assert detector.geometry(tuple(picture.shape[-2:])).image_size == tuple(picture.shape[-2:])
+    detector.detect(half)
+    with pytest.raises(ValueError, match="Trimmed lays images of one size in different places"):
+        detector.geometry(tuple(picture.shape[-2:]))
+    detector.detect(picture)
+    detector.geometry(tuple(picture.shape[-2:]))
+
+
 @pytest.mark.parametrize(
     ("processor", "message"),
     [
