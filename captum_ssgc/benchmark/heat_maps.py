@@ -20,7 +20,7 @@ from captum_ssgc.attr import (
     recording,
 )
 from captum_ssgc.benchmark.columns import TABLE_METRICS
-from captum_ssgc.benchmark.image_work import names_of
+from captum_ssgc.benchmark.image_work import layer_names
 from captum_ssgc.benchmark.rows import MethodRow
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.detections import Detections
@@ -55,7 +55,7 @@ class MapMaker:
 
     def layer_names(self) -> list[str]:
         """The layers that are attributed, as the model names them."""
-        return names_of(self._layers)
+        return layer_names(self._layers)
 
     def maps(
         self, rows: Iterable[MethodRow], image: Tensor, detections: Detections, seed: int

@@ -67,6 +67,6 @@ def device_of(detector: Detector) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
-def names_of(layers: Layers | None) -> list[str]:
+def layer_names(layers: Layers | None) -> list[str]:
     """The layers that are attributed, as the model names them."""
     return [] if layers is None else list(layers.names.values())

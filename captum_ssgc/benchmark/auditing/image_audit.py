@@ -14,7 +14,7 @@ from captum_ssgc.benchmark.auditing.records import AuditRecord, Finding
 from captum_ssgc.benchmark.auditing.settings import AuditSettings
 from captum_ssgc.benchmark.auditing.wording import Names, as_finding
 from captum_ssgc.benchmark.errors import BenchmarkError
-from captum_ssgc.benchmark.image_work import device_of, names_of
+from captum_ssgc.benchmark.image_work import device_of, layer_names
 from captum_ssgc.benchmark.matching import LabelMap, label_map
 from captum_ssgc.benchmark.measurements import rounded
 from captum_ssgc.benchmark.sources import Case
@@ -53,7 +53,7 @@ class ImageAudit:
 
     def layer_names(self) -> list[str]:
         """The layers that are attributed, as the model names them."""
-        return names_of(self._layers)
+        return layer_names(self._layers)
 
     def record(self, case: Case, image: AuditRecord) -> AuditRecord:
         """Everything that is found out about one image.
