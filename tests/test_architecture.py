@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from pathlib import Path
 
 from trace_explain import of_files, total, visited
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "architecture.rst"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.rst"
+
+
+def test_the_page_has_the_layers_of_the_contract():
+    block = PAGE.read_text(encoding="utf-8").split(".. code-block:: text")[1].split("What holds")[0]
+    said = [re.split(r"\s{2,}", line.strip())[0].split(" | ") for line in block.split("\n") if line]
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / "setup.cfg", encoding="utf-8")
+    layers = contract["importlinter:contract:layers"]["layers"].replace("captum_ssgc.", "")
+    agreed = [re.sub(r"[()]", "", line).split(" | ") for line in layers.split("\n") if line]
+    assert said == agreed
 
 
 def test_the_files_of_the_page_are_those_of_the_call():
     text = PAGE.read_text(encoding="utf-8")
-    steps = text.split("One call of ``explain``")[1].split("Four ideas")[0]
+    steps = text.split("One call of ``explain``")[1].split("Ideas that carry")[0]
     before, looked_at = steps.split("sees them.")[1].split("13. ")
     after = looked_at.split("maximum.")[1]
     named = re.findall(r"``([\w/]+\.py)``", before + after)

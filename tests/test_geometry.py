@@ -136,9 +136,9 @@ def test_sampling_does_not_depend_on_settings_of_the_caller():
 
 def test_sampling_first_met_in_inference_mode_serves_gradients_later():
     cells = CellGrid((3, 4), (20.0, 21.0), (1.5, 1.5))
-    with torch.inference_mode():
-        ODD_GEOMETRY.grid_to_image(torch.rand(1, 1, 3, 4), "bicubic", cells)
     maps = torch.rand(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    with torch.inference_mode():  # in this precision: each has what is remembered for itself
+        ODD_GEOMETRY.grid_to_image(maps, "bicubic", cells)
     assert torch.autograd.gradcheck(
         lambda one: ODD_GEOMETRY.grid_to_image(one, "bicubic", cells).sum((-2, -1)), maps
     )

@@ -168,7 +168,7 @@ def plus_plus_weights(
 ) -> Tensor:
     """``w_k = sum_ij alpha^k_ij ReLU(g^k_ij)`` (eq. 6), ``(N, C, 1, 1)``."""
     whole = whole or WholeGrid(activations, mask)
-    return _sum(_alpha(whole.total, gradients, mask) * gradients.clamp(min=0.0))
+    return _sum(plus_plus_alpha(whole.total, gradients, mask) * gradients.clamp(min=0.0))
 
 
 def split_weights(
@@ -184,9 +184,9 @@ def split_weights(
     ``(N, C, h, w)``.
     """
     whole = whole or WholeGrid(activations, mask)
-    above = _sum(_alpha(whole.positive_total, gradients, mask) * gradients.clamp(min=0.0))
+    above = _sum(plus_plus_alpha(whole.positive_total, gradients, mask) * gradients.clamp(min=0.0))
     falling = -gradients
-    below = _sum(_alpha(whole.negative_total, falling, mask) * falling.clamp(min=0.0))
+    below = _sum(plus_plus_alpha(whole.negative_total, falling, mask) * falling.clamp(min=0.0))
     return torch.where(activations > 0, above, -below)
 
 
@@ -210,8 +210,8 @@ def net_weights(
     """
     whole = whole or WholeGrid(activations, mask)
     above, below = (
-        _sum(_alpha(total, slope, mask) * slope.clamp(min=0.0))
-        - _sum(_alpha(total, -slope, mask) * (-slope).clamp(min=0.0))
+        _sum(plus_plus_alpha(total, slope, mask) * slope.clamp(min=0.0))
+        - _sum(plus_plus_alpha(total, -slope, mask) * (-slope).clamp(min=0.0))
         for total, slope in ((whole.positive_total, gradients), (whole.negative_total, -gradients))
     )
     return torch.where(activations > 0, above, below)
@@ -336,15 +336,11 @@ def space_map(gradients: Tensor, smoothing: float = 0.0) -> Tensor:
     return magnitude / torch.where(peak > 0, peak, torch.ones_like(peak))
 
 
-def plus_plus_alpha(activations: Tensor, gradients: Tensor, mask: Tensor | None = None) -> Tensor:
+def plus_plus_alpha(total: Tensor, gradients: Tensor, mask: Tensor | None) -> Tensor:
     """``alpha^k_ij = M_ij / (2 + s_k g^k_ij)`` with ``s_k = sum_ab A^k_ab M_ab`` (eq. 10, reduced).
 
     ``s_k g`` is clamped at 0: alpha is needed only where ``g > 0``, and ``A >= 0`` is assumed.
     """
-    return _alpha(WholeGrid(activations, mask).total, gradients, mask)
-
-
-def _alpha(total: Tensor, gradients: Tensor, mask: Tensor | None) -> Tensor:
     alpha = (total * gradients).clamp_(min=0.0).add_(2.0).reciprocal_()
     return alpha if mask is None else alpha * mask.to(alpha.dtype)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from captum_ssgc._windows import Window, WindowGradient, aligned, gathered, hull
+from captum_ssgc._windows import Window, WindowGradient, aligned, gathered, hull, nonzero_windows
 from captum_ssgc.attr import METHODS, LayerMethod, _batched_gradients, _row_gradients
 from captum_ssgc.attr._batched_gradients import at_once, gradients_of_each
 from captum_ssgc.attr._formula import Formula
@@ -67,6 +67,20 @@ def test_what_cannot_go_back_as_a_batch_goes_one_after_the_other(monkeypatch):
         expected = torch.zeros(18)
         expected[row] = 2.0
         assert torch.equal(slope.flatten(), expected)
+
+
+@pytest.mark.parametrize(
+    "channels", [(0.0, -1.0), (1.0, 0.0), (-1.0, 1.0), (-1.0, -2.0), (0.0, float("nan"))], ids=str
+)
+def test_a_window_holds_whatever_is_not_zero(channels):
+    """In any channel and example, of either sign."""
+    gradients = torch.zeros(2, 2, 5, 6)
+    gradients[0, :, 1, 4] = gradients[1, :, 3, 2] = torch.tensor(channels)
+    assert nonzero_windows([gradients, gradients[:1], torch.zeros(1, 2, 3, 3)]) == [
+        Window(1, 4, 2, 5),
+        Window(1, 2, 4, 5),
+        Window(0, 0, 0, 0),
+    ]
 
 
 @pytest.mark.parametrize(

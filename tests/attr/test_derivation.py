@@ -57,7 +57,7 @@ def test_alpha_is_eq_10_with_derivatives_from_autograd(head, masked):
         mask[..., :2, 0] = False
     _, second, third = derivatives(lambda a: head(a).exp().sum(), activations)
     slope = derivatives(lambda a: head(a).sum(), activations)[0]
-    ours = _maps.plus_plus_alpha(activations, slope, mask)
+    ours = _maps.plus_plus_alpha(_maps.WholeGrid(activations, mask).total, slope, mask)
     needed = (slope > 0) & mask
     assert needed.sum() >= 4
     for k in range(3):

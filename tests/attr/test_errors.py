@@ -445,15 +445,38 @@ def test_an_empty_map_of_a_saturated_score_names_the_cause(make_detector, image,
     assert ssgc.SSGradCAMPlusPlus(logit, wrapper.model.fine).attribute(image, target).max() > 0
 
 
+@pytest.mark.parametrize("layer", ["fine", "stem"])
+@pytest.mark.parametrize(
+    ("bias", "why"), [(1000.0, "score is saturated at 1"), (-1000.0, "score is 0")]
+)
+def test_the_score_that_counts_is_that_of_the_image_given(make_detector, image, layer, bias, why):
+    """Neither the layer nor its level is to blame, whatever the detector had reported."""
+    wrapper, found = saturated(make_detector, image, 1.0)
+    assert 0.0 < found.scores[0] < 1.0
+    with torch.no_grad():
+        wrapper.model.head.bias.fill_(bias)
+    cam = ssgc.ODAM(wrapper, wrapper.model.get_submodule(layer))
+    with pytest.warns(UserWarning, match=rf"1 all-zero map.*{why}.*output='logit'") as log:
+        cam.attribute(image, 0)
+    assert len(log) == 1
+
+
 @pytest.mark.parametrize("call", ["attribute", "attribute_instances"])
-def test_an_empty_map_without_saturation_names_another_layer(make_detector, image, call):
+@pytest.mark.parametrize(("output", "other"), [("score", "output='logit', "), ("logit", "")])
+def test_an_empty_map_without_saturation_names_what_else_there_is(
+    make_detector, image, call, output, other
+):
     """Weights that only lower the score."""
     detector = make_detector()
     with torch.no_grad():
         detector.model.head.weight.copy_(-detector.model.head.weight.abs())
     found = detector.detect(image)[0]
-    cam = ssgc.LayerCAM(ssgc.InstanceScoreWrapper(detector, found), detector.level_layers())
-    with pytest.warns(UserWarning, match=r"1 all-zero map.*try another layer") as log:
+    wrapper = ssgc.InstanceScoreWrapper(detector, found, output=output)
+    cam = ssgc.LayerCAM(wrapper, detector.level_layers())
+    advice = (
+        rf"1 all-zero map.*try another layer \(detector.target_layers\(\)\), {other}another method"
+    )
+    with pytest.warns(UserWarning, match=advice) as log:
         getattr(cam, call)(image, 0 if call == "attribute" else [0])
     assert log[0].filename == __file__
 
@@ -493,3 +516,21 @@ def test_a_map_that_is_not_finite_names_the_precision(wrapper, image, call):
     cam = ssgc.ODAM(wrapper, wrapper.model.stem)
     with pytest.warns(UserWarning, match=r"1 map\(s\) of ODAM are not finite: .*use float32"):
         getattr(cam, call)(image, 0 if call == "attribute" else [0])
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")
+@pytest.mark.parametrize(
+    ("dtype", "why"),
+    [
+        (torch.float32, "the layer's own values are not"),
+        (torch.bfloat16, "use float32 or bfloat16"),
+    ],
+    ids=str,
+)
+def test_a_layer_that_is_not_finite_is_named(wrapper, image, dtype, why):
+    """Which in half precision is what a sum that overflows looks like."""
+    with torch.no_grad():
+        wrapper.model.to(dtype).stem.weight.fill_(float("inf"))
+    cam = ssgc.ODAM(wrapper, wrapper.model.fine)
+    with pytest.warns(UserWarning, match=rf"1 map\(s\) of ODAM are not finite: .*{why}"):
+        cam.attribute(image, 0)

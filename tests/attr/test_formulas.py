@@ -210,7 +210,9 @@ def test_maps_are_finite(activations, gradients, name):
 
 def test_alpha_stays_within_its_bounds():
     activations, gradients = random_layer(5, True, (4, 4))
-    alpha = _maps.plus_plus_alpha(activations, gradients, random_mask(5, (2, 1, 4, 4)))
+    mask = random_mask(5, (2, 1, 4, 4))
+    total = _maps.WholeGrid(activations, mask).total
+    alpha = _maps.plus_plus_alpha(total, gradients, mask)
     assert alpha.min() == 0.0
     assert alpha.max() <= 0.5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import operator
 import pickle
 import re
 
@@ -80,10 +81,18 @@ def test_rows_are_one_if_their_options_are(with_anything, first, second, same):
 
 def test_a_row_is_fixed_and_can_be_sent():
     row = MethodRow("odam", {"smoothing": 1})
-    with pytest.raises(TypeError, match="item assignment"):
-        row.options["smoothing"] = 5
-    with pytest.raises(TypeError, match="item assignment"):
-        row.options.update(smoothing=5)
+    for change in (
+        lambda options: operator.setitem(options, "smoothing", 5),
+        lambda options: operator.delitem(options, "smoothing"),
+        lambda options: operator.ior(options, {"smoothing": 5}),
+        lambda options: options.update(smoothing=5),
+        lambda options: options.setdefault("mask", None),
+        lambda options: options.pop("smoothing"),
+        lambda options: options.popitem(),
+        lambda options: options.clear(),
+    ):
+        with pytest.raises(TypeError, match="item assignment"):
+            change(row.options)
     assert dataclasses.asdict(row)["options"] == {"smoothing": 1}
     assert dataclasses.asdict(BenchmarkSettings([row]))["output"] == "score"
     for other in (pickle.loads(pickle.dumps(row)), copy.deepcopy(row)):

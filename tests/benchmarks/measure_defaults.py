@@ -142,7 +142,7 @@ def record(row, case, k, geometry, cells, activations, gradient, mask, signs) ->
     if case.evidence is not None:
         row.add("emblem", evidence_energy(heat_map, case.evidence[k : k + 1]).mean())
     base = activations.clamp(min=0) if signs == "split" else activations
-    alpha = _maps.plus_plus_alpha(base, gradient, mask)
+    alpha = _maps.plus_plus_alpha(_maps.WholeGrid(base, mask).total, gradient, mask)
     used = alpha[(gradient > 0) & mask.expand_as(gradient)]
     row.alphas.append(used[:: max(len(used) // 200, 1)].cpu())
 
