@@ -482,7 +482,11 @@ def test_an_empty_map_without_saturation_names_what_else_there_is(
 
 
 @pytest.mark.parametrize("call", ["attribute", "attribute_instances"])
-@pytest.mark.parametrize("cells", [(slice(0, 0), slice(0, 0)), (0, 0)], ids=["empty", "elsewhere"])
+@pytest.mark.parametrize(
+    "cells",
+    [(slice(0, 0), slice(0, 0)), (0, 0), (slice(2, 4), 0), (0, slice(2, 4))],
+    ids=["empty", "elsewhere", "left of it", "above it"],
+)
 def test_a_mask_beside_the_gradient_is_named_as_the_cause(wrapper, image, call, cells):
     """The best detection is the bottom right quarter."""
     outside = torch.zeros(1, 1, 4, 4)
