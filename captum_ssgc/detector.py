@@ -512,7 +512,7 @@ def refuse_training(model: nn.Module) -> None:
     if model.training:
         part = "the model is"
     else:
-        training = [module for module in model.modules() if module.training and has_modes(module)]
+        training = [module for module in model.modules() if module.training and _has_modes(module)]
         if not training:
             return
         names = [name for name, module in model.named_modules() if module in training]
@@ -521,7 +521,7 @@ def refuse_training(model: nn.Module) -> None:
     raise ValueError(f"{part} in training mode: detections and scores need model.eval().")
 
 
-def has_modes(module: nn.Module) -> bool:
+def _has_modes(module: nn.Module) -> bool:
     """Whether it does something else in training; of PyTorch's own only some do."""
     of_torch = type(module).__module__.startswith("torch.nn.modules.")
     return not of_torch or isinstance(module, _MODES)

@@ -20,7 +20,7 @@ from captum_ssgc._outputs import (
 )
 from captum_ssgc.attr import METHODS, LayerMethod, Method, method_named
 from captum_ssgc.benchmark.checks import plain_number
-from captum_ssgc.benchmark.settings import FLOORS
+from captum_ssgc.benchmark.floor_names import FLOORS
 
 
 class _Fixed(dict[str, Any]):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from captum_ssgc.benchmark.checks import grid_of_cells, share, text, texts, whole_number
 from captum_ssgc.benchmark.columns import METRICS, TABLE_METRICS, metrics_named
+from captum_ssgc.benchmark.floor_names import FLOORS
 from captum_ssgc.benchmark.stored_settings import StoredSettings
 
 # The command line makes its options of the fields, and help must not import torch.
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from captum_ssgc.detector import Output
     from captum_ssgc.metrics import Preset
 
-FLOORS = {"noise": "Noise", "box": "The box itself", "centre": "Centre prior"}
 REFERENCE = "ssgrad-cam++"
 
 

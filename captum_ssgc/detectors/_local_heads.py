@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
 from captum_ssgc._windows import Window, WindowGradient
-from captum_ssgc.detector import has_modes
 
 CROPS_AT_ONCE = 32
 SAME = 1e-4  # of the value; what differs by more is not what the model computed
@@ -54,8 +53,6 @@ class Step:
 
 def chain_of(module: nn.Module) -> list[Step] | None:
     """The steps of a head; ``None`` if it does anything else."""
-    if module.training and has_modes(module):  # models of Ultralytics share one activation
-        return None
     if type(module) in _CELL_BY_CELL:
         return [Step(module)]
     if type(module) is nn.Conv2d:

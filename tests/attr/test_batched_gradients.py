@@ -9,7 +9,7 @@ from torch import nn
 from captum_ssgc._windows import Window, WindowGradient, aligned, gathered, hull, nonzero_windows
 from captum_ssgc.attr import METHODS, LayerMethod, _batched_gradients, _row_gradients
 from captum_ssgc.attr._batched_gradients import at_once, gradients_of_each
-from captum_ssgc.attr._formula import Formula
+from captum_ssgc.attr._formula import Formula, MapRequest
 from captum_ssgc.attr._maps import WholeGrid
 
 
@@ -170,6 +170,13 @@ def test_a_map_holds_cells_of_its_own_window_alone():
             assert [own for own, _ in windows] == [Window(0, 2, 0, 2), Window(2, 6, 1, 4)]
             assert first.isfinite().all(), name
             assert second.isnan().sum() == 1, name
+
+
+@pytest.mark.parametrize("summed", [True, False])
+def test_what_is_kept_of_whole_grids_for_each_channel_is_made_one_by_one(summed):
+    """The weights of Grad-CAM are of a window, its channels are not."""
+    asked = MapRequest("Grad-CAM", Formula(METHODS["grad-cam"].maps), attr_dim_summation=summed)
+    assert asked.reach == (0 if summed else None)
 
 
 def test_parts_are_as_large_as_what_they_are_computed_on(monkeypatch):

@@ -538,3 +538,21 @@ def test_a_layer_that_is_not_finite_is_named(wrapper, image, dtype, why):
     cam = ssgc.ODAM(wrapper, wrapper.model.fine)
     with pytest.warns(UserWarning, match=rf"1 map\(s\) of ODAM are not finite: .*{why}"):
         cam.attribute(image, 0)
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map")
+def test_one_gradient_that_is_not_finite_excuses_a_function_of_ones_own(registered, wrapper, image):
+    """Also where it is not that of the last detection."""
+    members = {"name": "own", "title": "Own", "maps": staticmethod(lambda a, g: a * g)}
+    own = registered(type("Own", (ssgc.attr.LayerMethod,), members))
+    called = []
+
+    def first_overflows(module, given, grad_output):
+        called.append(module)
+        return (given[0] * float("inf"),) if len(called) == 1 else None
+
+    wrapper.model.fine.register_full_backward_hook(first_overflows)
+    why = r"1 map\(s\) of Own are not finite: the gradient overflows"
+    with pytest.warns(UserWarning, match=why):
+        own(wrapper, wrapper.model.stem).attribute_instances(image, [0, 1])
+    assert len(called) == 2

@@ -235,7 +235,8 @@ def of_one_image(activations, gradients):
 
 
 def with_its_mask(activations, gradients, mask, whole=None):
-    whole.total.zero_()
+    for sums in (whole.total, whole.positive_total, whole.negative_total):
+        sums.zero_()
     mask.logical_not_()
     return gradients.mul_(activations)
 

@@ -8,7 +8,7 @@ import pytest
 
 from captum_ssgc.attr import METHODS
 from captum_ssgc.benchmark.examples import picture_path
-from captum_ssgc.benchmark.settings import FLOORS
+from captum_ssgc.benchmark.floor_names import FLOORS
 from captum_ssgc.benchmark.tally import Place
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from captum_ssgc.attr import METHODS, LayerMethod, register
 from captum_ssgc.benchmark import BenchmarkSettings, MethodRow
-from captum_ssgc.benchmark.settings import FLOORS
+from captum_ssgc.benchmark.floor_names import FLOORS
 
 
 def test_a_contrast_of_a_row_is_written_as_on_the_command_line():
