@@ -53,7 +53,8 @@ def test_methods_that_a_forward_calls_are_seen():
     module = nn.Conv2d(1, 1, 1)
     module.forward = types.MethodType(lambda self, values: values, module)
     assert not left_alone([module])
-    module.forward = copy.deepcopy(module).forward
+    module = nn.Conv2d(1, 1, 1)
+    module.forward = nn.Conv2d(1, 1, 1).forward  # of another one
     assert not left_alone([module])
 
 
@@ -69,6 +70,10 @@ def test_decorators_hide_nothing(monkeypatch):
     monkeypatch.setattr(nn.ReLU, "forward", torch.no_grad()(old))
     assert left_alone([nn.ReLU()])
     monkeypatch.setattr(nn.ReLU, "forward", functools.partialmethod(old))
+    assert not left_alone([nn.ReLU()])
+    monkeypatch.setattr(nn.ReLU, "forward", old)
+    assert left_alone([nn.ReLU()])
+    monkeypatch.setattr(nn.ReLU, "__call__", forward, raising=False)
     assert not left_alone([nn.ReLU()])
 
 
@@ -96,3 +101,6 @@ def test_hooks_of_this_package_do_not_count_in_any_thread():
     finally:
         done.set()
         thread.join()
+    for one in module.modules():
+        assert not one._forward_pre_hooks
+        assert not one._forward_hooks

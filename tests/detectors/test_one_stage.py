@@ -7,6 +7,7 @@ import torch
 import torchvision
 from detectors.plain_maps import assert_maps_are_plain
 from small_backbones import pyramid
+from torch import nn
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.retinanet import RetinaNetHead
@@ -14,6 +15,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import captum_ssgc as ssgc
 from captum_ssgc.detectors import OneStageDetector
+from captum_ssgc.detectors._local_heads import chain_of
 
 SETTINGS = {
     "num_classes": 3,
@@ -223,3 +225,53 @@ def test_what_an_output_depends_on_is_not_cut(build_family):
     assert detector.modules_apart({"left", "-top"}) == [head.classification_head]
     assert detector.modules_apart({"score", "-logit", ("logit", 1)}) == [head.regression_head]
     assert detector.modules_apart({"score", "left"}) == []
+
+
+def small_retinanet():
+    backbone = pyramid((3, 4), LastLevelMaxPool())
+    generator = AnchorGenerator(((16,), (32,), (64,)), ((1.0,),) * 3)
+    return RetinaNet(backbone, anchor_generator=generator, **SETTINGS)
+
+
+def test_layers_that_do_not_give_what_the_head_takes_go_through_the_network(picture):
+    """What lies between changes the gradient, too."""
+    detector = detector_of(small_retinanet)
+    with torch.no_grad():
+        for weight in detector.model.head.classification_head.parameters():
+            weight.normal_(0.0, 0.1)
+    found = detector.detect(picture)[0]
+    taken = []
+    handle = detector.model.head.register_forward_pre_hook(
+        lambda module, args: taken.extend(args[0])
+    )
+    with torch.no_grad():
+        raw = detector.run(picture)
+    handle.remove()
+    levels = dict(enumerate(taken))
+    assert detector.local_gradients(raw, levels, found, "score") is not None
+    for output in detector.local_outputs():
+        doubled = {level: 2.0 * one for level, one in levels.items()}
+        assert detector.local_gradients(raw, doubled, found, output) is None
+        missing = {level: one for level, one in levels.items() if level != found.levels[0]}
+        assert detector.local_gradients(raw, missing, found, output) is None
+        smaller = {level: one[..., :-1] for level, one in levels.items()}
+        assert detector.local_gradients(raw, smaller, found, output) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "radius"),
+    [
+        ({"kernel_size": 1}, 0),
+        ({"kernel_size": 3, "padding": 1}, 1),
+        ({"kernel_size": 3, "padding": 2, "dilation": 2}, 2),
+        ({"kernel_size": 2}, None),
+        ({"kernel_size": 3}, None),
+        ({"kernel_size": 3, "padding": 1, "stride": 2}, None),
+        ({"kernel_size": 3, "padding": 1, "padding_mode": "circular"}, None),
+        ({"kernel_size": (3, 5), "padding": (1, 2)}, None),
+    ],
+    ids=str,
+)
+def test_convolutions_that_a_window_serves(options, radius):
+    chain = chain_of(nn.Sequential(nn.ReLU(), nn.Conv2d(2, 2, **options)))
+    assert (chain and [step.radius for step in chain]) == (None if radius is None else [0, radius])

@@ -486,3 +486,17 @@ def test_a_region_head_that_mixes_regions_goes_through_the_network(image):
         raw = detector.run(image)
     features = dict(enumerate(raw.features.values()))
     assert detector.local_gradients(raw, features, found, "score") is None
+
+
+def test_layers_that_do_not_give_what_is_pooled_go_through_the_network(faster_rcnn, image):
+    """What lies between changes the gradient, too."""
+    detector = ssgc.wrap_detector(faster_rcnn)
+    found = detector.detect(image)[0]
+    with torch.no_grad():
+        raw = detector.run(image)
+    pooled = dict(enumerate(raw.features.values()))
+    assert detector.local_gradients(raw, pooled, found, "score") is not None
+    doubled = {level: 2.0 * one for level, one in pooled.items()}
+    assert detector.local_gradients(raw, doubled, found, "score") is None
+    missing = {level: one for level, one in pooled.items() if level != found.levels[0]}
+    assert detector.local_gradients(raw, missing, found, "score") is None
