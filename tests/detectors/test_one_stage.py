@@ -15,7 +15,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 import captum_ssgc as ssgc
 from captum_ssgc.detectors import OneStageDetector
-from captum_ssgc.detectors._local_heads import chain_of
+from captum_ssgc.detectors._local_heads import cell_outputs, chain_of
 
 SETTINGS = {
     "num_classes": 3,
@@ -275,3 +275,13 @@ def test_layers_that_do_not_give_what_the_head_takes_go_through_the_network(pict
 def test_convolutions_that_a_window_serves(options, radius):
     chain = chain_of(nn.Sequential(nn.ReLU(), nn.Conv2d(2, 2, **options)))
     assert (chain and [step.radius for step in chain]) == (None if radius is None else [0, radius])
+
+
+def test_a_head_that_begins_in_place_leaves_the_features():
+    head = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(2, 3, 3, padding=1))
+    features = torch.randn(1, 2, 6, 7, generator=torch.Generator().manual_seed(0))
+    before = features.clone()
+    [found], leaves, [window] = cell_outputs(features, [(2, 6)], chain_of(head))
+    torch.testing.assert_close(found, head(before.clone())[..., 2, 6])
+    assert torch.equal(features, before)
+    assert torch.equal(leaves, window.of(before))
