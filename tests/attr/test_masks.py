@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import references
 import torch
 
 import captum_ssgc as ssgc
@@ -70,6 +72,19 @@ def test_a_mask_per_example_and_per_instance(cam, image):
     for row in (0, 1):
         alone = cam.attribute(image, target=row, mask=masks[row : row + 1])
         torch.testing.assert_close(instances[row : row + 1], alone)
+
+
+def test_a_halo_is_as_wide_as_the_mask_of_its_own_instance(wrapper, image):
+    cam = ssgc.SSGradCAMPlusMinus(wrapper, wrapper.model.fine)
+    masks = torch.cat([QUARTER, cells(slice(0, 4), slice(0, 4))])
+    plain, found = (
+        cam.attribute_instances(image, [0, 0], mask=masks, halo=halo) for halo in (0.0, 0.5)
+    )
+    single = cam.attribute(image, target=0, mask=QUARTER, halo=0.5)
+    torch.testing.assert_close(single, found[:1])
+    for one, mask, around in zip(plain[:, 0], masks[:, 0], found[:, 0], strict=True):
+        expected = references.halo(one.numpy(), mask.numpy(), 0.5)
+        np.testing.assert_allclose(around.numpy(), expected, rtol=1e-5)
 
 
 def test_one_mask_for_all_instances(cam, image):
