@@ -260,6 +260,16 @@ class Detector(ABC):
         """
         return self.run(images, detections)
 
+    def head_features(self, raw: Any) -> Mapping[int, Tensor]:
+        """The very tensors that the head took, by level, where others may stand before it.
+
+        :meth:`local_gradients` is asked only if each is what the layer of its level gave.
+
+        Args:
+            raw: of :meth:`run_for_gradients` of one image.
+        """
+        return {}
+
     def local_gradients(
         self, raw: Any, features: Mapping[int, Tensor], detections: Detections, output: Output
     ) -> LocalGradients | None:

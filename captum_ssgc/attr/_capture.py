@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
+from weakref import ref
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,7 @@ class LayerCapture:
         self.layers = list(layers)
         self.of_input, self.with_graph = of_input, with_graph
         self._calls: dict[nn.Module, list[Any]] = {layer: [] for layer in layers}
+        self._went_on: dict[nn.Module, tuple[ref[Tensor], int | None]] = {}
 
     def before(self, layer: nn.Module, args: tuple[Any, ...]) -> Any:
         if not args:
@@ -48,7 +50,15 @@ class LayerCapture:
         return (self._keep(layer, args[0]), *args[1:])
 
     def after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return self._keep(layer, output)
+        given = self._keep(layer, output)
+        if isinstance(given, Tensor):
+            self._went_on[layer] = ref(given), _version(given)
+        return given
+
+    def went_on(self, layer: nn.Module, tensor: Tensor) -> bool:
+        """Whether a tensor is the very one that the network got from a layer, not written to."""
+        known, version = self._went_on.get(layer, (None, None))
+        return known is not None and known() is tensor and _version(tensor) == version
 
     def _keep(self, layer: nn.Module, value: Any) -> Any:
         if not isinstance(value, Tensor) or not value.is_floating_point():
@@ -103,6 +113,10 @@ class LayerCapture:
             "pyramid pass a list of its level layers, or name them when the model is wrapped "
             f"(level_layers=...); {advice()}"
         )
+
+
+def _version(tensor: Tensor) -> int | None:
+    return None if tensor.is_inference() else tensor._version
 
 
 class ConstantParameters(FunctionMode):

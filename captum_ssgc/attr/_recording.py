@@ -67,7 +67,7 @@ class Recording:
         self._grids = self._recorded(capture)
 
     def _recorded(self, capture: LayerCapture) -> list[LayerGrid]:
-        self._has_graph = capture.with_graph
+        self._has_graph, self._went_on = capture.with_graph, capture.went_on
         tensors = capture.tensors(self.layers.names.__getitem__, self.layers.advice)
         pairs = zip(self.layers.modules, tensors, strict=True)
         return [self._grid(module, tensor) for module, tensor in pairs]
@@ -260,6 +260,10 @@ class Recording:
                 len(at) != 1
                 or of_levels[min(level, len(of_levels) - 1)] is not (self.layers.modules[at[0]])
             ):
+                return None
+        # Values cannot tell: a function between the two may change the gradient alone.
+        for level, taken in self._detector.head_features(self.raw).items():
+            if level in places and not self._went_on(self.layers.modules[places[level][0]], taken):
                 return None
         features = {level: self._grids[at[0]].tensor.detach() for level, at in places.items()}
         return self._detector.local_gradients(self.raw, features, instances, output)

@@ -54,7 +54,8 @@ class Step:
 def chain_of(module: nn.Module) -> list[Step] | None:
     """The steps of a head; ``None`` if it does anything else."""
     if type(module) in _CELL_BY_CELL:
-        return [Step(module)]
+        by_input = isinstance(module, nn.BatchNorm2d) and module.running_mean is None
+        return None if by_input else [Step(module)]
     if type(module) is nn.Conv2d:
         radius = _radius(module)
         return None if radius is None else [Step(module, radius)]

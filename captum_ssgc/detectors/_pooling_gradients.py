@@ -41,7 +41,9 @@ SAME = 1e-4  # of the largest pooled value; what differs by more is not what was
 def treats_rows_alone(head: nn.Module) -> bool:
     """Whether a region head is one of torchvision's, in which no region sees another one."""
     parts = list(head.modules())
-    return all(type(part) in _ALONE for part in parts) and left_alone(parts)
+    norms = [part for part in parts if isinstance(part, nn.BatchNorm2d)]
+    known = all(type(part) in _ALONE for part in parts)
+    return known and all(norm.running_mean is not None for norm in norms) and left_alone(parts)
 
 
 def is_known_pooling(pool: object) -> bool:

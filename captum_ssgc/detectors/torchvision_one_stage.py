@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,6 +57,7 @@ class OneStageOutput:
         head: tensors ``(N, R, ...)`` by torchvision's names.
         anchors: ``(R, 4)`` xyxy on the canvas.
         level_sizes: how many of the ``R`` rows belong to each level.
+        features: what the head took, ``(N, C, h, w)`` of each level.
         geometry: of the images.
         content_size: ``(H, W)`` of the image on the canvas, without padding.
         reported: the vendor's detections, ``None`` where only candidates were wanted.
@@ -65,6 +66,7 @@ class OneStageOutput:
     head: dict[str, Tensor]
     anchors: Tensor
     level_sizes: list[int]
+    features: list[Tensor]
     geometry: ImageGeometry
     content_size: tuple[int, int]
     reported: Any = None
@@ -137,19 +139,21 @@ class OneStageDetector(GridHeadDetector):
         model: Any = self.model
         images = own_images(images, model)
 
+        def before_head(module: nn.Module, args: tuple[Any, ...]) -> None:
+            read["features"] = list(args[0])
+
         def after_head(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             read["head"] = dict(output)
             return {name: tensor.detach() for name, tensor in output.items()}
 
         def after_anchors(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            read["canvas"], read["features"] = args[0], args[1]
-            read["anchors"] = output[0]
+            read["canvas"], read["anchors"] = args[0], output[0]
             if detections is not None:
                 raise StopForward
 
         hooks = {model.head: after_head, model.anchor_generator: after_anchors}
         reported = None
-        with forward_hooks(hooks), suppress(StopForward):
+        with forward_hooks(hooks, {model.head: before_head}), suppress(StopForward):
             reported = model(list(images.unbind(0)))
         canvas: ImageList = read["canvas"]
         geometry = canvas_geometry((images.shape[-2], images.shape[-1]), canvas)
@@ -158,6 +162,7 @@ class OneStageDetector(GridHeadDetector):
             head=read["head"],
             anchors=read["anchors"],
             level_sizes=self._level_sizes(read["features"], len(read["anchors"])),
+            features=read["features"],
             geometry=geometry,
             content_size=canvas.image_sizes[0],
             reported=reported,
@@ -210,11 +215,21 @@ class OneStageDetector(GridHeadDetector):
 
     def _before_head(self, level: int) -> list[Step]:
         """What SSD's backbone does to its first level on the way to the head."""
-        backbone: Any = self.model.backbone
-        if level or not isinstance(backbone, SSDFeatureExtractorVGG) or self._given_levels:
+        if level or not self._normalises_first():
             return []
+        backbone: Any = self.model.backbone
         scale = backbone.scale_weight.detach().view(1, -1, 1, 1)
         return [Step(lambda features: scale * nn.functional.normalize(features))]
+
+    def _normalises_first(self) -> bool:
+        backbone: Any = self.model.backbone
+        forward = getattr(type(backbone), "forward", None)
+        return forward is SSDFeatureExtractorVGG.forward and not self._given_levels
+
+    def head_features(self, raw: OneStageOutput) -> Mapping[int, Tensor]:
+        return dict(
+            enumerate(raw.features[1:], 1) if self._normalises_first() else enumerate(raw.features)
+        )
 
     def geometry(self, image_size: tuple[int, int]) -> ImageGeometry:
         generator: Any = self.model.anchor_generator

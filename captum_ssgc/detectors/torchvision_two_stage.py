@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.boxes import clip_boxes_to_image
@@ -115,7 +116,9 @@ class TwoStageDetector(LookupDetector):
         images = own_images(images, model)
         heads = model.roi_heads
         alone = self._regions_alone()
+        pools_otherwise = self._pools_otherwise()
         ends_early = detections is not None and alone and left_alone([model.rpn, heads])
+        ends_early = ends_early and not pools_otherwise
 
         def before_rpn(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             read["images"], read["features"] = args[0], args[1]
@@ -125,6 +128,17 @@ class TwoStageDetector(LookupDetector):
 
         def before_heads(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             read["features"], read["proposals"] = args[0], args[1]  # what others made of them
+            if pools_otherwise:
+                return args
+            return end(args)
+
+        def before_pooling(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            if len(args) < 2:
+                return args
+            read["features"], read["proposals"] = args[0], args[1]
+            return end(args)
+
+        def end(args: tuple[Any, ...]) -> tuple[Any, ...]:
             if detections is not None:
                 raise StopForward
             return (_detached(args[0]), *args[1:])
@@ -134,6 +148,8 @@ class TwoStageDetector(LookupDetector):
 
         after = {heads.box_predictor: after_predictor}
         before = {model.rpn: before_rpn, heads: before_heads}
+        if pools_otherwise:
+            before[heads.box_roi_pool] = before_pooling
         with forward_hooks(after, before), suppress(StopForward):
             read["reported"] = model(list(images.unbind(0)))
         canvas: ImageList = read.pop("images")
@@ -189,6 +205,10 @@ class TwoStageDetector(LookupDetector):
         yield from around_layers(model, self.level_layers())
         yield from (model.rpn, self._heads, self._heads.box_roi_pool)
 
+    def head_features(self, raw: TwoStageOutput) -> Mapping[int, Tensor]:
+        names = getattr(self._heads.box_roi_pool, "featmap_names", raw.features)
+        return dict(enumerate(one for name, one in raw.features.items() if name in names))
+
     def local_gradients(
         self,
         raw: TwoStageOutput,
@@ -232,6 +252,13 @@ class TwoStageDetector(LookupDetector):
 
     def covers_image(self, layer: nn.Module) -> bool:
         return layer not in set(self._heads.modules())
+
+    def _pools_otherwise(self) -> bool:
+        """Whether the region head may change features or regions before it pools them."""
+        heads = self._heads
+        own = type(heads).forward is RoIHeads.forward and "forward" not in vars(heads)
+        pool = heads.box_roi_pool
+        return not own and is_known_pooling(pool) and left_alone([pool])
 
     def _regions_alone(self) -> bool:
         """Whether no region of the head sees another one."""

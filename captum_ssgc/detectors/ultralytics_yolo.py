@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._polygons import enclosing_boxes
 from captum_ssgc._vendor_versions import yolo_decoded, yolo_predictions
 from captum_ssgc.detections import Detections
@@ -35,6 +36,7 @@ class YoloOutput:
         logits: ``(N, C, R)``.
         cells: ``(R, 4)`` xyxy on the canvas: the cell of each point.
         level_sizes: how many of the ``R`` points belong to each level.
+        features: what the head took, ``(N, C, h, w)`` of each level.
         geometry: of the images.
         vendor: what the vendor suppresses or thresholds.
         prototypes: of segmentation masks, ``(N, ...)``; ``None`` for other heads.
@@ -44,6 +46,7 @@ class YoloOutput:
     logits: Tensor
     cells: Tensor
     level_sizes: list[int]
+    features: list[Tensor]
     geometry: ImageGeometry
     vendor: Tensor
     prototypes: Tensor | None = None
@@ -137,15 +140,21 @@ class YoloDetector(GridHeadDetector):
         self.check_ready()
         head = self._head
         shared.forget_inference_constants(head, "shape", None)
-        reported, predictions, logits, levels, prototypes = yolo_predictions(
-            head, self.model(cast_like(canvas, self.model))
-        )
+        features: list[Tensor] = []
+
+        def before_head(module: nn.Module, args: tuple[Any, ...]) -> None:
+            features.extend(args[0])
+
+        with forward_hooks(before={head: before_head}):
+            output = self.model(cast_like(canvas, self.model))
+        reported, predictions, logits, levels, prototypes = yolo_predictions(head, output)
         points = at_least_single(head.anchors.T)
         return YoloOutput(
             decoded=yolo_decoded(head, predictions),
             logits=logits,
             cells=torch.cat([points - 0.5, points + 0.5], 1) * head.strides.T,
             level_sizes=[level.shape[-2] * level.shape[-1] for level in levels],
+            features=features,
             geometry=geometry,
             vendor=reported,
             prototypes=prototypes,
@@ -181,6 +190,9 @@ class YoloDetector(GridHeadDetector):
 
     def level_sizes(self, raw: YoloOutput) -> list[int]:
         return raw.level_sizes
+
+    def head_features(self, raw: YoloOutput) -> Mapping[int, Tensor]:
+        return dict(enumerate(raw.features))
 
     def class_chain(self, level: int) -> list[Step] | None:
         own = type(self._head).__module__ == shared.vendor().head.__name__

@@ -9,7 +9,7 @@ from every_method import every_method
 from leftovers import tensors_left_by
 
 import captum_ssgc as ssgc
-from captum_ssgc.attr import METHODS, _batched_gradients, _sparse_convolution
+from captum_ssgc.attr import METHODS, Layers, _batched_gradients, _sparse_convolution, recording
 from captum_ssgc.attr._batched_gradients import gradients_of_each
 
 LOCAL = {
@@ -59,6 +59,9 @@ def test_where_gradients_are_local_they_are_taken_so(family, picture, output, re
     assert (local is not None) == (name in LOCAL), name
     if local is not None:
         assert len(local.gradients) == len(found)
+    with recording(detector, Layers.of_detector(detector), picture, outputs=[output]) as run:
+        taken = run._local_gradients(found, found.levels.tolist(), output)
+    assert (taken is not None) == (name in LOCAL), name
 
 
 def test_a_head_that_does_more_is_not_taken_for_local(build_family, picture):

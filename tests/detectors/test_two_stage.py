@@ -459,6 +459,7 @@ def test_gradients_at_the_pooled_features_give_the_plain_maps(case, image, outpu
             for level in detections.levels.unique().tolist()
         }
         local = detector.local_gradients(run.raw, features, detections, output)
+        assert run._local_gradients(detections, detections.levels.tolist(), output) is not None
         made = run.heat_maps(requests, detections)
     assert local is not None
     assert len(local.gradients) == len(detections)
