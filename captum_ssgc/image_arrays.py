@@ -95,4 +95,6 @@ def _with_tifffile(path: Path, reason: Exception) -> np.ndarray:
         array: np.ndarray = tifffile.imread(path)
     except Exception as error:  # of whatever is wrong with the file
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
+    if not array.size:  # what tifffile makes of a file without pages
+        raise ValueError(f"{path} cannot be read as an image: there is none in it.")
     return array

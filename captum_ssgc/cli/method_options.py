@@ -92,7 +92,7 @@ def choose_methods(text: str, further: Sequence[str] | None) -> MethodChoice:
 
 
 def _check_said(named: MethodChoice, asked: Sequence[tuple[str, str, Any]]) -> None:
-    """Refuse ``all[...]``, and name an option of which only the last value counts."""
+    """Refuse ``all[...]``, and name an option whose value does not count, as another does."""
     for own in (own for name, own in named if name == "all" and own):
         options = [f"{option}={written(value)}" for option, value in own.items()]
         raise CommandError(
@@ -104,6 +104,13 @@ def _check_said(named: MethodChoice, asked: Sequence[tuple[str, str, Any]]) -> N
         if sum((method, option) == one[:2] for one in asked) > 1:
             name = f"{method}.{option}" if method else option
             complain(f"--option {name} given more than once: {written(value)} counts", kind="note")
+        bracketed = [own for name, own in named if name == method]
+        if bracketed and all(option in own for own in bracketed):
+            complain(
+                f"--option {method}.{option} changes nothing: what stands in the brackets of "
+                f"{method} counts",
+                kind="note",
+            )
 
 
 def _merged(

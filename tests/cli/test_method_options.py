@@ -96,8 +96,11 @@ def test_an_option_that_is_taken_back_is_named(capsys: pytest.CaptureFixture[str
     choose_methods("odam,d-rise", ["smoothing=1", "d-rise.grid=2x3", "smoothing=2"])
     said = capsys.readouterr().err
     assert said.strip().endswith("note: --option smoothing given more than once: 2 counts")
-    choose_methods("odam", ["smoothing=1", "odam.smoothing=2"])
+    choose_methods("odam,odam[smoothing=3]", ["smoothing=1", "odam.smoothing=2"])
     assert not capsys.readouterr().err
+    choose_methods("odam[smoothing=3]", ["odam.smoothing=2"])
+    said = capsys.readouterr().err
+    assert "note: --option odam.smoothing changes nothing: what stands in the brackets" in said
 
 
 def test_a_method_counts_once_unless_its_options_differ() -> None:
