@@ -13,7 +13,7 @@ from captum_ssgc.benchmark.page import page
 from captum_ssgc.benchmark.page_store import MOST_IMAGES, shown_in
 from captum_ssgc.benchmark.record_files import Index, read_index
 from captum_ssgc.benchmark.records import ImageRecord
-from captum_ssgc.benchmark.run_folder import RunFolder, write_whole
+from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.settings import BenchmarkSettings
 from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.benchmark.summary import Summary, summarise
@@ -81,9 +81,5 @@ def _write(folder: RunFolder, summary: Summary, index: Index[ImageRecord], most:
     }
     if viewer:
         files[EXAMPLES] = lambda: viewer
-    for name, content in files.items():
-        try:
-            write_whole(folder.root / name, content().encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            raise folder.not_written(error) from error
+    folder.write(files)
     return summary

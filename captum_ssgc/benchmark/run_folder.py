@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,21 @@ class RunFolder:
             f"the report in {self.root} cannot be written: {error}. The results are safe; put that "
             "right and run the same again."
         )
+
+    def write(self, files: Mapping[str, Callable[[], str]]) -> None:
+        """Write the files of a report, each whole or not at all.
+
+        Args:
+            files: by name, what makes their text.
+
+        Raises:
+            BenchmarkError: if one of them cannot be written.
+        """
+        for name, content in files.items():
+            try:
+                write_whole(self.root / name, content().encode("utf-8", "backslashreplace"))
+            except OSError as error:
+                raise self.not_written(error) from error
 
     def check_description(self, task: str, read_settings: Callable[[Any], object]) -> None:
         """Check that the description has what a report needs.

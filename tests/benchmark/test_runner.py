@@ -138,7 +138,7 @@ def test_a_report_that_cannot_be_written_says_so(run, few, monkeypatch):
     def replace(file, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("captum_ssgc.benchmark.reporting.write_whole", replace)
+    monkeypatch.setattr("captum_ssgc.benchmark.run_folder.write_whole", replace)
     with pytest.raises(BenchmarkError, match=r"report in .* cannot be written.*results are safe"):
         run(few, limit=1)
     monkeypatch.undo()

@@ -19,7 +19,7 @@ from captum_ssgc.benchmark.auditing.summary import AuditSummary, summarise
 from captum_ssgc.benchmark.errors import BenchmarkError
 from captum_ssgc.benchmark.page_store import MOST_IMAGES
 from captum_ssgc.benchmark.record_files import Index, read_index
-from captum_ssgc.benchmark.run_folder import RunFolder, write_whole
+from captum_ssgc.benchmark.run_folder import RunFolder
 from captum_ssgc.benchmark.sources import Source
 from captum_ssgc.composites import Composite
 
@@ -90,9 +90,5 @@ def _write(
         JSON: lambda: coco_json(summary, index.records()),
         HTML: lambda: page(summary, index, pages),
     }
-    for name, content in files.items():
-        try:
-            write_whole(folder.root / name, content().encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            raise folder.not_written(error) from error
+    folder.write(files)
     return summary
