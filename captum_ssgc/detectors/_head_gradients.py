@@ -121,13 +121,7 @@ def _slopes(
     """For each value its gradients ``(F,)`` at the ends; ``None`` if it has any in other cells."""
     at_ends: dict[int, list[Tensor]] = {}
     for turn in _turns(places):
-        slopes = torch.autograd.grad(
-            values[turn].sum(), list(ends.values()), retain_graph=True, allow_unused=True
-        )
-        given = {
-            module: torch.zeros_like(end) if slope is None else slope
-            for (module, end), slope in zip(ends.items(), slopes, strict=True)
-        }
+        given = _of_sum(values[turn], ends)
         beside = []
         for level, head in heads.items():
             mine = [row for row in turn if places[row][0] == level]
@@ -139,9 +133,50 @@ def _slopes(
             for cell in cells:
                 hit[cell] = False
             beside.append(hit.any())
+        for weights in _weights(len(turn)):
+            factors = torch.tensor(weights, device=values.device, dtype=values.dtype)
+            weighted = _of_sum(values[turn] * factors, ends)
+            weight_of = dict(zip(turn, weights, strict=True))
+            for level, head in heads.items():
+                mine = [row for row in turn if places[row][0] == level]
+                cells = [places[row][1] for row in mine]
+                for module in head.modules if mine else ():
+                    once, got = _at(given[module], cells), _at(weighted[module], cells)
+                    factors = once.new_tensor([weight_of[row] for row in mine])
+                    beside.append(_differ(got, once * factors[:, None]))
         if bool(torch.stack(beside).any()):
             return None
     return [at_ends[row] for row in range(len(places))]
+
+
+def _of_sum(values: Tensor, ends: Mapping[nn.Module, Tensor]) -> dict[nn.Module, Tensor]:
+    """The gradient of the sum at each of the ends."""
+    slopes = torch.autograd.grad(
+        values.sum(), list(ends.values()), retain_graph=True, allow_unused=True
+    )
+    return {
+        module: torch.zeros_like(end) if slope is None else slope
+        for (module, end), slope in zip(ends.items(), slopes, strict=True)
+    }
+
+
+def _weights(count: int) -> list[list[float]]:
+    """Powers of two for each row, such that any two rows differ in one of the lists.
+
+    In a weighted sum the gradient at the cell of a row is multiplied by the row's weight, without
+    rounding, unless another row of the sum depends on this cell, too.
+    """
+    lists, place = [], 1
+    while place < count:
+        lists.append([2.0 ** (row // place % 8 - 4) for row in range(count)])
+        place *= 8
+    return lists
+
+
+def _differ(values: Tensor, expected: Tensor) -> Tensor:
+    """Whether any are not equal to the last digits, or are no numbers."""
+    about = torch.finfo(values.dtype)
+    return ~((values - expected).abs() <= 8 * about.eps * expected.abs() + about.tiny).all()
 
 
 def _turns(places: Sequence[tuple[int, Cell]]) -> list[list[int]]:

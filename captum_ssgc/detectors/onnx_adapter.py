@@ -22,7 +22,7 @@ from captum_ssgc.detectors._head_gradients import (
 )
 from captum_ssgc.detectors.candidates import CandidateDetector, CandidateOutput, Candidates
 from captum_ssgc.detectors.onnx import down_to_graph, graph_of
-from captum_ssgc.detectors.onnx_heads import layers_and_behind, local_head
+from captum_ssgc.detectors.onnx_heads import around_the_rows, layers_and_behind, local_head
 
 
 class OnnxDetector(CandidateDetector):
@@ -53,7 +53,8 @@ class OnnxDetector(CandidateDetector):
         self._heads: dict[int, LocalHead] = {
             level: head for level, head in enumerate(heads) if head is not None
         }
-        if len(self._heads) < len(layers):
+        beside = around_the_rows(graph, tables) if self._heads else []
+        if len(self._heads) < len(layers) or any(layer in beside for layer in layers):
             self._heads = {}
         self._on_the_way = [*down_to_graph(network), *layers_and_behind(graph, layers)]
         self._anchors_last: dict[int, bool | None] = {}

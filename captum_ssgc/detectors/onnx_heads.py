@@ -72,6 +72,23 @@ def local_head(
     return LocalHead(steps, [local[node] for node in ends], modules) if ends else None
 
 
+def around_the_rows(graph: fx.GraphModule, tables: Sequence[Sequence[fx.Node]]) -> list[nn.Module]:
+    """What leads to the outputs by a way on which no level's rows are.
+
+    Args:
+        graph: with shapes.
+        tables: for each level the nodes that hold all rows of it.
+    """
+    ends = {node for level in tables for node in level}
+    leading: set[fx.Node] = set()
+    for node in reversed(graph.graph.nodes):
+        if node.op == "output" or (node in leading and node not in ends):
+            leading.update(one for one in node.all_input_nodes if not one.meta.get("whole"))
+    return [
+        graph.get_submodule(str(node.target)) for node in leading - ends if node.op == "call_module"
+    ]
+
+
 def layers_and_behind(graph: fx.GraphModule, layers: Collection[nn.Module]) -> list[nn.Module]:
     """The layers, and what they lead to, but for what leads to one of them again."""
     modules: dict[fx.Node, nn.Module] = {

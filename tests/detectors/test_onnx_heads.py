@@ -115,6 +115,22 @@ def over_all_rows(levels: list[list[Tensor]]) -> Tensor:
     return torch.cat([table[..., :4], seen, table[..., 5:]], -1)
 
 
+def over_a_map(levels: list[list[Tensor]]) -> Tensor:
+    """Scores of joined rows that fall and rise with the mean of a level's map."""
+    table, mean = yolox(levels), levels[0][1].mean((1, 2, 3))
+    seen = table[..., 4:5] * mean.sigmoid()[:, None, None]
+    return torch.cat([table[..., :4], seen, table[..., 5:]], -1)
+
+
+def over_the_strongest(levels: list[list[Tensor]]) -> Tensor:
+    """Scores that are nearly the highest rise with that."""
+    table = yolox(levels)
+    best = (table[..., 4:5] * table[..., 5:]).amax(2, keepdim=True)
+    most = best.amax(1, keepdim=True)
+    seen = table[..., 4:5] * torch.where(best > 0.7 * most, (1 + most) / 2, 0.3)
+    return torch.cat([table[..., :4], seen, table[..., 5:]], -1)
+
+
 CASES: dict[str, tuple[int, Callable[..., Any], list[str]]] = {
     "yolox": (1, yolox, ["output"]),
     "maps": (1, maps, ["p3", "p4", "p5"]),
@@ -177,6 +193,28 @@ def test_rows_that_see_one_another_are_found_out(image, tmp_path):
     detector = detector_of(tmp_path, Branches(), over_all_rows, ["output"])
     assert detector.local_outputs() == OUTPUTS
     assert_as_the_plain_way(detector, image)
+    assert detector.local_outputs() == ()
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map", "ignore:.*pyramid level")
+def test_rows_that_see_a_map_after_they_were_joined_are_not_local(image, tmp_path):
+    torch.manual_seed(2)
+    detector = detector_of(tmp_path, Branches(), over_a_map, ["output"])
+    assert_as_the_plain_way(detector, image)
+    assert detector.local_outputs() == ()
+
+
+@pytest.mark.filterwarnings("ignore:.*all-zero map", "ignore:.*pyramid level")
+def test_rows_that_see_only_rows_explained_with_them_are_found_out(image, tmp_path):
+    torch.manual_seed(2)
+    detector = detector_of(tmp_path, Branches(), over_the_strongest, ["output"])
+    with torch.no_grad():
+        found = detector.candidates_above(detector.run(image), 0.0)[0]
+    order = found.scores.argsort(descending=True).tolist()
+    first = order[0]
+    second = next(row for row in order if found.candidates[row] != found.candidates[first])
+    assert detector.local_outputs() == OUTPUTS
+    assert_maps_are_plain(detector, image, found[[first, second]], REQUESTS)
     assert detector.local_outputs() == ()
 
 
