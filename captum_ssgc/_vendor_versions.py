@@ -27,6 +27,18 @@ def loadable_classes(*classes: type) -> Iterator[None]:
         serialization.add_safe_globals(before)
 
 
+def saving_is_watched() -> bool:
+    """Whether ``saved_tensors_hooks`` are set in this thread (torch 2.4 only refuses them)."""
+    autograd: Any = torch._C._autograd
+    if hasattr(autograd, "_top_saved_tensors_default_hooks"):
+        return autograd._top_saved_tensors_default_hooks(True) is not None
+    try:
+        with torch.autograd.graph.disable_saved_tensors_hooks("asked whether there are any"):
+            return False
+    except RuntimeError:
+        return True
+
+
 @cache
 def tensor_processors() -> tuple[type, str]:
     """The base of transformers' image processors on tensors, and how their names end."""

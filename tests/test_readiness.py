@@ -89,13 +89,21 @@ def test_what_is_compiled_in_place_is_named():
         ssgc.explain(own_detector(model), torch.rand(3, 8, 8))
 
 
-def test_activation_checkpointing_is_named():
+def test_activation_checkpointing():
     class Checkpointed(nn.Sequential):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             run = super().forward
             found: torch.Tensor = checkpoint(run, images, use_reentrant=False)
             return found
 
+    image = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
     model = Checkpointed(nn.Conv2d(3, 2, 1), nn.Sigmoid())
+    plain = own_detector(nn.Sequential(*model))
+    options = {"method": "odam", "layer": "0", "score_threshold": 0.0}
+    [expected] = ssgc.explain(plain, image, **options)
+    [found] = ssgc.explain(own_detector(model), image, **options)
+    assert bool(expected.heat_map.any())
+    torch.testing.assert_close(found.heat_map, expected.heat_map)
+    model.requires_grad_(False)  # so that what is run again has no graph
     with pytest.raises(ValueError, match=r"activation checkpointing.*switch it off"):
-        ssgc.explain(own_detector(model), torch.rand(3, 8, 8), score_threshold=0.0)
+        ssgc.explain(own_detector(model), image, score_threshold=0.0)

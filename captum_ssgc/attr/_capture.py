@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from captum_ssgc._as_before import FunctionMode
 from captum_ssgc._hooks import forward_hooks
 from captum_ssgc._norm_gradients import sound_norm_gradients
+from captum_ssgc._vendor_versions import saving_is_watched
 from captum_ssgc.attr._kept_apart import keeping_apart
 from captum_ssgc.attr._lazy_copies import lazy_copy
 from captum_ssgc.attr._lean_operations import batch_norm, grid_sample, relu, relu_
@@ -124,13 +125,20 @@ class ConstantParameters(FunctionMode):
 
     A graph then holds nothing that does not depend on the captured layers, convolutions go back
     from what is not zero alone, and some operations keep less of what they took. The parameters
-    themselves are left alone, so that other threads may train them meanwhile.
+    themselves are left alone, so that other threads may train them meanwhile. What a network asks
+    of a parameter itself (``requires_grad``), or sets (``data``), is that of the parameter. Where
+    somebody looks at what operations save, as activation checkpointing does, they are as they are:
+    what a checkpoint runs again, without this mode, has to save the same.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in ("__get__", "__set__"):
+            return _constant_result(func(*args, **kwargs), args[0])
+        if saving_is_watched():
+            return func(*args, **kwargs)
         if any(type(value) is not Tensor and _has_parameter(value) for value in args):
             args = tuple(_constant(value) for value in args)
         if kwargs and any(_has_parameter(value) for value in kwargs.values()):
@@ -154,6 +162,12 @@ def _constant(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_constant, value))
     return value.detach() if isinstance(value, nn.Parameter) else value
+
+
+def _constant_result(value: Any, owner: Any) -> Any:
+    """An attribute of a tensor: a view of a parameter, such as ``T``, without graph."""
+    of_parameter = isinstance(owner, nn.Parameter) and isinstance(value, Tensor)
+    return value.detach() if of_parameter and value.requires_grad else value
 
 
 @contextmanager

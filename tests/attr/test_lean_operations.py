@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from captum_ssgc.attr import _capture
 from captum_ssgc.attr._bits import WORTH_PACKING, Bits
 from captum_ssgc.attr._capture import ConstantParameters
 from captum_ssgc.attr._kept_apart import LARGE
@@ -166,6 +167,13 @@ def test_places_of_grid_sample_have_a_way_back_where_they_need_one() -> None:
     assert torch.equal(torch.autograd.grad(sampled.sum(), places)[0], expected[0])
 
 
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is saved may be looked at: operations are PyTorch's own else, for checkpoints."""
+    monkeypatch.setattr(_capture, "saving_is_watched", lambda: False)
+
+
+@pytest.mark.usefixtures("looked_at")
 def test_sampling_at_constant_places_keeps_the_places_alone() -> None:
     images = torch.rand(2, 3, 6, 5, requires_grad=True)
     kept: list[Tensor] = []
@@ -193,6 +201,7 @@ def test_large_maps_are_kept_apart_from_what_is_used_further(size: int) -> None:
             activated.sum().backward()
 
 
+@pytest.mark.usefixtures("looked_at")
 def test_a_graph_keeps_no_maps() -> None:
     """PyTorch's own keeps three: for the convolution, the normalisation, and the activation."""
     layer = nn.Sequential(
