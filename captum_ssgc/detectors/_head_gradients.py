@@ -121,43 +121,51 @@ def _slopes(
     """For each value its gradients ``(F,)`` at the ends; ``None`` if it has any in other cells."""
     at_ends: dict[int, list[Tensor]] = {}
     for turn in _turns(places):
-        given = _of_sum(values[turn], ends)
-        beside = []
-        for level, head in heads.items():
-            mine = [row for row in turn if places[row][0] == level]
-            of_head = [given[module] for module in head.modules]
-            cells = [places[row][1] for row in mine]
-            each = [_at(slope, cells) for slope in of_head]
-            at_ends.update((row, [one[i] for one in each]) for i, row in enumerate(mine))
-            hit = _hit(of_head)
-            for cell in cells:
-                hit[cell] = False
-            beside.append(hit.any())
+        own, beside = _of_turn(heads, ends, values[turn], [places[row] for row in turn])
+        others = [beside]
         for weights in _weights(len(turn)):
-            factors = torch.tensor(weights, device=values.device, dtype=values.dtype)
-            weighted = _of_sum(values[turn] * factors, ends)
-            weight_of = dict(zip(turn, weights, strict=True))
-            for level, head in heads.items():
-                mine = [row for row in turn if places[row][0] == level]
-                cells = [places[row][1] for row in mine]
-                for module in head.modules if mine else ():
-                    once, got = _at(given[module], cells), _at(weighted[module], cells)
-                    factors = once.new_tensor([weight_of[row] for row in mine])
-                    beside.append(_differ(got, once * factors[:, None]))
-        if bool(torch.stack(beside).any()):
+            factors = values.new_tensor(weights)
+            weighted, _ = _of_turn(heads, ends, values[turn] * factors, [places[r] for r in turn])
+            once = _joined(own)
+            lengths = torch.tensor([sum(map(len, one)) for one in own], device=values.device)
+            factors = factors.repeat_interleave(lengths, output_size=len(once))
+            others.append(_differ(_joined(weighted), once * factors))
+        if bool(torch.stack(others).any()):
             return None
+        at_ends.update(zip(turn, own, strict=True))
     return [at_ends[row] for row in range(len(places))]
 
 
-def _of_sum(values: Tensor, ends: Mapping[nn.Module, Tensor]) -> dict[nn.Module, Tensor]:
-    """The gradient of the sum at each of the ends."""
+def _of_turn(
+    heads: Mapping[int, LocalHead],
+    ends: Mapping[nn.Module, Tensor],
+    values: Tensor,
+    places: Sequence[tuple[int, Cell]],
+) -> tuple[list[list[Tensor]], Tensor]:
+    """The gradients ``(F,)`` of the sum in the cell of each value, and whether others have any.
+
+    Only these are kept: the gradients at the whole grids are as large as the ends.
+    """
     slopes = torch.autograd.grad(
         values.sum(), list(ends.values()), retain_graph=True, allow_unused=True
     )
-    return {
+    given = {
         module: torch.zeros_like(end) if slope is None else slope
         for (module, end), slope in zip(ends.items(), slopes, strict=True)
     }
+    own: dict[int, list[Tensor]] = {}
+    beside = []
+    for level, head in heads.items():
+        mine = [row for row, place in enumerate(places) if place[0] == level]
+        of_head = [given[module] for module in head.modules]
+        cells = [places[row][1] for row in mine]
+        each = [_at(slope, cells) for slope in of_head]
+        own.update((row, [one[i] for one in each]) for i, row in enumerate(mine))
+        hit = _hit(of_head)
+        for cell in cells:
+            hit[cell] = False
+        beside.append(hit.any())
+    return [own[row] for row in range(len(places))], torch.stack(beside).any()
 
 
 def _weights(count: int) -> list[list[float]]:
@@ -171,6 +179,10 @@ def _weights(count: int) -> list[list[float]]:
         lists.append([2.0 ** (row // place % 8 - 4) for row in range(count)])
         place *= 8
     return lists
+
+
+def _joined(rows: Sequence[Sequence[Tensor]]) -> Tensor:
+    return torch.cat([each for row in rows for each in row])
 
 
 def _differ(values: Tensor, expected: Tensor) -> Tensor:
