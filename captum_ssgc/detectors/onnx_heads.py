@@ -73,16 +73,24 @@ def local_head(
 
 
 def around_the_rows(graph: fx.GraphModule, tables: Sequence[Sequence[fx.Node]]) -> list[nn.Module]:
-    """What leads to the outputs by a way on which no level's rows are.
+    """What leads to outputs that are made of rows, by a way on which no level's rows are.
+
+    Other outputs, such as the prototypes of masks, are not looked at: no score is made of them.
 
     Args:
         graph: with shapes.
         tables: for each level the nodes that hold all rows of it.
     """
     ends = {node for level in tables for node in level}
+    behind = set(ends)
+    for node in graph.graph.nodes:
+        if not behind.isdisjoint(node.all_input_nodes):
+            behind.add(node)
     leading: set[fx.Node] = set()
     for node in reversed(graph.graph.nodes):
-        if node.op == "output" or (node in leading and node not in ends):
+        if node.op == "output":
+            leading.update(one for one in node.all_input_nodes if one in behind)
+        elif node in leading and node not in ends:
             leading.update(one for one in node.all_input_nodes if not one.meta.get("whole"))
     return [
         graph.get_submodule(str(node.target)) for node in leading - ends if node.op == "call_module"
