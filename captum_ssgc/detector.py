@@ -267,6 +267,9 @@ class Detector(ABC):
 
         Args:
             raw: of :meth:`run_for_gradients` of one image.
+
+        Returns:
+            ``(1, C, h, w)`` by level; empty where nothing can stand between.
         """
         return {}
 

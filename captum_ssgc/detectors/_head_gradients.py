@@ -1,7 +1,7 @@
 """Gradients of values that depend on a few cells, by way of the maps where a head ends.
 
-One backward of the sum of all values reaches these maps, as no candidate sees another; from there
-each value goes back to its own window.
+One backward of the sum of all values reaches these maps, as no candidate sees another, which a
+second one of a weighted sum shows; from there each value goes back to its own window.
 """
 
 from __future__ import annotations
@@ -118,7 +118,11 @@ def _slopes(
     values: Tensor,
     places: Sequence[tuple[int, Cell]],
 ) -> list[list[Tensor]] | None:
-    """For each value its gradients ``(F,)`` at the ends; ``None`` if it has any in other cells."""
+    """For each value its gradients ``(F,)`` at the ends; ``None`` if it has any in other cells.
+
+    In a weighted sum each cell's gradient is its value's times the weight, unless another value
+    depends on this cell, too.
+    """
     at_ends: dict[int, list[Tensor]] = {}
     for turn in _turns(places):
         own, beside = _of_turn(heads, ends, values[turn], [places[row] for row in turn])
@@ -169,11 +173,7 @@ def _of_turn(
 
 
 def _weights(count: int) -> list[list[float]]:
-    """Powers of two for each row, such that any two rows differ in one of the lists.
-
-    In a weighted sum the gradient at the cell of a row is multiplied by the row's weight, without
-    rounding, unless another row of the sum depends on this cell, too.
-    """
+    """Powers of two, which round nothing, for each row: any two rows differ in one of the lists."""
     lists, place = [], 1
     while place < count:
         lists.append([2.0 ** (row // place % 8 - 4) for row in range(count)])
